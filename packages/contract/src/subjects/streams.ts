@@ -1,0 +1,73 @@
+/** The JetStream streams and buckets of Myelin, as data; packages/bus creates and updates them. */
+import * as subjects from "./subjects.js";
+
+/** What a deployment may set; sizes in bytes, ages in milliseconds, 0 = unlimited. */
+export interface StreamSpec {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  /** `work`: a message is deleted when its one consumer has acknowledged it. `limits`: kept until a limit. */
+  readonly retention: "work" | "limits";
+  /** What a full stream does: events are refused, never discarded. */
+  readonly whenFull: "refuse_new" | "discard_old";
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+  readonly maxPerSubject: number;
+  /** Window in which the server removes doubled `Nats-Msg-Id`. */
+  readonly duplicateWindowMs: number;
+}
+
+const GIB = 1024 ** 3;
+
+/** Defaults of the embedded box. */
+export const STREAMS = {
+  events: {
+    name: "MLN_EVENTS",
+    subjects: [subjects.allEventBatches()],
+    retention: "work",
+    whenFull: "refuse_new",
+    maxBytes: 8 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
+  unrouted: {
+    name: "MLN_UNROUTED",
+    subjects: [subjects.allUnroutedBatches()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 1 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
+  overflow: {
+    name: "MLN_OVERFLOW",
+    subjects: [subjects.allOverflowBatches()],
+    retention: "work",
+    whenFull: "refuse_new",
+    maxBytes: 8 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
+  dedupe: {
+    name: "MLN_DEDUPE",
+    subjects: [subjects.allDedupeIds()],
+    retention: "limits",
+    whenFull: "discard_old",
+    maxBytes: GIB / 4,
+    maxAgeMs: 600_000,
+    maxPerSubject: 4096,
+    duplicateWindowMs: 120_000,
+  },
+} as const satisfies Record<string, StreamSpec>;
+
+/** Key-value buckets. */
+export const BUCKETS = {
+  /** Partition leases: key = partition number, value = JSON Lease. */
+  leases: { name: "MLN_LEASES", history: 1, ttlMs: 0 },
+  /** Ledger snapshots by `<service>.<instance>.<incarnation>`, so that kill -9 closes with known books. */
+  ledger: { name: "MLN_LEDGER", history: 1, ttlMs: 7 * 24 * 3600_000 },
+  /** Names and subscriptions of apps, so that events wait for an app that is away. */
+  apps: { name: "MLN_APPS", history: 1, ttlMs: 0 },
+} as const;

@@ -1,0 +1,74 @@
+/** Every NATS subject of Myelin. Nothing else writes a subject as a literal. */
+import { escapeToken } from "./escape.js";
+
+/** Subject of telemetry batches of one partition; core NATS. */
+export const telemetryBatch = (partition: number): string => `mln.tel.batch.${partition}`;
+/** Subject of event batches of one partition; stream EVENTS. */
+export const eventBatch = (partition: number): string => `mln.evt.batch.${partition}`;
+/** All event batches: what the stream EVENTS takes. */
+export const allEventBatches = (): string => "mln.evt.batch.*";
+/** Event batches that no route wanted; stream UNROUTED. */
+export const unroutedBatch = (partition: number): string => `mln.evt.unrouted.${partition}`;
+export const allUnroutedBatches = (): string => "mln.evt.unrouted.*";
+/** The share of a lagging target, per partition; stream OVERFLOW. */
+export const overflowBatch = (targetKind: string, target: string, partition: number): string =>
+  `mln.evt.overflow.${escapeToken(targetKind)}.${escapeToken(target)}.${partition}`;
+export const allOverflowBatches = (): string => "mln.evt.overflow.>";
+/** Sender ids an owner has seen, per partition; stream DEDUPE. */
+export const dedupeIds = (partition: number): string => `mln.evt.dedupe.${partition}`;
+export const allDedupeIds = (): string => "mln.evt.dedupe.*";
+
+/** Batches for one bridge instance. */
+export const bridgeDeliver = (bridge: string): string => `mln.brg.deliver.${escapeToken(bridge)}`;
+/** Batches for one listener instance: what its subscribers asked for. */
+export const listenerDeliver = (listener: string): string => `mln.lsn.deliver.${escapeToken(listener)}`;
+/** LinkAck messages for one sender instance of any service. */
+export const linkAck = (instance: string): string => `mln.link.ack.${escapeToken(instance)}`;
+
+/** PresenceBatch for the partition's owner. */
+export const presence = (partition: number): string => `mln.pres.batch.${partition}`;
+/** Asks all listeners for a complete PresenceBatch of the partition. */
+export const presenceSync = (partition: number): string => `mln.pres.sync.${partition}`;
+export const allPresenceSyncs = (): string => "mln.pres.sync.*";
+/** InterestBatch of every listener, for all dispatchers. */
+export const interest = (): string => "mln.int.batch";
+/** Asks one listener, or all ("all"), to replay its interest whole. */
+export const interestSync = (listener: string): string => `mln.int.sync.${escapeToken(listener)}`;
+/** AppAnnouncement of every bridge, for all dispatchers. */
+export const appAnnounce = (): string => "mln.app.announce";
+/** Asks all bridges to announce now. */
+export const appAnnounceSync = (): string => "mln.app.sync";
+/** Heartbeat of every service instance. */
+export const heartbeat = (service: string): string => `mln.svc.heartbeat.${escapeToken(service)}`;
+export const allHeartbeats = (): string => "mln.svc.heartbeat.*";
+
+/** DownlinkRequest to the owner of the device's partition. Request/reply. */
+export const downlink = (partition: number): string => `mln.down.owner.${partition}`;
+/** DownlinkRequest to the listener that holds the connection. Request/reply. */
+export const listenerDownlink = (listener: string): string => `mln.down.listener.${escapeToken(listener)}`;
+/** Claims a device session held by another listener. Request/reply. */
+export const sessionClaim = (listener: string): string => `mln.lsn.claim.${escapeToken(listener)}`;
+/** Claim of a device id after a connect: listeners that hold an older connection of it close it. */
+export const sessionTakeover = (partition: number): string => `mln.lsn.takeover.${partition}`;
+export const allSessionTakeovers = (): string => "mln.lsn.takeover.*";
+
+/** Request from an app to an app, answered by a bridge that holds an instance. Queue group by app. */
+export const appRequest = (app: string): string => `mln.app.request.${escapeToken(app)}`;
+
+/** Asks every service instance for its LedgerSnapshot. Request, many replies. */
+export const ledgerQuery = (): string => "mln.ledger.query";
+/** Asks every service instance for its health and facts. Request, many replies. */
+export const infoQuery = (): string => "mln.info.query";
+
+/** A copy of what passes, for `myelin tail`: the tap of one partition, published only while somebody listens. */
+export const tapBatch = (partition: number): string => `mln.tap.batch.${partition}`;
+export const allTapBatches = (): string => "mln.tap.batch.*";
+/** TapInterest: a tail announces itself every second while it runs. */
+export const tapInterest = (): string => "mln.tap.interest";
+
+/** Publishes of a route target of kind `nats`: the operator's subject below this prefix, escaped level by level. */
+export const externalSubject = (path: string): string =>
+  `mln.out.${path
+    .split("/")
+    .map((level) => escapeToken(level))
+    .join(".")}`;
