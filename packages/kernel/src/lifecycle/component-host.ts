@@ -2,7 +2,7 @@
 import { AppError } from "../errors/app-error.js";
 import { abortError, type Clock, systemClock } from "../time/clock.js";
 import { withDeadline } from "../time/deadline.js";
-import type { Component, ComponentState, ComponentStatus } from "./component.js";
+import type { Component, ComponentCondition, ComponentState, ComponentStatus } from "./component.js";
 
 /** Deadlines in milliseconds, one per component; the sum of the stops stays below the pod's grace period. */
 export interface ComponentHostOptions {
@@ -18,6 +18,8 @@ interface Slot {
   readonly component: Component;
   state: ComponentState;
   reason: string | undefined;
+  /** Start was called and stop was not yet. */
+  begun: boolean;
 }
 
 /** A component made of components: usable as the root of a process and inside another host. */
@@ -34,7 +36,12 @@ export class ComponentHost implements Component {
 
   constructor(components: readonly Component[], options: ComponentHostOptions) {
     this.name = options.name;
-    this.#slots = components.map((component) => ({ component, state: "created", reason: undefined }));
+    this.#slots = components.map((component) => ({
+      component,
+      state: "created",
+      reason: undefined,
+      begun: false,
+    }));
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     this.#startTimeoutMs = options.startTimeoutMs ?? 30_000;
@@ -66,7 +73,7 @@ export class ComponentHost implements Component {
   }
 
   /** `failed` and `degraded` come from the worst child. */
-  condition(): { state: "running" | "degraded" | "failed"; reason?: string } {
+  condition(): ComponentCondition {
     const worst = worstOf(this.children());
     if (worst === undefined) return { state: "running" };
     const reason = `${worst.name}: ${worst.reason ?? worst.state}`;
@@ -102,6 +109,7 @@ export class ComponentHost implements Component {
   }
 
   async #startOne(slot: Slot, signal: AbortSignal): Promise<void> {
+    slot.begun = true;
     this.#set(slot, "starting");
     await withDeadline(signal, this.#startTimeoutMs, (inner) => slot.component.start(inner), {
       clock: this.#clock,
@@ -122,7 +130,8 @@ export class ComponentHost implements Component {
   async #stopBegun(): Promise<AppError[]> {
     const errors: AppError[] = [];
     for (const slot of this.#slots.toReversed()) {
-      if (slot.state === "created" || slot.state === "stopped") continue;
+      if (!slot.begun) continue;
+      slot.begun = false;
       const failed = slot.state === "failed";
       if (!failed) this.#set(slot, "stopping");
       const error = await this.#stopOne(slot.component);

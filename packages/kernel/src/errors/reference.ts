@@ -1,0 +1,28 @@
+/** The reference page of the error codes, made from the catalogue. */
+import { ERROR_CODES, type ErrorEntry, RETIRED } from "./codes.js";
+
+/** The whole text of `docs/reference/errors.md`; a test holds the file to it. */
+export function errorsReference(): string {
+  const rows = Object.entries<ErrorEntry>(ERROR_CODES).map(
+    ([code, e]) =>
+      `| \`${code}\` | ${e.family} | ${e.retryable ? "yes" : "no"} | ${e.http} | ${e.grpc} | ${e.meaning} |`,
+  );
+  return [
+    "# Error codes",
+    "",
+    "<!-- Generated from packages/kernel/src/errors/codes.ts; `vitest run packages/kernel -u` writes it anew. -->",
+    "",
+    "Every error carries a code that never changes its meaning. *Family* says who acts: `caller` fixes the request,",
+    "`world` is retried with back-off, `ours` is a defect and raises an alarm. *Retry* says whether the same request may",
+    "succeed later.",
+    "",
+    "| code | family | retry | HTTP | gRPC | meaning |",
+    "|---|---|---|---|---|---|",
+    ...rows,
+    "",
+    RETIRED.length === 0
+      ? "No code is retired."
+      : `Retired, never to return: ${RETIRED.map((c) => `\`${c}\``).join(", ")}.`,
+    "",
+  ].join("\n");
+}
