@@ -1,0 +1,168 @@
+/** What services use of the bus; the implementation is in `nats/`. */
+import type { BatchView, Channel, EnvelopeExtras, Lane } from "@myelin/contract";
+import type { AppError, Component } from "@myelin/kernel";
+
+/** Called for each message of a subscription. `data` is valid during the call only unless copied. */
+export type MessageHandler = (data: Uint8Array, subject: string, reply: string | undefined) => void;
+
+/** Ends a subscription; safe twice. */
+export type Unsubscribe = () => void;
+
+/** One connection to NATS that never gives up. Publishing while it is away throws nothing and is counted. */
+export interface Bus extends Component {
+  /** This process's stable name and the random number of this start. */
+  readonly instance: string;
+  readonly incarnation: number;
+  /** True while NATS answers. */
+  readonly connected: boolean;
+  onConnectionChange(listener: (connected: boolean) => void): Unsubscribe;
+  /** Core NATS, at most once; false when it was dropped because NATS is away or the write buffer is full. */
+  publish(subject: string, data: Uint8Array, reply?: string): boolean;
+  subscribe(subject: string, handler: MessageHandler, options?: { queue?: string }): Unsubscribe;
+  /** @throws AppError `bus.disconnected`, `request.timeout`, `request.no_responder` */
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** Collects answers until `timeoutMs` has passed, or `maxAnswers` came, or 150 ms passed without one. */
+  requestMany(
+    subject: string,
+    data: Uint8Array,
+    options: { timeoutMs: number; maxAnswers?: number },
+  ): Promise<Uint8Array[]>;
+  /** Answers requests; the handler's rejection travels as a wire error and is thrown by the asker's `request`. */
+  serve(
+    subject: string,
+    handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
+    options?: { queue?: string },
+  ): Unsubscribe;
+  /** Resolves when everything published so far has reached the server. */
+  flush(): Promise<void>;
+  /** Milliseconds; the last round trip. */
+  rttMs(): Promise<number>;
+}
+
+/** Drops of a sender, by reason; plain numbers for the ledger and metrics. */
+export interface SenderCounters {
+  received: number;
+  forwarded: number;
+  stored: number;
+  dropped: Record<string, number>;
+  /** Envelopes in builders and on the way without an answer. */
+  queued(): number;
+}
+
+/** Puts messages of the telemetry lane onto the partitions. */
+export interface TelemetrySender extends Component {
+  readonly counters: SenderCounters;
+  /** True: inputs should stop reading until `onCongestion(false)`. Appending still works, bounded. */
+  readonly congested: boolean;
+  onCongestion(listener: (congested: boolean) => void): Unsubscribe;
+  /** The hot path: copies the payload; flushes by size or when the event loop turns. */
+  append(channel: Channel, source: Uint8Array, start: number, end: number): void;
+  appendWith(channel: Channel, source: Uint8Array, start: number, end: number, extras: EnvelopeExtras): void;
+  flush(): void;
+}
+
+/**
+ * What became of appended events. `ticket` is what `append` was given. Called in order of appending within a partition,
+ * once for each run of equal outcome: tickets `[from, to)` of the array.
+ */
+export type EventOutcome = (
+  tickets: readonly unknown[],
+  from: number,
+  to: number,
+  error: AppError | undefined,
+) => void;
+
+/** Puts messages of the event lane into the stream and says when they are stored. */
+export interface EventSender extends Component {
+  readonly counters: SenderCounters;
+  readonly congested: boolean;
+  onCongestion(listener: (congested: boolean) => void): Unsubscribe;
+  /**
+   * As TelemetrySender.append. Tickets are kept in a plain array per batch: pass numbers or shared objects, not a new object
+   * per message. `number` is a second plain value kept beside the ticket (an MQTT packet id, an index).
+   */
+  append(
+    channel: Channel,
+    source: Uint8Array,
+    start: number,
+    end: number,
+    ticket: EventTicket,
+    number: number,
+    extras?: EnvelopeExtras,
+  ): void;
+  flush(): void;
+}
+
+/** Told the outcome of events; usually the connection or the request that brought them. */
+export interface EventTicket {
+  /**
+   * The events with these numbers have the same outcome: stored (error undefined) or refused. Called per batch, per run of events of one ticket;
+   * `numbers[from..to)` must be read during the call.
+   */
+  settled(numbers: readonly number[], from: number, to: number, error: AppError | undefined): void;
+}
+
+/** One batch of the event stream in the owner's hands. */
+export interface EventDelivery {
+  readonly data: Buffer;
+  readonly streamSequence: number;
+  readonly redelivered: boolean;
+  /** The owner is done with it: it may be forgotten. */
+  ack(): void;
+  /** Not now: deliver again after `delayMs`. */
+  nak(delayMs: number): void;
+  /** Still being worked on. */
+  working(): void;
+}
+
+/** Pulls the batches of one partition; bounded in messages and bytes on the way. */
+export interface EventConsumer extends Component {
+  onDelivery(handler: (delivery: EventDelivery) => void): void;
+  pause(): void;
+  resume(): void;
+  /** Batches delivered and not acknowledged. */
+  readonly pending: number;
+}
+
+/** Stores batches in a stream one at a time or several in flight; used for overflow and unrouted. */
+export interface StreamWriter {
+  /** Resolves with the stream sequence. @throws AppError `bus.stream_full`, `bus.timeout`, `bus.disconnected` */
+  store(subject: string, data: Uint8Array, messageId: string): Promise<number>;
+}
+
+/** A partition's lease as this instance sees it. */
+export interface Ownership {
+  readonly partition: number;
+  /** Revision at which the lease was taken. */
+  readonly epoch: number;
+}
+
+/** Takes, renews and releases partition leases, balanced among the live dispatchers. */
+export interface PartitionOwner extends Component {
+  readonly owned: ReadonlyMap<number, Ownership>;
+  /** `acquired` may be slow (it loads state); `released` must stop work first and resolves when nothing is under way. */
+  onChange(handlers: {
+    acquired(ownership: Ownership): Promise<void>;
+    released(ownership: Ownership, reason: "handover" | "lost" | "stop"): Promise<void>;
+  }): void;
+}
+
+/** Small consistent store on NATS. */
+export interface KeyValue {
+  get(key: string): Promise<{ value: Uint8Array; revision: number } | undefined>;
+  /** @throws AppError `store.conflict` when the revision is not `expected` (0: must not exist) */
+  put(key: string, value: Uint8Array, expected?: number): Promise<number>;
+  delete(key: string): Promise<void>;
+  keys(): Promise<string[]>;
+  watch(signal: AbortSignal): AsyncIterable<{ key: string; value: Uint8Array | undefined; revision: number }>;
+}
+
+/** Reads the link header of received batches and books gaps. */
+export interface LinkReader {
+  /** Accepts a batch; false when it is a double or of an older epoch. Gaps are booked as `lost_in_transit`. */
+  accept(view: BatchView): boolean;
+  readonly lostInTransit: number;
+  readonly doubled: number;
+}
+
+export type { Lane };
