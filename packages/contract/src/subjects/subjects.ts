@@ -65,6 +65,8 @@ export const tapBatch = (partition: number): string => `mln.tap.batch.${partitio
 export const allTapBatches = (): string => "mln.tap.batch.*";
 /** TapInterest: a tail announces itself every second while it runs. */
 export const tapInterest = (): string => "mln.tap.interest";
+/** TapGap for one tail. */
+export const tapGap = (id: string): string => `mln.tap.gap.${escapeToken(id)}`;
 
 /** Publishes of a route target of kind `nats`: the operator's subject below this prefix, escaped level by level. */
 export const externalSubject = (path: string): string =>

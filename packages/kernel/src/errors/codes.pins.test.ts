@@ -72,6 +72,9 @@ const PINNED: Record<string, string> = {
   "setup.port_forbidden": "caller final 500 PERMISSION_DENIED",
   "setup.read_only": "caller final 500 FAILED_PRECONDITION",
   "setup.missing_tool": "caller final 500 FAILED_PRECONDITION",
+  "setup.process_failed": "world retry 500 UNAVAILABLE",
+  "setup.already_running": "caller final 500 FAILED_PRECONDITION",
+  "setup.not_running": "caller final 500 FAILED_PRECONDITION",
 };
 
 it("holds every code to its published family, retry flag and status codes", () => {

@@ -537,6 +537,27 @@ export const ERROR_CODES = {
     grpc: "FAILED_PRECONDITION",
     meaning: "A program that this step needs is not installed or too old.",
   },
+  "setup.process_failed": {
+    family: "world",
+    retryable: true,
+    http: 500,
+    grpc: "UNAVAILABLE",
+    meaning: "A process of the box ended or was not ready in time.",
+  },
+  "setup.already_running": {
+    family: "caller",
+    retryable: false,
+    http: 500,
+    grpc: "FAILED_PRECONDITION",
+    meaning: "Another box uses this data directory.",
+  },
+  "setup.not_running": {
+    family: "caller",
+    retryable: false,
+    http: 500,
+    grpc: "FAILED_PRECONDITION",
+    meaning: "No box answers at this data directory.",
+  },
 } as const satisfies Record<string, ErrorEntry>;
 
 /** A code of the catalogue. */

@@ -145,6 +145,26 @@ export interface DropCount {
   count: number;
 }
 
+/** A `myelin tail` is running; sent every second to all dispatchers, forgotten after three. Empty lists match everything. */
+export interface TapInterest {
+  id: string;
+  /** Seconds since it started do not matter; a dispatcher copies while it has an interest not older than 3 s. */
+  deviceGlobs: string[];
+  /** MQTT filters over the path. */
+  filters: string[];
+  protocols: Protocol[];
+  /** Envelopes a second each dispatcher may copy for this tail; 0: its default. What is left out is counted in TapGap. */
+  maxRate: number;
+  /** True: it goes away now. */
+  ended: boolean;
+}
+
+/** Published by a dispatcher beside the copies on `mln.tap.gap.<id>`: how many envelopes it left out since the last one. */
+export interface TapGap {
+  dispatcher: string;
+  leftOut: number;
+}
+
 function createBasePresenceBatch(): PresenceBatch {
   return { listener: "", incarnation: 0, partition: 0, reset: false, changes: [] };
 }
@@ -2026,6 +2046,268 @@ export const DropCount: MessageFns<DropCount> = {
     const message = createBaseDropCount();
     message.reason = object.reason ?? "";
     message.count = object.count ?? 0;
+    return message;
+  },
+};
+
+function createBaseTapInterest(): TapInterest {
+  return { id: "", deviceGlobs: [], filters: [], protocols: [], maxRate: 0, ended: false };
+}
+
+export const TapInterest: MessageFns<TapInterest> = {
+  encode(message: TapInterest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    for (const v of message.deviceGlobs) {
+      writer.uint32(18).string(v!);
+    }
+    for (const v of message.filters) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.protocols.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.protocols) {
+        writer.int32(v);
+      }
+      writer.join();
+    }
+    if (message.maxRate !== 0) {
+      writer.uint32(40).uint32(message.maxRate);
+    }
+    if (message.ended !== false) {
+      writer.uint32(48).bool(message.ended);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TapInterest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTapInterest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceGlobs.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.filters.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.protocols.push(reader.int32() as any);
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.protocols.push(reader.int32() as any);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxRate = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.ended = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TapInterest {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      deviceGlobs: globalThis.Array.isArray(object?.deviceGlobs)
+        ? object.deviceGlobs.map((e: any) => globalThis.String(e))
+        : globalThis.Array.isArray(object?.device_globs)
+        ? object.device_globs.map((e: any) => globalThis.String(e))
+        : [],
+      filters: globalThis.Array.isArray(object?.filters) ? object.filters.map((e: any) => globalThis.String(e)) : [],
+      protocols: globalThis.Array.isArray(object?.protocols)
+        ? object.protocols.map((e: any) => protocolFromJSON(e))
+        : [],
+      maxRate: isSet(object.maxRate)
+        ? globalThis.Number(object.maxRate)
+        : isSet(object.max_rate)
+        ? globalThis.Number(object.max_rate)
+        : 0,
+      ended: isSet(object.ended) ? globalThis.Boolean(object.ended) : false,
+    };
+  },
+
+  toJSON(message: TapInterest): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.deviceGlobs?.length) {
+      obj.deviceGlobs = message.deviceGlobs;
+    }
+    if (message.filters?.length) {
+      obj.filters = message.filters;
+    }
+    if (message.protocols?.length) {
+      obj.protocols = message.protocols.map((e) => protocolToJSON(e));
+    }
+    if (message.maxRate !== 0) {
+      obj.maxRate = Math.round(message.maxRate);
+    }
+    if (message.ended !== false) {
+      obj.ended = message.ended;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TapInterest>): TapInterest {
+    return TapInterest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TapInterest>): TapInterest {
+    const message = createBaseTapInterest();
+    message.id = object.id ?? "";
+    message.deviceGlobs = object.deviceGlobs?.map((e) => e) || [];
+    message.filters = object.filters?.map((e) => e) || [];
+    message.protocols = object.protocols?.map((e) => e) || [];
+    message.maxRate = object.maxRate ?? 0;
+    message.ended = object.ended ?? false;
+    return message;
+  },
+};
+
+function createBaseTapGap(): TapGap {
+  return { dispatcher: "", leftOut: 0 };
+}
+
+export const TapGap: MessageFns<TapGap> = {
+  encode(message: TapGap, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dispatcher !== "") {
+      writer.uint32(10).string(message.dispatcher);
+    }
+    if (message.leftOut !== 0) {
+      writer.uint32(16).uint64(message.leftOut);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): TapGap {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTapGap();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dispatcher = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.leftOut = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): TapGap {
+    return {
+      dispatcher: isSet(object.dispatcher) ? globalThis.String(object.dispatcher) : "",
+      leftOut: isSet(object.leftOut)
+        ? globalThis.Number(object.leftOut)
+        : isSet(object.left_out)
+        ? globalThis.Number(object.left_out)
+        : 0,
+    };
+  },
+
+  toJSON(message: TapGap): unknown {
+    const obj: any = {};
+    if (message.dispatcher !== "") {
+      obj.dispatcher = message.dispatcher;
+    }
+    if (message.leftOut !== 0) {
+      obj.leftOut = Math.round(message.leftOut);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<TapGap>): TapGap {
+    return TapGap.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<TapGap>): TapGap {
+    const message = createBaseTapGap();
+    message.dispatcher = object.dispatcher ?? "";
+    message.leftOut = object.leftOut ?? 0;
     return message;
   },
 };
