@@ -8,3 +8,4 @@ export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export { escapeToken, unescapeToken } from "./subjects/escape.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";
+export { globToRegExp, isTopicFilter, isTopicName, topicMatches } from "./topics.js";
