@@ -1,4 +1,15 @@
 /** The contracts services meet on: messages, batches, subjects, streams. */
+export {
+  APP_PROTOCOL_VERSION,
+  decodeAppFrame,
+  encodeAppFrame,
+  frameBody,
+  fromAppErrorMessage,
+  TAG_FRAME_DELIVER,
+  TAG_FRAME_PUBLISH,
+  toAppErrorMessage,
+  wrapFrame,
+} from "./app/frames.js";
 export * from "./batch/index.js";
 export * as app from "./generated/myelin/app/v1/app.js";
 export * as control from "./generated/myelin/control/v1/control.js";
