@@ -1,5 +1,13 @@
 /** Conditions of the machine under which a test can run, as options of a test or a suite. */
+import type { TaskMeta } from "vitest";
 import { environmentVariable, findProgram } from "./environment.js";
+
+declare module "vitest" {
+  interface TaskMeta {
+    /** Read by the repository's reporter, which tells missing hardware from a missing program. */
+    lacks?: Lack;
+  }
+}
 
 /** What a skipped test lacked. Only missing hardware is forgiven in CI. */
 export interface Lack {
@@ -10,7 +18,7 @@ export interface Lack {
 /** Second argument of `test` or `describe`; the reporter of the repository reads `meta.lacks`. */
 export interface Requirement {
   readonly skip: boolean;
-  readonly meta: { readonly lacks?: Lack };
+  readonly meta: Partial<TaskMeta>;
 }
 
 /**

@@ -1,0 +1,64 @@
+/**
+ * The repository's front door: `node tools/bootstrap/run.mjs COMMAND`, plain JavaScript for Node 20 or later, without
+ * dependencies. `start`, `demo`, `bench` and `myelin` only prepare: the npm script then becomes the program itself, so
+ * that no process stands between the terminal and it.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { SetupFailure } from "./failure.mjs";
+import { ROOT } from "./paths.mjs";
+import { prepare } from "./prepare.mjs";
+import { endChildren } from "./run-tool.mjs";
+
+/** What each command runs afterwards. */
+const ENTRIES = {
+  start: "packages/cli/dist/main.js",
+  myelin: "packages/cli/dist/main.js",
+  demo: "packages/e2e/dist/demo/main.js",
+  bench: "packages/bench/dist/main.js",
+};
+
+/** @param {string} command @param {string[]} args */
+async function main(command, args) {
+  if (Number(process.versions.node.split(".")[0]) < 20) {
+    throw new SetupFailure(`Node ${process.versions.node} is too old; install Node 20 or later.`);
+  }
+  if (command === "test" || command === "verify") {
+    const { runTests } = await import("./test.mjs");
+    return runTests(command, args);
+  }
+  if (!Object.hasOwn(ENTRIES, command)) {
+    throw new SetupFailure(
+      `Unknown command "${command}"; there are start, test, verify, demo, bench and myelin.`,
+    );
+  }
+  await prepare();
+  const entry = ENTRIES[/** @type {keyof typeof ENTRIES} */ (command)];
+  if (existsSync(join(ROOT, entry))) return 0;
+  throw new SetupFailure(
+    `${entry} was not built, so there is nothing to ${command}; is this checkout complete?`,
+  );
+}
+
+// A signal in the middle of the set-up: end what runs, let go of the lock (at exit), and report as a shell does.
+for (const [signal, number] of /** @type {const} */ ([
+  ["SIGINT", 2],
+  ["SIGTERM", 15],
+  ["SIGHUP", 1],
+])) {
+  process.on(signal, () => {
+    endChildren();
+    process.exitCode = 128 + number;
+    // `npm test` has its own child in the terminal and ends by itself when that child has ended.
+    if (process.argv[2] !== "test" && process.argv[2] !== "verify") process.exit();
+  });
+}
+
+try {
+  const code = await main(process.argv[2] ?? "", process.argv.slice(3));
+  process.exitCode ||= code;
+} catch (error) {
+  if (!(error instanceof SetupFailure)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode ||= 1;
+}
