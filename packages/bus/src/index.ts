@@ -1,1 +1,2 @@
-export {};
+/** What services use of NATS. */
+export type * from "./api.js";

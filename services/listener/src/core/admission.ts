@@ -1,0 +1,45 @@
+/** The question every protocol asks before it lets anything in: who is this, and may it? */
+import type { ErrorCode } from "@myelin/kernel";
+
+/** Who is on the other side, once admitted. One object per connection; kept by tables and sessions, never changed. */
+export interface Identity {
+  /** Empty: the default tenant. */
+  readonly tenant: string;
+  readonly deviceId: string;
+  /** Empty for anonymous. */
+  readonly user: string;
+}
+
+/** What a client has shown of itself. Nothing of it is kept; `password` may be overwritten after the answer. */
+export interface Credentials {
+  /** Registry key of the protocol, e.g. `mqtt`. */
+  readonly protocol: string;
+  /** Name of the port it came in by. */
+  readonly port: string;
+  /** Remote IP address as Node prints it. */
+  readonly address: string;
+  /** The device id the client claims: MQTT client id, URL device, MCP hello. */
+  readonly deviceId: string;
+  readonly user?: string | undefined;
+  readonly password?: Uint8Array | undefined;
+}
+
+/** Allowed with an identity, or refused with a code of the catalogue (`auth.*`, `limit.*`). */
+export type ConnectVerdict =
+  | { readonly allow: true; readonly identity: Identity }
+  | { readonly allow: false; readonly code: ErrorCode };
+
+/** Decides who may connect, publish and subscribe. Never asked per message: answers are kept with the connection. */
+export interface Admission {
+  /** Grows whenever an answer might differ from before; tables that hold answers compare it and start anew. */
+  readonly generation: number;
+  /**
+   * Asked once per connection, or per HTTP request. Answers at once where it can, so that a plain connect costs no promise;
+   * a slow check (password hashing) runs off the event loop. Never rejects: trouble is a refusal.
+   */
+  connect(who: Credentials): ConnectVerdict | Promise<ConnectVerdict>;
+  /** May this client send to `path`? Asked once per channel and connection; answers from memory. */
+  publish(identity: Identity, path: string): boolean;
+  /** May this client hold this MQTT filter? Asked once per subscription; answers from memory. */
+  subscribe(identity: Identity, filter: string): boolean;
+}

@@ -1,0 +1,163 @@
+/** All connections of the process: how many there may be, when they are looked at, who waits, and how they end. */
+import type { Clock } from "@myelin/kernel";
+import { type Connection, type DisconnectReason, HOLD, type Hold, NOBODY } from "./connection.js";
+import { DisconnectLog } from "./disconnect-log.js";
+import type { GlobalLimits } from "./limits.js";
+import { TICK_MS, TimingWheel, ticksOf } from "./timing-wheel.js";
+
+/** Plain numbers for metrics. */
+export interface ConnectionCounters {
+  accepted: Record<string, number>;
+  active: Record<string, number>;
+  refused: Record<string, number>;
+  /** By kind, then reason. */
+  disconnects: Record<string, Partial<Record<DisconnectReason, number>>>;
+}
+
+/** Why a new transport is not taken. */
+export type TransportRefusal = "connections" | "address" | "draining";
+
+export class ConnectionManager {
+  readonly wheel: TimingWheel;
+  readonly disconnects: DisconnectLog;
+  readonly counters: ConnectionCounters = { accepted: {}, active: {}, refused: {}, disconnects: {} };
+  draining = false;
+
+  private readonly all: Connection[] = [];
+  private readonly perAddress = new Map<string, number>();
+  private congestedConnections: Connection[] = [];
+  private heldBytes = 0;
+  private nextNumber = 1;
+  private drained: (() => void) | undefined;
+
+  constructor(
+    readonly clock: Clock,
+    readonly limits: GlobalLimits,
+    private readonly isCongested: () => boolean,
+  ) {
+    this.wheel = new TimingWheel(clock);
+    this.disconnects = new DisconnectLog(limits.rememberedDisconnects);
+  }
+
+  get size(): number {
+    return this.all.length;
+  }
+
+  start(): void {
+    this.wheel.start();
+  }
+
+  stop(): void {
+    this.wheel.stop();
+  }
+
+  /** Asked before anything is read from a new transport; counts the refusal. */
+  refusalOf(address: string): TransportRefusal | undefined {
+    let refusal: TransportRefusal | undefined;
+    if (this.draining) refusal = "draining";
+    else if (this.all.length >= this.limits.maxConnections) refusal = "connections";
+    else if ((this.perAddress.get(address) ?? 0) >= this.limits.maxConnectionsPerAddress) refusal = "address";
+    if (refusal !== undefined) bump(this.counters.refused, refusal);
+    return refusal;
+  }
+
+  /** Takes the connection in: numbers it and starts its first-packet deadline. */
+  add(connection: Connection): void {
+    connection.number = this.nextNumber++;
+    connection.slot = this.all.length;
+    this.all.push(connection);
+    this.perAddress.set(connection.address, (this.perAddress.get(connection.address) ?? 0) + 1);
+    const { kind, limits } = connection.scope;
+    bump(this.counters.accepted, kind);
+    bump(this.counters.active, kind);
+    connection.seenTick = this.wheel.now;
+    this.wheel.schedule(connection, ticksOf(limits.firstPacketMs));
+  }
+
+  /** The transport is gone: once per connection, later calls do nothing. */
+  remove(connection: Connection, reason: DisconnectReason): void {
+    if (connection.slot < 0) return;
+    connection.gone = true;
+    this.wheel.cancel(connection);
+    const last = this.all.pop()!;
+    if (last !== connection) {
+      this.all[connection.slot] = last;
+      last.slot = connection.slot;
+    }
+    connection.slot = -1;
+    const { kind } = connection.scope;
+    bump(this.counters.active, kind, -1);
+    this.counters.disconnects[kind] ??= {};
+    bump(this.counters.disconnects[kind] as Record<string, number>, reason);
+    const left = (this.perAddress.get(connection.address) ?? 1) - 1;
+    if (left > 0) this.perAddress.set(connection.address, left);
+    else this.perAddress.delete(connection.address);
+    if (connection.identity !== NOBODY) {
+      this.disconnects.note(connection.identity, reason, this.clock.wallMs());
+    }
+    if (this.all.length === 0) this.drained?.();
+  }
+
+  /** Its deadlines have changed: look at it in the next tick. */
+  reschedule(connection: Connection): void {
+    if (connection.slot >= 0) this.wheel.schedule(connection, 1);
+  }
+
+  /**
+   * Asked by a connection before it reads a chunk of `bytes`: true means stop, keep the chunk and wait for `resumeReading`.
+   * Held bytes are bounded: beyond the bound the answer is no, and what is too much is dropped and counted by the senders.
+   */
+  mustHold(connection: Connection, bytes: number): boolean {
+    if (!this.isCongested() || this.heldBytes + bytes > this.limits.maxHeldBytes) return false;
+    this.heldBytes += bytes;
+    if ((connection.held & HOLD.congestion) === 0) {
+      connection.hold(HOLD.congestion);
+      this.congestedConnections.push(connection);
+    }
+    return true;
+  }
+
+  /** Congestion has ended: everybody reads on, in the order they were stopped. */
+  congestionEnded(): void {
+    const waiting = this.congestedConnections;
+    this.congestedConnections = [];
+    this.heldBytes = 0;
+    for (const connection of waiting) connection.release(HOLD.congestion);
+  }
+
+  /** Takes the bit off in `ms`; exact to a tick, or to a millisecond below one. */
+  releaseLater(connection: Connection, bit: Hold, ms: number): void {
+    this.clock
+      .setTimeout(() => connection.release(bit), Math.min(Math.max(1, Math.ceil(ms)), 60_000))
+      .unref();
+  }
+
+  /** For listings and for drain; the order means nothing and the array must not be changed. */
+  connections(): readonly Connection[] {
+    return this.all;
+  }
+
+  /**
+   * Says goodbye to everybody and waits until they are gone, `deadlineMs` at most; what is left is closed hard by the ports.
+   * No new ones are taken from here on.
+   */
+  async drain(deadlineMs: number): Promise<void> {
+    this.draining = true;
+    for (const connection of [...this.all]) connection.disconnect("drain");
+    if (this.all.length === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.clock.setTimeout(resolve, deadlineMs);
+      this.drained = () => {
+        this.clock.clear(timer);
+        resolve();
+      };
+    });
+    this.drained = undefined;
+  }
+}
+
+export { TICK_MS };
+
+function bump(counters: Record<string, number>, key: string, by = 1): void {
+  counters[key] = (counters[key] ?? 0) + by;
+}

@@ -1,0 +1,262 @@
+/** The way in: finds a message's channel and hands its bytes to the sender of its lane. */
+import type { EventSender, EventTicket, TelemetrySender } from "@myelin/bus";
+import {
+  type Channel,
+  createChannel,
+  type EnvelopeExtras,
+  Kind,
+  MAX_CHANNEL_NUMBER,
+  type Protocol,
+  partitionOf,
+} from "@myelin/contract";
+import { AppError, type ErrorCode } from "@myelin/kernel";
+import type { Admission, Identity } from "./admission.js";
+import { type ChannelEntry, ChannelTable, hashPath, type LaneIndex, LOCAL_SEED } from "./channel-table.js";
+import { SharedChannels } from "./shared-channels.js";
+
+/** Whoever sends: a connection, or a session. Holds the channel table that `Ingress` fills. */
+export interface ChannelSource {
+  /** Unique in the process and never reused. */
+  readonly number: number;
+  readonly identity: Identity;
+  readonly protocol: Protocol;
+  /** Name of the port. */
+  readonly port: string;
+  /** Content type of everything that comes by `channelFor`; empty when unknown. */
+  readonly contentType: string;
+  /** Owned by `Ingress`. */
+  channels: ChannelTable | undefined;
+  /** Asked for each path that is new to the source: is it well-formed in the protocol's terms? Absent: any UTF-8 will do. */
+  checkPath?(bytes: Uint8Array, start: number, end: number): ErrorCode | undefined;
+}
+
+/** What names a channel when it is not the path's bytes alone. */
+export interface ChannelKey {
+  readonly identity: Identity;
+  readonly path: string;
+  readonly kind: Kind;
+  readonly protocol: Protocol;
+  readonly port: string;
+  readonly contentType: string;
+}
+
+/** Bounds of the channel tables, in entries. */
+export interface IngressLimits {
+  readonly channelsPerConnection: number;
+  readonly sharedChannels: number;
+}
+
+/** Messages that came in and were stopped here, by lane and reason; the senders count the rest. */
+export type Refusals = readonly [Map<string, number>, Map<string, number>];
+
+export interface IngressOptions {
+  readonly telemetry: TelemetrySender;
+  readonly events: EventSender;
+  readonly admission: Admission;
+  readonly partitions: number;
+  readonly limits: IngressLimits;
+}
+
+/** One per process, shared by all ports. */
+export class Ingress {
+  /** Messages stopped here because of what they are: refused topic, rate, size. Part of the ledger. */
+  readonly refusals: Refusals = [new Map(), new Map()];
+  readonly partitions: number;
+  /** Why `channelFor` returned nothing; valid until its next call. */
+  refusal: ErrorCode = "auth.not_authorized";
+
+  private readonly telemetrySender: TelemetrySender;
+  private readonly eventSender: EventSender;
+  private readonly admission: Admission;
+  private readonly limits: IngressLimits;
+  private sharedCache: SharedChannels | undefined;
+  private readonly byKey = new Map<string, Channel>();
+  private byKeyGeneration = -1;
+  private sharedGeneration = -1;
+  private nextChannel = 1;
+
+  constructor(options: IngressOptions) {
+    this.telemetrySender = options.telemetry;
+    this.eventSender = options.events;
+    this.admission = options.admission;
+    this.partitions = options.partitions;
+    this.limits = options.limits;
+  }
+
+  /** True: readers keep what they have and stop reading, see `ConnectionManager.hold`. */
+  get congested(): boolean {
+    return this.telemetrySender.congested || this.eventSender.congested;
+  }
+
+  /**
+   * The channel of a message whose path lies in `bytes[start, end)`. Undefined: refused, see `refusal`.
+   * The hot path: a known path costs a comparison, or a hash and one; `checkPath` and admission are asked for new ones only.
+   */
+  channelFor(
+    source: ChannelSource,
+    lane: LaneIndex,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): Channel | undefined {
+    let table = source.channels;
+    if (table === undefined || table.generation !== this.admission.generation) {
+      table = source.channels = new ChannelTable(this.admission.generation);
+    }
+    const entry = table.find(lane, bytes, start, end) ?? this.miss(source, table, lane, bytes, start, end);
+    if (entry.channel === undefined) this.refusal = entry.refusal!;
+    return entry.channel;
+  }
+
+  /**
+   * The channel of a fully named head: for requests, content types that vary, sources without a connection. Kept in a bounded
+   * table by name, asked once per rules' generation.
+   * @throws AppError `auth.not_authorized`
+   */
+  channelOf(key: ChannelKey): Channel {
+    if (this.byKeyGeneration !== this.admission.generation) {
+      this.byKey.clear();
+      this.byKeyGeneration = this.admission.generation;
+    }
+    const id = key.identity;
+    const name = `${key.path}\0${id.deviceId}\0${id.tenant}\0${id.user}\0${key.contentType}\0${key.port}\0${key.kind}\0${key.protocol}`;
+    let channel = this.byKey.get(name);
+    if (channel === undefined) {
+      if (!this.admission.publish(id, key.path)) {
+        throw new AppError("auth.not_authorized", `${id.deviceId} may not publish to ${key.path}`);
+      }
+      channel = this.create(key);
+      if (this.byKey.size >= this.limits.sharedChannels) this.byKey.delete(this.byKey.keys().next().value!);
+    } else {
+      // Newest last, so that the first key is the least recently used one.
+      this.byKey.delete(name);
+    }
+    this.byKey.set(name, channel);
+    return channel;
+  }
+
+  /** Telemetry lane; the payload is copied. Payloads above MAX_PAYLOAD_BYTES must have been refused before. */
+  telemetry(channel: Channel, source: Uint8Array, start: number, end: number): void {
+    this.telemetrySender.append(channel, source, start, end);
+  }
+
+  telemetryWith(
+    channel: Channel,
+    source: Uint8Array,
+    start: number,
+    end: number,
+    extras: EnvelopeExtras,
+  ): void {
+    this.telemetrySender.appendWith(channel, source, start, end, extras);
+  }
+
+  /** Event lane; `ticket.settled` hears of `number` when the message is stored or refused. The payload is copied. */
+  event(
+    channel: Channel,
+    source: Uint8Array,
+    start: number,
+    end: number,
+    ticket: EventTicket,
+    number: number,
+    extras?: EnvelopeExtras,
+  ): void {
+    this.eventSender.append(channel, source, start, end, ticket, number, extras);
+  }
+
+  /** Books messages that were understood and are not passed on. */
+  refuse(lane: LaneIndex, reason: string, count = 1): void {
+    const map = this.refusals[lane];
+    map.set(reason, (map.get(reason) ?? 0) + count);
+  }
+
+  private miss(
+    source: ChannelSource,
+    table: ChannelTable,
+    lane: LaneIndex,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+  ): ChannelEntry {
+    const local = table.size < this.limits.channelsPerConnection;
+    if (!local) {
+      const known = this.shared().find(source.number, lane, bytes, start, end);
+      if (known !== undefined) return known;
+    }
+    const malformed = source.checkPath?.(bytes, start, end);
+    if (malformed !== undefined) {
+      // Not kept: the sender is about to be disconnected.
+      return { hash: 0, lane, bytes, start, length: 0, channel: undefined, refusal: malformed };
+    }
+    const seed = local ? LOCAL_SEED : source.number | 0;
+    const path = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
+    const hash = hashPath(seed, lane, bytes, start, end);
+    const entry = this.entryOf(source, lane, path, hash, bytes.slice(start, end));
+    if (local) table.add(entry, this.limits.channelsPerConnection);
+    else this.shared().add(source.number, entry);
+    return entry;
+  }
+
+  private entryOf(
+    source: ChannelSource,
+    lane: LaneIndex,
+    path: string,
+    hash: number,
+    copy: Uint8Array,
+  ): ChannelEntry {
+    const length = copy.length;
+    if (!this.admission.publish(source.identity, path)) {
+      return {
+        hash,
+        lane,
+        bytes: copy,
+        start: 0,
+        length,
+        channel: undefined,
+        refusal: "auth.not_authorized",
+      };
+    }
+    const { identity, protocol, port, contentType } = source;
+    const channel = this.create({ identity, path, kind: kindOf(path, lane), protocol, port, contentType });
+    // The prefix holds the path already: comparing against it saves keeping a copy.
+    const at = channel.prefix.indexOf(copy);
+    if (at < 0) return { hash, lane, bytes: copy, start: 0, length, channel, refusal: undefined };
+    return { hash, lane, bytes: channel.prefix, start: at, length, channel, refusal: undefined };
+  }
+
+  private create(key: ChannelKey): Channel {
+    if (this.nextChannel > MAX_CHANNEL_NUMBER) {
+      throw new AppError("internal.unreachable", "all channel numbers of this start are used up");
+    }
+    const { tenant, deviceId } = key.identity;
+    return createChannel(
+      this.nextChannel++,
+      {
+        tenant,
+        deviceId,
+        path: key.path,
+        kind: key.kind,
+        protocol: key.protocol,
+        contentType: key.contentType,
+        port: key.port,
+        profile: "",
+      },
+      partitionOf(tenant, deviceId, this.partitions),
+    );
+  }
+
+  private shared(): SharedChannels {
+    if (this.sharedCache === undefined || this.sharedGeneration !== this.admission.generation) {
+      this.sharedCache = new SharedChannels(this.limits.sharedChannels);
+      this.sharedGeneration = this.admission.generation;
+    }
+    return this.sharedCache;
+  }
+}
+
+/** Answers to commands are told by their path (`devices/<id>/commands/<name>/response`), the rest by lane. */
+export function kindOf(path: string, lane: LaneIndex): Kind {
+  if (path.startsWith("devices/") && path.endsWith("/response") && path.includes("/commands/")) {
+    return Kind.RESPONSE;
+  }
+  return lane === 0 ? Kind.TELEMETRY : Kind.EVENT;
+}

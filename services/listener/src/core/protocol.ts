@@ -1,0 +1,63 @@
+/** What a protocol is to the listener: a folder with a schema and a `create`, and the ports it makes. */
+import type { Socket } from "node:net";
+import type { Clock, Component } from "@myelin/kernel";
+import type { TSchema } from "typebox";
+import type { Admission } from "./admission.js";
+import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
+import type { ConnectionManager } from "./connection-manager.js";
+import type { Ingress } from "./ingress.js";
+import type { Log } from "./log.js";
+import type { ListenerMetrics } from "./metrics.js";
+import type { Sessions } from "./session.js";
+import type { Subscriptions } from "./subscriptions.js";
+
+/** Everything a port gets from outside; nothing else is reached for. */
+export interface ProtocolContext {
+  /** Name of the port in the configuration; part of every envelope's head. */
+  readonly port: string;
+  /**
+   * False: the port binds nothing, connections are handed to it (`handleSocket`, `handleStream`); its `host` and `port` settings
+   * mean nothing then.
+   */
+  readonly listen: boolean;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly admission: Admission;
+  readonly connections: ConnectionManager;
+  readonly ingress: Ingress;
+  readonly sessions: Sessions;
+  readonly subscriptions: Subscriptions;
+  readonly metrics: ListenerMetrics;
+  /**
+   * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed
+   * connections over and how MQTT runs inside WebSocket. Whoever embeds starts and stops it. `config` is completed with defaults.
+   * @throws AppError `config.unknown_kind`
+   */
+  embed(kind: string, config?: Readonly<Record<string, unknown>>): Promise<ProtocolPort>;
+}
+
+/** One named port of one protocol. */
+export interface ProtocolPort extends Component {
+  /**
+   * Takes over a connection another port has accepted, with the bytes it has read; the socket is paused, has no listeners and
+   * was counted by nobody. For `auto`.
+   */
+  handleSocket?(socket: Socket, head: Buffer): void;
+  /** Speaks the protocol over a stream that somebody else owns, such as the messages of a WebSocket. */
+  handleStream?(stream: ByteStream, peer: StreamPeer): StreamSink;
+  /** Where it listens, for logs and for tests that ask for port 0; undefined before `start` and when embedded. */
+  readonly bound?: { readonly host: string; readonly port: number } | undefined;
+}
+
+/** What a protocol's folder exports as `plugin`. `Config` is the static type of `schema`. */
+export interface ProtocolPlugin<Config = never> {
+  /** Registry key, folder name, `protocol` in the configuration, metric label. */
+  readonly kind: string;
+  /** Settings of one port, beside `protocol`; every field with default and description. */
+  readonly schema: TSchema;
+  /** No I/O. `config` is checked, complete and frozen. */
+  create(config: Config, ctx: ProtocolContext): ProtocolPort | Promise<ProtocolPort>;
+}
+
+/** Key = folder = `protocol` of a port's configuration. */
+export type ProtocolRegistry = Record<string, () => Promise<{ readonly plugin: ProtocolPlugin }>>;

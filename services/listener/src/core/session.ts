@@ -1,0 +1,44 @@
+/** A device as the platform sees it: what can be reached and what presence reports. */
+import type { Protocol } from "@myelin/contract";
+import type { Identity } from "./admission.js";
+
+/** One message for a device. `payload` belongs to the receiver. */
+export interface Downlink {
+  readonly path: string;
+  readonly payload: Uint8Array;
+  readonly contentType: string;
+  /** True: answer when the device has acknowledged; false: when the bytes were handed to its connection. */
+  readonly waitForDevice: boolean;
+  /** Bound of the wait. */
+  readonly timeoutMs: number;
+}
+
+export type DownlinkState = "written" | "acknowledged";
+
+/** What a protocol offers for a device that is connected; usually the connection itself. */
+export interface DeviceSession {
+  readonly identity: Identity;
+  /** Connection epoch: `Connection.number` of the connection it began with. */
+  readonly number: number;
+  readonly protocol: Protocol;
+  readonly address: string;
+  /**
+   * Called for each downlink message, in order. Resolves with how far it came.
+   * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`
+   */
+  deliver(message: Downlink): Promise<DownlinkState>;
+  /** A newer connection of the same device is there: say so in the protocol's terms and close. */
+  takenOver(): void;
+}
+
+/** The devices of this process: opens and ends their presence. */
+export interface Sessions {
+  /**
+   * The device is there. An older session of the same device, here or on another listener, is taken over.
+   * `close` must follow once.
+   */
+  open(session: DeviceSession): void;
+  /** The device is gone; nothing happens when a newer session of it is open. @param reason closed set, for presence */
+  close(session: DeviceSession, reason: string): void;
+  get(tenant: string, deviceId: string): DeviceSession | undefined;
+}

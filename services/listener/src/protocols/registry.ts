@@ -1,0 +1,4 @@
+/** The protocols a port may speak. Key = folder = `protocol` in the configuration = metric label. */
+import type { ProtocolRegistry } from "../core/protocol.js";
+
+export const protocols = {} satisfies ProtocolRegistry;
