@@ -9,6 +9,7 @@ export {
   isErrorCode,
   RETIRED,
 } from "./errors/codes.js";
+export { listenError } from "./errors/listen-error.js";
 export { type Backoff, type BackoffOptions, backoff } from "./flow/backoff.js";
 export { BoundedQueue, type BoundedQueueOptions, type FullPolicy } from "./flow/bounded-queue.js";
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from "./flow/circuit-breaker.js";
