@@ -16,6 +16,7 @@ export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
 export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/envelope.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
+export * from "./mcp/index.js";
 export { escapeToken, unescapeToken } from "./subjects/escape.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";

@@ -11,6 +11,134 @@ export const protobufPackage = "myelin.mcp.v1";
 
 export const protobufFileName = "myelin/mcp/v1/mcp.proto";
 
+/** The steps of the command ladder that a device can tell. */
+export const CommandOutcome = {
+  UNSPECIFIED: 0,
+  EXECUTED: 1,
+  VERIFIED: 2,
+  /** REJECTED - Certainly not executed. */
+  REJECTED: 3,
+  EXPIRED: 4,
+  FAILED: 5,
+  /** MISMATCH - Executed, and the value read back is another. */
+  MISMATCH: 6,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type CommandOutcome = typeof CommandOutcome[keyof typeof CommandOutcome];
+
+export namespace CommandOutcome {
+  export type UNSPECIFIED = typeof CommandOutcome.UNSPECIFIED;
+  export type EXECUTED = typeof CommandOutcome.EXECUTED;
+  export type VERIFIED = typeof CommandOutcome.VERIFIED;
+  export type REJECTED = typeof CommandOutcome.REJECTED;
+  export type EXPIRED = typeof CommandOutcome.EXPIRED;
+  export type FAILED = typeof CommandOutcome.FAILED;
+  export type MISMATCH = typeof CommandOutcome.MISMATCH;
+  export type UNRECOGNIZED = typeof CommandOutcome.UNRECOGNIZED;
+}
+
+export function commandOutcomeFromJSON(object: any): CommandOutcome {
+  switch (object) {
+    case 0:
+    case "COMMAND_OUTCOME_UNSPECIFIED":
+      return CommandOutcome.UNSPECIFIED;
+    case 1:
+    case "COMMAND_OUTCOME_EXECUTED":
+      return CommandOutcome.EXECUTED;
+    case 2:
+    case "COMMAND_OUTCOME_VERIFIED":
+      return CommandOutcome.VERIFIED;
+    case 3:
+    case "COMMAND_OUTCOME_REJECTED":
+      return CommandOutcome.REJECTED;
+    case 4:
+    case "COMMAND_OUTCOME_EXPIRED":
+      return CommandOutcome.EXPIRED;
+    case 5:
+    case "COMMAND_OUTCOME_FAILED":
+      return CommandOutcome.FAILED;
+    case 6:
+    case "COMMAND_OUTCOME_MISMATCH":
+      return CommandOutcome.MISMATCH;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return CommandOutcome.UNRECOGNIZED;
+  }
+}
+
+export function commandOutcomeToJSON(object: CommandOutcome): string {
+  switch (object) {
+    case CommandOutcome.UNSPECIFIED:
+      return "COMMAND_OUTCOME_UNSPECIFIED";
+    case CommandOutcome.EXECUTED:
+      return "COMMAND_OUTCOME_EXECUTED";
+    case CommandOutcome.VERIFIED:
+      return "COMMAND_OUTCOME_VERIFIED";
+    case CommandOutcome.REJECTED:
+      return "COMMAND_OUTCOME_REJECTED";
+    case CommandOutcome.EXPIRED:
+      return "COMMAND_OUTCOME_EXPIRED";
+    case CommandOutcome.FAILED:
+      return "COMMAND_OUTCOME_FAILED";
+    case CommandOutcome.MISMATCH:
+      return "COMMAND_OUTCOME_MISMATCH";
+    case CommandOutcome.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
+export const Quality = { UNSPECIFIED: 0, GOOD: 1, UNCERTAIN: 2, BAD: 3, UNRECOGNIZED: -1 } as const;
+
+export type Quality = typeof Quality[keyof typeof Quality];
+
+export namespace Quality {
+  export type UNSPECIFIED = typeof Quality.UNSPECIFIED;
+  export type GOOD = typeof Quality.GOOD;
+  export type UNCERTAIN = typeof Quality.UNCERTAIN;
+  export type BAD = typeof Quality.BAD;
+  export type UNRECOGNIZED = typeof Quality.UNRECOGNIZED;
+}
+
+export function qualityFromJSON(object: any): Quality {
+  switch (object) {
+    case 0:
+    case "QUALITY_UNSPECIFIED":
+      return Quality.UNSPECIFIED;
+    case 1:
+    case "QUALITY_GOOD":
+      return Quality.GOOD;
+    case 2:
+    case "QUALITY_UNCERTAIN":
+      return Quality.UNCERTAIN;
+    case 3:
+    case "QUALITY_BAD":
+      return Quality.BAD;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return Quality.UNRECOGNIZED;
+  }
+}
+
+export function qualityToJSON(object: Quality): string {
+  switch (object) {
+    case Quality.UNSPECIFIED:
+      return "QUALITY_UNSPECIFIED";
+    case Quality.GOOD:
+      return "QUALITY_GOOD";
+    case Quality.UNCERTAIN:
+      return "QUALITY_UNCERTAIN";
+    case Quality.BAD:
+      return "QUALITY_BAD";
+    case Quality.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 export const DeliveryLane = {
   UNSPECIFIED: 0,
   /** TELEMETRY - Not acknowledged. */
@@ -66,15 +194,22 @@ export function deliveryLaneToJSON(object: DeliveryLane): string {
  * A frame is: magic 0x4D 0x43 0x50 0x01 · length of the message (4 bytes, big endian) · MCPMessage.
  */
 export interface MCPMessage {
-  /** Unique within the sender's session; an ack names it. A sender that repeats a message repeats its id. */
+  /**
+   * An ack names it, and the platform removes doubles by it. A sender that repeats a message repeats its id; another message
+   * must not get it, also after a restart: a random part per start and a counter will do, a bare counter will not.
+   */
   id: string;
   /** Message type, the path of the envelope ("temperature", "devices/x/commands/relay"); control messages leave it empty. */
   type: string;
   payload: Buffer;
-  hardware: HardwareCommand | undefined;
+  hardware:
+    | HardwareCommand
+    | undefined;
+  /** Version of this protocol: 1, or 0 for the session's. */
   version: number;
+  /** Grows with each data message of the sender, telemetry and events in one count; 0: the sender does not count. */
   sequence: number;
-  /** Milliseconds this message stays valid after it was sent; 0: for ever. */
+  /** Milliseconds this message stays valid after source_time_us, or after its arrival where there is none; 0: for ever. */
   ttlMs: number;
   traceparent: string;
   tracestate: string;
@@ -85,6 +220,14 @@ export interface MCPMessage {
   /** Which device speaks, where one connection or datagram speaks for several; empty: the session's device. */
   deviceId: string;
   lane: DeliveryLane;
+  /** Request/reply: the path an answer goes to, and what it must carry in its own `correlation`. */
+  responsePath: string;
+  correlation: Buffer;
+  /** Kept by the sender during an outage and sent later; such a message never causes a command. */
+  replayed: boolean;
+  quality: Quality;
+  /** Set by the answer to a hardware command. */
+  result: CommandResult | undefined;
   control:
     | { $case: "hello"; value: Hello }
     | { $case: "welcome"; value: Welcome }
@@ -107,6 +250,20 @@ export interface HardwareCommand_ParamsEntry {
   value: string;
 }
 
+/**
+ * What became of a hardware command, device to server. The message's own id is new; `command_id` is the id of the message
+ * that brought the command.
+ */
+export interface CommandResult {
+  commandId: string;
+  outcome: CommandOutcome;
+  /** For what is not EXECUTED or VERIFIED: stable code, see the error reference. */
+  code: string;
+  message: string;
+  /** What the device read back, where it did. */
+  readback: Buffer;
+}
+
 export interface VersionCount {
   writer: string;
   count: number;
@@ -124,6 +281,10 @@ export interface Hello {
   lastReceivedSequence: number;
   /** Milliseconds; 0: the server's default. */
   heartbeatMs: number;
+  /** In the place of user name and password. */
+  token: string;
+  /** Largest message the device takes; 0: the server's default. Larger ones are refused to their sender. */
+  maxFrameBytes: number;
 }
 
 export interface Welcome {
@@ -136,8 +297,13 @@ export interface Welcome {
   /** Milliseconds the session outlives its connection. */
   resumeWindowMs: number;
   server: string;
-  /** Highest contiguous device sequence that the server has stored; the device need not send these again. */
+  /**
+   * Every event up to this sequence is stored; the device sends the later ones again. Never passes a refused event: whether
+   * the device has seen the refusal is not known here, and what is stored twice is removed by its id.
+   */
   lastStoredSequence: number;
+  /** Microseconds since the Unix epoch, for devices without a clock. */
+  serverTimeUs: number;
 }
 
 export interface Ping {
@@ -148,7 +314,11 @@ export interface Pong {
   nonce: number;
 }
 
-/** Names messages by id, by sequence, or both. Sequence acks are cumulative. */
+/**
+ * What it names is stored (device to server) or taken (server to device). By id, by sequence, or both. A sequence is
+ * cumulative: it settles every event up to it, but for those that an Error on the same connection has named before.
+ * Over datagrams, which get lost and overtake each other, acks name ids only.
+ */
 export interface Ack {
   ids: string[];
   sequence: number;
@@ -183,6 +353,11 @@ function createBaseMCPMessage(): MCPMessage {
     contentType: "",
     deviceId: "",
     lane: 0,
+    responsePath: "",
+    correlation: Buffer.alloc(0),
+    replayed: false,
+    quality: 0,
+    result: undefined,
     control: undefined,
   };
 }
@@ -230,6 +405,21 @@ export const MCPMessage: MessageFns<MCPMessage> = {
     }
     if (message.lane !== 0) {
       writer.uint32(112).int32(message.lane);
+    }
+    if (message.responsePath !== "") {
+      writer.uint32(122).string(message.responsePath);
+    }
+    if (message.correlation.length !== 0) {
+      writer.uint32(130).bytes(message.correlation);
+    }
+    if (message.replayed !== false) {
+      writer.uint32(136).bool(message.replayed);
+    }
+    if (message.quality !== 0) {
+      writer.uint32(144).int32(message.quality);
+    }
+    if (message.result !== undefined) {
+      CommandResult.encode(message.result, writer.uint32(154).fork()).join();
     }
     switch (message.control?.$case) {
       case "hello":
@@ -382,6 +572,46 @@ export const MCPMessage: MessageFns<MCPMessage> = {
             message.lane = reader.int32() as any;
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.responsePath = reader.string();
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.correlation = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.replayed = reader.bool();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.quality = reader.int32() as any;
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.result = CommandResult.decode(reader, reader.uint32());
+            continue;
+          }
           case 20: {
             if (tag !== 162) {
               break;
@@ -486,6 +716,15 @@ export const MCPMessage: MessageFns<MCPMessage> = {
         ? globalThis.String(object.device_id)
         : "",
       lane: isSet(object.lane) ? deliveryLaneFromJSON(object.lane) : 0,
+      responsePath: isSet(object.responsePath)
+        ? globalThis.String(object.responsePath)
+        : isSet(object.response_path)
+        ? globalThis.String(object.response_path)
+        : "",
+      correlation: isSet(object.correlation) ? Buffer.from(bytesFromBase64(object.correlation)) : Buffer.alloc(0),
+      replayed: isSet(object.replayed) ? globalThis.Boolean(object.replayed) : false,
+      quality: isSet(object.quality) ? qualityFromJSON(object.quality) : 0,
+      result: isSet(object.result) ? CommandResult.fromJSON(object.result) : undefined,
       control: isSet(object.hello)
         ? { $case: "hello", value: Hello.fromJSON(object.hello) }
         : isSet(object.welcome)
@@ -548,6 +787,21 @@ export const MCPMessage: MessageFns<MCPMessage> = {
     if (message.lane !== 0) {
       obj.lane = deliveryLaneToJSON(message.lane);
     }
+    if (message.responsePath !== "") {
+      obj.responsePath = message.responsePath;
+    }
+    if (message.correlation.length !== 0) {
+      obj.correlation = base64FromBytes(message.correlation);
+    }
+    if (message.replayed !== false) {
+      obj.replayed = message.replayed;
+    }
+    if (message.quality !== 0) {
+      obj.quality = qualityToJSON(message.quality);
+    }
+    if (message.result !== undefined) {
+      obj.result = CommandResult.toJSON(message.result);
+    }
     if (message.control?.$case === "hello") {
       obj.hello = Hello.toJSON(message.control.value);
     } else if (message.control?.$case === "welcome") {
@@ -587,6 +841,13 @@ export const MCPMessage: MessageFns<MCPMessage> = {
     message.contentType = object.contentType ?? "";
     message.deviceId = object.deviceId ?? "";
     message.lane = object.lane ?? 0;
+    message.responsePath = object.responsePath ?? "";
+    message.correlation = object.correlation ?? Buffer.alloc(0);
+    message.replayed = object.replayed ?? false;
+    message.quality = object.quality ?? 0;
+    message.result = (object.result !== undefined && object.result !== null)
+      ? CommandResult.fromPartial(object.result)
+      : undefined;
     switch (object.control?.$case) {
       case "hello": {
         if (object.control?.value !== undefined && object.control?.value !== null) {
@@ -855,6 +1116,143 @@ export const HardwareCommand_ParamsEntry: MessageFns<HardwareCommand_ParamsEntry
   },
 };
 
+function createBaseCommandResult(): CommandResult {
+  return { commandId: "", outcome: 0, code: "", message: "", readback: Buffer.alloc(0) };
+}
+
+export const CommandResult: MessageFns<CommandResult> = {
+  encode(message: CommandResult, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.commandId !== "") {
+      writer.uint32(10).string(message.commandId);
+    }
+    if (message.outcome !== 0) {
+      writer.uint32(16).int32(message.outcome);
+    }
+    if (message.code !== "") {
+      writer.uint32(26).string(message.code);
+    }
+    if (message.message !== "") {
+      writer.uint32(34).string(message.message);
+    }
+    if (message.readback.length !== 0) {
+      writer.uint32(42).bytes(message.readback);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CommandResult {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCommandResult();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.commandId = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.outcome = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.code = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.readback = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CommandResult {
+    return {
+      commandId: isSet(object.commandId)
+        ? globalThis.String(object.commandId)
+        : isSet(object.command_id)
+        ? globalThis.String(object.command_id)
+        : "",
+      outcome: isSet(object.outcome) ? commandOutcomeFromJSON(object.outcome) : 0,
+      code: isSet(object.code) ? globalThis.String(object.code) : "",
+      message: isSet(object.message) ? globalThis.String(object.message) : "",
+      readback: isSet(object.readback) ? Buffer.from(bytesFromBase64(object.readback)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: CommandResult): unknown {
+    const obj: any = {};
+    if (message.commandId !== "") {
+      obj.commandId = message.commandId;
+    }
+    if (message.outcome !== 0) {
+      obj.outcome = commandOutcomeToJSON(message.outcome);
+    }
+    if (message.code !== "") {
+      obj.code = message.code;
+    }
+    if (message.message !== "") {
+      obj.message = message.message;
+    }
+    if (message.readback.length !== 0) {
+      obj.readback = base64FromBytes(message.readback);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CommandResult>): CommandResult {
+    return CommandResult.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CommandResult>): CommandResult {
+    const message = createBaseCommandResult();
+    message.commandId = object.commandId ?? "";
+    message.outcome = object.outcome ?? 0;
+    message.code = object.code ?? "";
+    message.message = object.message ?? "";
+    message.readback = object.readback ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
 function createBaseVersionCount(): VersionCount {
   return { writer: "", count: 0 };
 }
@@ -949,6 +1347,8 @@ function createBaseHello(): Hello {
     resumeToken: Buffer.alloc(0),
     lastReceivedSequence: 0,
     heartbeatMs: 0,
+    token: "",
+    maxFrameBytes: 0,
   };
 }
 
@@ -974,6 +1374,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.heartbeatMs !== 0) {
       writer.uint32(56).uint32(message.heartbeatMs);
+    }
+    if (message.token !== "") {
+      writer.uint32(66).string(message.token);
+    }
+    if (message.maxFrameBytes !== 0) {
+      writer.uint32(72).uint32(message.maxFrameBytes);
     }
     return writer;
   },
@@ -1047,6 +1453,22 @@ export const Hello: MessageFns<Hello> = {
             message.heartbeatMs = reader.uint32();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.token = reader.string();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.maxFrameBytes = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1084,6 +1506,12 @@ export const Hello: MessageFns<Hello> = {
         : isSet(object.heartbeat_ms)
         ? globalThis.Number(object.heartbeat_ms)
         : 0,
+      token: isSet(object.token) ? globalThis.String(object.token) : "",
+      maxFrameBytes: isSet(object.maxFrameBytes)
+        ? globalThis.Number(object.maxFrameBytes)
+        : isSet(object.max_frame_bytes)
+        ? globalThis.Number(object.max_frame_bytes)
+        : 0,
     };
   },
 
@@ -1110,6 +1538,12 @@ export const Hello: MessageFns<Hello> = {
     if (message.heartbeatMs !== 0) {
       obj.heartbeatMs = Math.round(message.heartbeatMs);
     }
+    if (message.token !== "") {
+      obj.token = message.token;
+    }
+    if (message.maxFrameBytes !== 0) {
+      obj.maxFrameBytes = Math.round(message.maxFrameBytes);
+    }
     return obj;
   },
 
@@ -1125,6 +1559,8 @@ export const Hello: MessageFns<Hello> = {
     message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
     message.lastReceivedSequence = object.lastReceivedSequence ?? 0;
     message.heartbeatMs = object.heartbeatMs ?? 0;
+    message.token = object.token ?? "";
+    message.maxFrameBytes = object.maxFrameBytes ?? 0;
     return message;
   },
 };
@@ -1139,6 +1575,7 @@ function createBaseWelcome(): Welcome {
     resumeWindowMs: 0,
     server: "",
     lastStoredSequence: 0,
+    serverTimeUs: 0,
   };
 }
 
@@ -1167,6 +1604,9 @@ export const Welcome: MessageFns<Welcome> = {
     }
     if (message.lastStoredSequence !== 0) {
       writer.uint32(64).uint64(message.lastStoredSequence);
+    }
+    if (message.serverTimeUs !== 0) {
+      writer.uint32(73).fixed64(message.serverTimeUs);
     }
     return writer;
   },
@@ -1248,6 +1688,14 @@ export const Welcome: MessageFns<Welcome> = {
             message.lastStoredSequence = longToNumber(reader.uint64());
             continue;
           }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.serverTimeUs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1290,6 +1738,11 @@ export const Welcome: MessageFns<Welcome> = {
         : isSet(object.last_stored_sequence)
         ? globalThis.Number(object.last_stored_sequence)
         : 0,
+      serverTimeUs: isSet(object.serverTimeUs)
+        ? globalThis.Number(object.serverTimeUs)
+        : isSet(object.server_time_us)
+        ? globalThis.Number(object.server_time_us)
+        : 0,
     };
   },
 
@@ -1319,6 +1772,9 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.lastStoredSequence !== 0) {
       obj.lastStoredSequence = Math.round(message.lastStoredSequence);
     }
+    if (message.serverTimeUs !== 0) {
+      obj.serverTimeUs = Math.round(message.serverTimeUs);
+    }
     return obj;
   },
 
@@ -1335,6 +1791,7 @@ export const Welcome: MessageFns<Welcome> = {
     message.resumeWindowMs = object.resumeWindowMs ?? 0;
     message.server = object.server ?? "";
     message.lastStoredSequence = object.lastStoredSequence ?? 0;
+    message.serverTimeUs = object.serverTimeUs ?? 0;
     return message;
   },
 };
