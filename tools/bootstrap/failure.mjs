@@ -40,7 +40,7 @@ export function explain(doing, reason, logFile) {
       `No network: ${doing} failed; check the connection (or proxy) and run the same command again.${more}`,
     );
   }
-  return new SetupFailure(`${capital(doing)} failed: ${lastLine(text)}${more}`);
+  return new SetupFailure(`${capital(doing)} failed: ${tellingLine(text)}${more}`);
 }
 
 /** @param {Error} error */
@@ -59,10 +59,12 @@ function pathIn(text) {
   return match === null ? "" : ` ${match[1]}`;
 }
 
-/** @param {string} text */
-function lastLine(text) {
+/** The line that says what is wrong: the first that speaks of an error, else the last one. @param {string} text */
+function tellingLine(text) {
   const lines = text.split("\n").map((line) => line.trim());
-  return lines.findLast((line) => line !== "") ?? "it said nothing.";
+  const told = lines.filter((line) => line !== "" && !line.startsWith("$ "));
+  const line = told.find((one) => /\berror\b|ERR_|fatal/i.test(one)) ?? told.at(-1) ?? "it said nothing";
+  return line.replace(/^(error|fatal):\s*/i, "").replace(/\.?$/, ".");
 }
 
 /** @param {string} text */

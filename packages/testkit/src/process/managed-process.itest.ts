@@ -164,9 +164,5 @@ async function startTestProcess(file: string, rest: string): Promise<ManagedProc
      console.log("pid " + script.pid);
      ${rest}`,
   );
-  return startProcess({
-    command: process.execPath,
-    args: ["--conditions=source", file],
-    ready: { line: /^pid/ },
-  });
+  return startProcess({ command: process.execPath, args: ["--conditions=source", file] });
 }
