@@ -2,7 +2,10 @@
 import type { BatchView, Channel, EnvelopeExtras, Lane } from "@myelin/contract";
 import type { AppError, Component } from "@myelin/kernel";
 
-/** Called for each message of a subscription. `data` is valid during the call only unless copied. */
+/**
+ * Called for each message of a subscription. `data` is never overwritten, but may share memory with its neighbours:
+ * who keeps a small piece for long copies it.
+ */
 export type MessageHandler = (data: Uint8Array, subject: string, reply: string | undefined) => void;
 
 /** Ends a subscription; safe twice. */
@@ -16,7 +19,12 @@ export interface Bus extends Component {
   /** True while NATS answers. */
   readonly connected: boolean;
   onConnectionChange(listener: (connected: boolean) => void): Unsubscribe;
-  /** Core NATS, at most once; false when it was dropped because NATS is away or the write buffer is full. */
+  /** Largest message the server takes, headers included; known once connected. */
+  readonly maxPayloadBytes: number;
+  /**
+   * Core NATS, at most once; false when it was dropped because NATS is away, too much waits to be written, or the message
+   * is over `maxPayloadBytes`. `data` is kept until written: do not change it.
+   */
   publish(subject: string, data: Uint8Array, reply?: string): boolean;
   subscribe(subject: string, handler: MessageHandler, options?: { queue?: string }): Unsubscribe;
   /** @throws AppError `bus.disconnected`, `request.timeout`, `request.no_responder` */
