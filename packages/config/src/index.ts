@@ -1,1 +1,62 @@
-export {};
+export { FileResourceSource, type FileSourceOptions } from "./dynamic/file-source.js";
+export { type ParsedDocument, type ParsedFile, parseResources } from "./dynamic/parse-resources.js";
+export {
+  formatResourceProblem,
+  type Kind,
+  type Resource,
+  type ResourceProblem,
+  type ResourceSource,
+  type ResourceState,
+  type ResourceStatus,
+  resourceError,
+  resourcesOf,
+  type Snapshot,
+} from "./dynamic/resource.js";
+export {
+  type AnyKind,
+  API_VERSION,
+  defineKind,
+  documentSchema,
+  type KindDefinition,
+  type Metadata,
+  type SpecOf,
+} from "./kinds/kind.js";
+export { kinds } from "./kinds/registry.js";
+export { type RouteSpec, routeKind } from "./kinds/route.js";
+export {
+  array,
+  boolean,
+  bytes,
+  durationMs,
+  exactlyOne,
+  integer,
+  number,
+  object,
+  oneOf,
+  optional,
+  port,
+  record,
+  secret,
+  string,
+} from "./schema/builders.js";
+export {
+  type CheckResult,
+  checkValue,
+  formatPath,
+  formatValue,
+  type Problem,
+  type ValuePath,
+} from "./schema/check.js";
+export type { Fields, Infer, ObjectOf, OptionalSchema, Schema } from "./schema/schema.js";
+export { Secret } from "./schema/secret.js";
+export { parseBytes, parseDurationMs } from "./schema/units.js";
+export { type Environment, environmentName, environmentNames } from "./static/environment.js";
+export {
+  type ConfigProblem,
+  type LoadedConfig,
+  type LoadOptions,
+  loadConfig,
+  type Override,
+} from "./static/load.js";
+export { type ConfigEntry, configEntries, formatConfig } from "./static/print.js";
+export { settingsTable } from "./static/reference.js";

@@ -1,0 +1,32 @@
+/** A secret that does not show itself by accident. */
+import { inspect } from "node:util";
+
+const SHOWN = "[redacted]";
+
+/** Prints as "[redacted]" in logs, JSON and the debugger's console; `reveal` is the one way to its text. */
+export class Secret {
+  readonly #text: string;
+  /** Where it came from; never the text. */
+  readonly source: string;
+
+  constructor(text: string, source: string) {
+    this.#text = text;
+    this.source = source;
+  }
+
+  reveal(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return SHOWN;
+  }
+
+  toJSON(): string {
+    return SHOWN;
+  }
+
+  [inspect.custom](): string {
+    return SHOWN;
+  }
+}

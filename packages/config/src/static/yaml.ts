@@ -1,0 +1,77 @@
+/** YAML with positions, so that a problem names its line; the only importer of yaml, loaded when there is a file. */
+import type { Document, LineCounter, Node, Pair } from "yaml";
+import type { ValuePath } from "../schema/check.js";
+
+/** One document of a file. `lineOf` gives the line of the deepest part of a path that is there. */
+export interface YamlDocument {
+  readonly value: unknown;
+  readonly line: number;
+  lineOf(path: ValuePath): number;
+}
+
+/** What is wrong with the text itself. */
+export interface YamlError {
+  readonly line: number;
+  readonly message: string;
+}
+
+/** The documents of a file, or why it is not YAML; empty documents are left out. */
+export interface YamlFile {
+  readonly documents: readonly YamlDocument[];
+  readonly errors: readonly YamlError[];
+}
+
+// Aliases can blow a small file up to gigabytes; real files use a few.
+const MAX_ALIASES = 100;
+
+/** Parses YAML 1.2 (so `no` is text and `0o17` octal); doubled keys are errors. */
+export async function parseYaml(text: string): Promise<YamlFile> {
+  const { LineCounter, parseAllDocuments } = await import("yaml");
+  const lines = new LineCounter();
+  const parsed = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, version: "1.2" });
+  const documents: YamlDocument[] = [];
+  const errors: YamlError[] = [];
+  for (const document of parsed as readonly Document.Parsed[]) {
+    for (const error of [...document.errors, ...document.warnings]) {
+      const line = error.linePos?.[0].line ?? 1;
+      errors.push({ line, message: (error.message.split("\n", 1)[0] as string).replace(/ at line .*$/, "") });
+    }
+    if (document.errors.length > 0 || document.contents === null) continue;
+    const line = lineAt(lines, document.contents);
+    try {
+      const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
+      if (value !== null) documents.push({ value, line, lineOf: (path) => lineOf(document, lines, path) });
+    } catch (error) {
+      // The library throws on unresolved and excessive aliases only.
+      errors.push({ line, message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+  return { documents, errors };
+}
+
+function lineAt(lines: LineCounter, node: Node): number {
+  return node.range ? lines.linePos(node.range[0]).line : 1;
+}
+
+function lineOf(document: Document.Parsed, lines: LineCounter, path: ValuePath): number {
+  let node: unknown = document.contents;
+  let line = lineAt(lines, document.contents as Node);
+  for (const step of path) {
+    const items: unknown = (node as { items?: unknown } | null)?.items;
+    if (!Array.isArray(items)) break;
+    if (typeof step === "number") {
+      node = items[step];
+    } else {
+      const pair = (items as Pair[]).find(
+        (p) => String((p.key as { value?: unknown } | null)?.value) === step,
+      );
+      if (pair === undefined) break;
+      line = lineAt(lines, pair.key as Node);
+      node = pair.value;
+      continue;
+    }
+    if (node === undefined || node === null) break;
+    line = lineAt(lines, node as Node);
+  }
+  return line;
+}
