@@ -7,6 +7,7 @@ import { startProcess } from "../process/managed-process.js";
 import { tempDir } from "../temp-dir.js";
 import { serverOf, type TestServer } from "./server.js";
 
+/** How the broker under test differs from a plain one. */
 export interface MosquittoOptions {
   /** Lines of `mosquitto.conf`, put after the listener. */
   readonly config?: string;

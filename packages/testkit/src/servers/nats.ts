@@ -7,6 +7,7 @@ import { startProcess } from "../process/managed-process.js";
 import { type TempDir, tempDir } from "../temp-dir.js";
 import { serverOf, type TestServer } from "./server.js";
 
+/** How the server under test differs from a plain one with JetStream. */
 export interface NatsOptions {
   /** On unless false. */
   readonly jetstream?: boolean;
@@ -18,6 +19,7 @@ export interface NatsOptions {
   readonly port?: number;
 }
 
+/** A nats-server and its monitoring pages. */
 export interface NatsServer extends TestServer {
   /** Where the server answers `/varz`, `/jsz`, `/connz`, `/healthz`. */
   readonly monitorUrl: string;

@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { importCycles } from "./cycles.js";
+import { loadSources, parse } from "./sources.js";
+
+test("no file imports itself, however far round", () => {
+  expect(importCycles(loadSources())).toEqual([]);
+});
+
+describe("the search for circles", () => {
+  test("finds a circle of three files, through re-exports and dynamic imports", () => {
+    const sources = [
+      parse("packages/x/src/a.ts", 'export { b } from "./b.js";'),
+      parse("packages/x/src/b.ts", 'export const b = () => import("./deep/c.js");'),
+      parse("packages/x/src/deep/c.ts", 'import type { b } from "../a.js";'),
+    ];
+    expect(importCycles(sources)).toEqual([
+      "packages/x/src/a.ts → packages/x/src/b.ts → packages/x/src/deep/c.ts → packages/x/src/a.ts",
+    ]);
+  });
+
+  test("takes two ways to the same file for no circle", () => {
+    const sources = [
+      parse("packages/x/src/a.ts", 'import "./b.js"; import "./c.js";'),
+      parse("packages/x/src/b.ts", 'import "./c.js";'),
+      parse("packages/x/src/c.ts", "export const c = 1;"),
+    ];
+    expect(importCycles(sources)).toEqual([]);
+  });
+});
