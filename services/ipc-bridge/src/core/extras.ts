@@ -1,0 +1,58 @@
+/** The fields of a published envelope that few messages carry, and the id that makes a repeated one known. */
+import { hash } from "node:crypto";
+import { type BatchView, type EnvelopeExtras, envelope, type Head, ID_BYTES } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
+
+/** An envelope may have this much beside its payload: decoding makes far larger objects out of it. */
+const MAX_EXTRA_BYTES = 128 * 1024;
+
+/** True when the view's current envelope has nothing but head and payload: the fast way. */
+export function isPlain(view: BatchView): boolean {
+  return view.payloadEnd === view.recordEnd && view.sourceTimeUs === 0 && view.id().length === 0;
+}
+
+/**
+ * The extras of the view's current envelope. An id that the app gave becomes the derived id by which the partition's owner
+ * removes doubles: first 16 bytes of SHA-256 over tenant, NUL, device id, NUL, id.
+ * @throws AppError `contract.bad_envelope`
+ */
+export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
+  const bytes = view.envelopeBytes();
+  if (bytes.length - (view.payloadEnd - view.payloadStart) > MAX_EXTRA_BYTES) {
+    throw new AppError(
+      "contract.bad_envelope",
+      `an envelope has over ${MAX_EXTRA_BYTES} bytes beside its payload`,
+    );
+  }
+  let e: envelope.Envelope;
+  try {
+    e = envelope.Envelope.decode(bytes);
+  } catch (cause) {
+    throw new AppError("contract.bad_envelope", "an envelope cannot be decoded", { cause });
+  }
+  const id = e.id.length === 0 ? undefined : derivedId(head, e.id);
+  return {
+    id,
+    senderId: id === undefined ? undefined : true,
+    sourceTimeUs: e.sourceTimeUs,
+    deviceSequence: e.deviceSequence,
+    quality: e.quality,
+    qualityReason: e.qualityReason,
+    replayed: e.replayed,
+    expiresAtUs: e.expiresAtUs,
+    traceparent: e.traceparent,
+    tracestate: e.tracestate,
+    schemaVersion: e.schemaVersion,
+    headers: e.headers,
+    versionVector: e.versionVector,
+    retain: e.retain,
+    qos: e.qos,
+    responsePath: e.responsePath,
+    correlation: e.correlation,
+  };
+}
+
+function derivedId(head: Head, id: Uint8Array): Buffer {
+  const scope = Buffer.from(`${head.tenant}\0${head.deviceId}\0`);
+  return hash("sha256", Buffer.concat([scope, id]), "buffer").subarray(0, ID_BYTES);
+}

@@ -1,0 +1,20 @@
+/** The methods of the platform: one line each. */
+import { AppError } from "@myelin/kernel";
+import { apps } from "./apps.js";
+import type { PlatformContext, PlatformMethod, PlatformMethods } from "./method.js";
+import { ping } from "./ping.js";
+
+const METHODS: readonly ((context: PlatformContext) => PlatformMethod)[] = [ping, apps];
+
+/** @throws AppError `internal.invalid_argument` when two methods have one name */
+export function createPlatformMethods(context: PlatformContext): PlatformMethods {
+  const methods = new Map<string, PlatformMethod>();
+  for (const create of METHODS) {
+    const method = create(context);
+    if (methods.has(method.name)) {
+      throw new AppError("internal.invalid_argument", `two platform methods are called ${method.name}`);
+    }
+    methods.set(method.name, method);
+  }
+  return methods;
+}

@@ -1,0 +1,9 @@
+import type { PlatformContext, PlatformMethod } from "./method.js";
+
+/** `platform/ping`: who answers, and the time there. */
+export function ping(context: PlatformContext): PlatformMethod {
+  return {
+    name: "ping",
+    call: async () => ({ bridge: context.bridge, version: context.version, timeMs: context.wallMs() }),
+  };
+}
