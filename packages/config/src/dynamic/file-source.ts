@@ -3,12 +3,14 @@ import { type FSWatcher, watch as watchFiles } from "node:fs";
 import { type Clock, systemClock, type Timer } from "@myelin/kernel";
 import { FileSet } from "./file-set.js";
 import type { ResourceSource, ResourceStatus, Snapshot } from "./resource.js";
-import { type Scan, scanDirectory } from "./scan.js";
+import { directoryIdentity, type Scan, scanDirectory } from "./scan.js";
 
 /** `onStatusChange` gets all statuses whenever any of them changes: for one log line per refusal, and counters. */
 export interface FileSourceOptions {
   readonly directory: string;
   readonly clock?: Clock;
+  /** Time between looks without an event. */
+  readonly rescanMs?: number;
   readonly onStatusChange?: (statuses: readonly ResourceStatus[]) => void;
 }
 
@@ -17,7 +19,7 @@ const QUIET_MS = 50;
 // Something that writes without pause must not keep changes from taking effect.
 const MAX_DELAY_MS = 300;
 // Events get lost (network file systems, a full inotify queue, a directory made later); a look costs one stat per file.
-const RESCAN_MS = 2_000;
+const DEFAULT_RESCAN_MS = 2_000;
 // An editor that truncates before it writes leaves an empty file for a moment; believed only when it stays empty.
 const EMPTY_BELIEVED_AFTER_MS = 300;
 
@@ -26,6 +28,7 @@ export class FileResourceSource implements ResourceSource {
   readonly #options: FileSourceOptions;
   readonly #clock: Clock;
   readonly #files: FileSet;
+  readonly #emptySinceMs = new Map<string, number>();
   #watching = false;
 
   constructor(options: FileSourceOptions) {
@@ -41,14 +44,18 @@ export class FileResourceSource implements ResourceSource {
   async *watch(signal: AbortSignal): AsyncGenerator<Snapshot> {
     if (this.#watching) return;
     this.#watching = true;
-    const changes = new ChangeSignal(this.#options.directory, this.#clock);
+    const changes = new ChangeSignal(
+      this.#options.directory,
+      this.#clock,
+      this.#options.rescanMs ?? DEFAULT_RESCAN_MS,
+    );
     const onAbort = (): void => changes.close();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
       let revision = 0;
       let shown: string | undefined;
       while (!signal.aborted) {
-        changes.watch();
+        changes.watch(await directoryIdentity(this.#options.directory));
         await this.#rescan(changes);
         const fingerprint = JSON.stringify(this.#files.resources);
         if (fingerprint !== shown) {
@@ -70,8 +77,6 @@ export class FileResourceSource implements ResourceSource {
     await this.#files.update(this.#holdBackEmpty(scan, changes));
     if (JSON.stringify(this.#files.statuses) !== before) this.#options.onStatusChange?.(this.#files.statuses);
   }
-
-  readonly #emptySinceMs = new Map<string, number>();
 
   #holdBackEmpty(scan: Scan, changes: ChangeSignal): Scan {
     if (scan.files === undefined) return scan;
@@ -97,7 +102,9 @@ export class FileResourceSource implements ResourceSource {
 class ChangeSignal {
   readonly #directory: string;
   readonly #clock: Clock;
+  readonly #rescanMs: number;
   #watcher: FSWatcher | undefined;
+  #watched: string | undefined;
   #timer: Timer | undefined;
   #firstEventMs: number | undefined;
   #lookAtMs = Number.POSITIVE_INFINITY;
@@ -105,22 +112,26 @@ class ChangeSignal {
   #due = false;
   #closed = false;
 
-  constructor(directory: string, clock: Clock) {
+  constructor(directory: string, clock: Clock, rescanMs: number) {
     this.#directory = directory;
     this.#clock = clock;
+    this.#rescanMs = rescanMs;
   }
 
-  /** Tries to follow the directory; where that fails, the regular look remains. */
-  watch(): void {
-    if (this.#watcher !== undefined || this.#closed) return;
+  /** Tries to follow the directory that has this identity now; where that fails, the regular look remains. */
+  watch(identity: string | undefined): void {
+    if (this.#closed || (this.#watcher !== undefined && this.#watched === identity)) return;
+    // A watcher follows the directory it was opened on, also when another one has taken the path since.
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#watched = identity;
+    if (identity === undefined) return;
     try {
       const watcher = watchFiles(this.#directory, { persistent: false }, () => this.#event());
       this.#watcher = watcher;
       watcher.on("error", () => this.#lose(watcher));
-      // The directory itself was removed or renamed: this watcher sees nothing any more.
-      watcher.on("close", () => this.#lose(watcher));
     } catch {
-      // Missing directory or no inotify watches left: the next regular look tries again.
+      // Gone again or no inotify watches left: the next regular look tries again.
       this.#watcher = undefined;
     }
   }
@@ -139,7 +150,7 @@ class ChangeSignal {
       }
       this.#wake = resolve;
       if (this.#firstEventMs === undefined) {
-        const waitMs = Math.min(RESCAN_MS, Math.max(0, this.#lookAtMs - this.#clock.nowMs()));
+        const waitMs = Math.min(this.#rescanMs, Math.max(0, this.#lookAtMs - this.#clock.nowMs()));
         this.#lookAtMs = Number.POSITIVE_INFINITY;
         this.#arm(waitMs);
       }

@@ -42,6 +42,14 @@ export async function scanDirectory(
   return { files, error };
 }
 
+/** Which directory is at a path now; undefined when none is. */
+export async function directoryIdentity(directory: string): Promise<string | undefined> {
+  return await stat(directory, { bigint: true }).then(
+    (stats) => `${stats.dev}-${stats.ino}`,
+    () => undefined,
+  );
+}
+
 async function scanFile(
   directory: string,
   name: string,

@@ -133,8 +133,9 @@ function unknownKeyRule(key: string, known: readonly string[]): string {
     : `left out: the key is unknown, known are ${known.join(", ")}`;
 }
 
-// One letter too many, too few, wrong, or two swapped.
+// One letter too many, too few, wrong, or two swapped; or an ending too much.
 function isNear(a: string, b: string): boolean {
+  if (Math.min(a.length, b.length) >= 4 && (a.startsWith(b) || b.startsWith(a))) return true;
   if (Math.abs(a.length - b.length) > 1 || Math.max(a.length, b.length) < 4) return false;
   let start = 0;
   while (start < a.length && a[start] === b[start]) start++;
