@@ -5,7 +5,7 @@
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { SetupFailure } from "./failure.mjs";
+import { explain, SetupFailure } from "./failure.mjs";
 import { ROOT } from "./paths.mjs";
 import { prepare } from "./prepare.mjs";
 import { endChildren } from "./run-tool.mjs";
@@ -58,7 +58,8 @@ try {
   const code = await main(process.argv[2] ?? "", process.argv.slice(3));
   process.exitCode ||= code;
 } catch (error) {
-  if (!(error instanceof SetupFailure)) throw error;
-  process.stderr.write(`${error.message}\n`);
+  // What the system refuses (an error with a code) can be said in a sentence; anything else is a defect and shows its stack.
+  if (!(error instanceof Error) || !(error instanceof SetupFailure || "code" in error)) throw error;
+  process.stderr.write(`${explain("the set-up", error).message}\n`);
   process.exitCode ||= 1;
 }
