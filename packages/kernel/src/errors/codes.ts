@@ -366,6 +366,20 @@ export const ERROR_CODES = {
     grpc: "FAILED_PRECONDITION",
     meaning: "No listener holds a connection of the device.",
   },
+  "device.not_subscribed": {
+    family: "world",
+    retryable: true,
+    http: 409,
+    grpc: "FAILED_PRECONDITION",
+    meaning: "The device is connected but has not subscribed to the path of the message.",
+  },
+  "device.refused": {
+    family: "caller",
+    retryable: false,
+    http: 422,
+    grpc: "FAILED_PRECONDITION",
+    meaning: "The device answered that it does not take the message.",
+  },
   "partition.not_owned": {
     family: "world",
     retryable: true,

@@ -13,7 +13,7 @@ export interface ByteStream {
   pause(): unknown;
   resume(): unknown;
   /** Sends what is waiting, then closes. */
-  end(data?: Uint8Array): unknown;
+  end(): unknown;
   /** Closes at once; waiting bytes are lost. */
   destroy(): unknown;
 }

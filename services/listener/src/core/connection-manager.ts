@@ -1,9 +1,12 @@
 /** All connections of the process: how many there may be, when they are looked at, who waits, and how they end. */
-import type { Clock } from "@myelin/kernel";
-import { type Connection, type DisconnectReason, HOLD, type Hold, NOBODY } from "./connection.js";
+import type { Clock, Timer } from "@myelin/kernel";
+import { type Connection, type DisconnectReason, HOLD, NOBODY } from "./connection.js";
 import { DisconnectLog } from "./disconnect-log.js";
 import type { GlobalLimits } from "./limits.js";
-import { TICK_MS, TimingWheel, ticksOf } from "./timing-wheel.js";
+import { TimingWheel, ticksOf } from "./timing-wheel.js";
+
+const RATE_TICK_MS = 20;
+const LONGEST_RATE_WAIT_MS = 60_000;
 
 /** Plain numbers for metrics. */
 export interface ConnectionCounters {
@@ -27,6 +30,9 @@ export class ConnectionManager {
   private readonly perAddress = new Map<string, number>();
   private congestedConnections: Connection[] = [];
   private heldBytes = 0;
+  /** Connection, time to release it, and so on. */
+  private readonly tooFast: (Connection | number)[] = [];
+  private rateTimer: Timer | undefined;
   private nextNumber = 1;
   private drained: (() => void) | undefined;
 
@@ -49,6 +55,8 @@ export class ConnectionManager {
 
   stop(): void {
     this.wheel.stop();
+    this.clock.clear(this.rateTimer);
+    this.rateTimer = undefined;
   }
 
   /** Asked before anything is read from a new transport; counts the refusal. */
@@ -125,11 +133,30 @@ export class ConnectionManager {
     for (const connection of waiting) connection.release(HOLD.congestion);
   }
 
-  /** Takes the bit off in `ms`; exact to a tick, or to a millisecond below one. */
-  releaseLater(connection: Connection, bit: Hold, ms: number): void {
-    this.clock
-      .setTimeout(() => connection.release(bit), Math.min(Math.max(1, Math.ceil(ms)), 60_000))
-      .unref();
+  /** Lets a connection that was too fast read on in `ms`; one timer serves all that wait. */
+  releaseRateIn(connection: Connection, ms: number): void {
+    this.tooFast.push(connection, this.clock.nowMs() + Math.min(ms, LONGEST_RATE_WAIT_MS));
+    this.rateTimer ??= this.clock.setInterval(() => this.releaseRates(), RATE_TICK_MS).unref();
+  }
+
+  private releaseRates(): void {
+    const nowMs = this.clock.nowMs();
+    const waiting = this.tooFast;
+    let kept = 0;
+    for (let i = 0; i < waiting.length; i += 2) {
+      const connection = waiting[i] as Connection;
+      if ((waiting[i + 1] as number) <= nowMs || connection.gone) connection.release(HOLD.rate);
+      else {
+        waiting[kept] = connection;
+        waiting[kept + 1] = waiting[i + 1]!;
+        kept += 2;
+      }
+    }
+    waiting.length = kept;
+    if (kept === 0) {
+      this.clock.clear(this.rateTimer);
+      this.rateTimer = undefined;
+    }
   }
 
   /** For listings and for drain; the order means nothing and the array must not be changed. */
@@ -155,8 +182,6 @@ export class ConnectionManager {
     this.drained = undefined;
   }
 }
-
-export { TICK_MS };
 
 function bump(counters: Record<string, number>, key: string, by = 1): void {
   counters[key] = (counters[key] ?? 0) + by;

@@ -27,7 +27,7 @@ export type DisconnectReason =
   | "internal";
 
 /** Bits of `Connection.held`: reading stops while any is set. */
-export const HOLD = { congestion: 1, rate: 2, writing: 4 } as const;
+export const HOLD = { congestion: 1, rate: 2, writing: 4, admission: 8 } as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** What the connections of one port share, so that each of them keeps one pointer. */
@@ -40,6 +40,8 @@ export interface ConnectionScope {
   readonly port: string;
   readonly limits: ConnectionLimits;
 }
+
+const SLOW_CLIENT_TICKS = ticksOf(60_000);
 
 /** Nobody: what a connection is before it has been admitted. */
 export const NOBODY: Identity = { tenant: "", deviceId: "", user: "" };
@@ -128,7 +130,7 @@ export abstract class Connection implements WheelEntry, ChannelSource {
     if (takeTokens(this, rate, nowMs, count)) return;
     this.bucketTokens -= count;
     this.hold(HOLD.rate);
-    manager.releaseLater(this, HOLD.rate, tokensReadyInMs(this, rate, nowMs, 1));
+    manager.releaseRateIn(this, tokensReadyInMs(this, rate, nowMs, 1));
   }
 
   hold(bit: Hold): void {
@@ -157,7 +159,14 @@ export abstract class Connection implements WheelEntry, ChannelSource {
       this.disconnect("first_packet");
       return 0;
     }
-    if (this.held !== 0) return 2;
+    if (this.held !== 0) {
+      // We do not listen, so silence means nothing; but a client that takes nothing for a minute is given up.
+      if ((this.held & HOLD.writing) !== 0 && silent >= SLOW_CLIENT_TICKS) {
+        this.disconnect("slow_client");
+        return 0;
+      }
+      return 2;
+    }
     let next = 0;
     if (this.keepAliveTicks > 0) {
       if (silent >= this.keepAliveTicks) {

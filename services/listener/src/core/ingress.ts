@@ -61,6 +61,8 @@ export interface IngressOptions {
 export class Ingress {
   /** Messages stopped here because of what they are: refused topic, rate, size. Part of the ledger. */
   readonly refusals: Refusals = [new Map(), new Map()];
+  /** Sent again by a client and already taken (MQTT QoS 2): not part of the ledger. */
+  readonly counts = { duplicates: 0 };
   readonly partitions: number;
   /** Why `channelFor` returned nothing; valid until its next call. */
   refusal: ErrorCode = "auth.not_authorized";

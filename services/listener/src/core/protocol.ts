@@ -1,12 +1,12 @@
 /** What a protocol is to the listener: a folder with a schema and a `create`, and the ports it makes. */
 import type { Socket } from "node:net";
+import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
-import type { TSchema } from "typebox";
+import type { Logger } from "@myelin/observability";
 import type { Admission } from "./admission.js";
 import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
 import type { ConnectionManager } from "./connection-manager.js";
 import type { Ingress } from "./ingress.js";
-import type { Log } from "./log.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { Sessions } from "./session.js";
 import type { Subscriptions } from "./subscriptions.js";
@@ -20,7 +20,7 @@ export interface ProtocolContext {
    * mean nothing then.
    */
   readonly listen: boolean;
-  readonly log: Log;
+  readonly log: Logger;
   readonly clock: Clock;
   readonly admission: Admission;
   readonly connections: ConnectionManager;
@@ -50,14 +50,21 @@ export interface ProtocolPort extends Component {
 }
 
 /** What a protocol's folder exports as `plugin`. `Config` is the static type of `schema`. */
-export interface ProtocolPlugin<Config = never> {
+export interface ProtocolPlugin<Config> {
   /** Registry key, folder name, `protocol` in the configuration, metric label. */
   readonly kind: string;
   /** Settings of one port, beside `protocol`; every field with default and description. */
-  readonly schema: TSchema;
+  readonly schema: Schema<Config>;
   /** No I/O. `config` is checked, complete and frozen. */
   create(config: Config, ctx: ProtocolContext): ProtocolPort | Promise<ProtocolPort>;
 }
 
 /** Key = folder = `protocol` of a port's configuration. */
-export type ProtocolRegistry = Record<string, () => Promise<{ readonly plugin: ProtocolPlugin }>>;
+export type ProtocolRegistry = Record<string, () => Promise<{ readonly plugin: AnyProtocolPlugin }>>;
+
+/** A plugin whose settings are known to it alone: `create` is given what `schema` has checked. */
+export interface AnyProtocolPlugin {
+  readonly kind: string;
+  readonly schema: Schema;
+  create(config: unknown, ctx: ProtocolContext): ProtocolPort | Promise<ProtocolPort>;
+}

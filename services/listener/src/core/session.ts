@@ -26,7 +26,7 @@ export interface DeviceSession {
    * Called for each downlink message, in order. Resolves with how far it came.
    * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`
    */
-  deliver(message: Downlink): Promise<DownlinkState>;
+  downlink(message: Downlink): Promise<DownlinkState>;
   /** A newer connection of the same device is there: say so in the protocol's terms and close. */
   takenOver(): void;
 }

@@ -10,9 +10,20 @@ export interface SubscriberMessage {
   readonly contentType: string;
   /** QoS it was published with; 1 and above came by the event lane. */
   readonly qos: number;
+  readonly retain: boolean;
   /** Tenant and device it came from. */
   readonly tenant: string;
   readonly deviceId: string;
+  /** What few messages carry, decoded when asked for; undefined when there is none of it. */
+  extras(): SubscriberExtras | undefined;
+}
+
+/** Fields that travel with a message and are given on where the protocol can. */
+export interface SubscriberExtras {
+  readonly expiresAtUs: number;
+  readonly headers: readonly { readonly name: string; readonly value: string }[];
+  readonly responsePath: string;
+  readonly correlation: Uint8Array;
 }
 
 /** Whoever holds subscriptions; usually a connection. */
@@ -21,10 +32,10 @@ export interface Subscriber {
   /** Tenant whose messages it may see. */
   readonly identity: { readonly tenant: string };
   /**
-   * Called once per message and matching filter, `tag` being what the filter was subscribed with. Must not throw and
-   * must not wait: what cannot be written is dropped and counted by the subscriber.
+   * Called once per message, `tags` being what its matching filters were subscribed with, at least one. Must not throw and
+   * must not wait: what cannot be written is dropped and counted by the subscriber. False: it was dropped.
    */
-  deliver(message: SubscriberMessage, tag: number): void;
+  deliver(message: SubscriberMessage, tags: readonly number[]): boolean;
 }
 
 /** Filters are MQTT topic filters, `$share/<group>/<filter>` included; checked by the caller. */
@@ -33,6 +44,8 @@ export interface Subscriptions {
   add(subscriber: Subscriber, filter: string, tag: number): boolean;
   /** True when it was held. */
   remove(subscriber: Subscriber, filter: string): boolean;
-  /** True when one of the subscriber's filters matches the path. */
-  wants(subscriber: Subscriber, path: string): boolean;
+  /** Forgets the subscriber with all its filters. */
+  removeAll(subscriber: Subscriber): void;
+  /** Tags of the subscriber's filters that match the path. */
+  tagsOf(subscriber: Subscriber, path: string): readonly number[];
 }

@@ -1,15 +1,16 @@
 /** A listening TCP or TLS socket shared with the other worker processes, for every stream protocol. */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import { createServer as createTlsServer } from "node:tls";
 import { AppError } from "@myelin/kernel";
 import type { ConnectionManager } from "./connection-manager.js";
+import { type TlsSettings, tlsOptions } from "./tls.js";
 
 export interface TcpPortOptions {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
   /** Present: TLS. */
-  readonly tls?: TlsOptions | undefined;
+  readonly tls?: TlsSettings | undefined;
   readonly connections: ConnectionManager;
   /** Called for each connection that the limits allow; owns the socket from then on. For TLS after the handshake. */
   readonly onSocket: (socket: Socket) => void;
@@ -38,7 +39,7 @@ export class TcpPort {
     const server =
       tls === undefined
         ? createServer(settings, accept)
-        : createTlsServer({ ...tls, ...settings, handshakeTimeout: 10_000 }, accept);
+        : createTlsServer({ ...tlsOptions(tls), ...settings }, accept);
     // A client that breaks off its handshake is no event; the socket is closed already.
     if (tls !== undefined) server.on("tlsClientError", ignore);
     this.server = server;

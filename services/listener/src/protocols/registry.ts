@@ -1,4 +1,6 @@
 /** The protocols a port may speak. Key = folder = `protocol` in the configuration = metric label. */
 import type { ProtocolRegistry } from "../core/protocol.js";
 
-export const protocols = {} satisfies ProtocolRegistry;
+export const protocols = {
+  mqtt: () => import("./mqtt/index.js"),
+} satisfies ProtocolRegistry;

@@ -1,0 +1,54 @@
+/** What the connections of one MQTT port share: settings, counters, the packet reader, and the flush at the end of a turn. */
+import type { ConnectionScope } from "../../core/connection.js";
+import type { ProtocolContext } from "../../core/protocol.js";
+import { Outbox } from "./codec/outbox.js";
+import { PacketReader } from "./codec/reader.js";
+import type { MqttConfig } from "./config.js";
+import type { MqttConnection } from "./mqtt-connection.js";
+
+const POOLED_OUTBOXES = 64;
+
+/** Numbers that connections add to; plain fields, folded when metrics are read. */
+export interface MqttCounters {
+  receivedMessages: number;
+  receivedBytes: number;
+  sentMessages: number;
+  sentBytes: number;
+}
+
+/** One per port. */
+export class MqttShared {
+  readonly reader = new PacketReader();
+  readonly counters: MqttCounters = { receivedMessages: 0, receivedBytes: 0, sentMessages: 0, sentBytes: 0 };
+  private readonly pool: Outbox[] = [];
+  private dirty: MqttConnection[] = [];
+  private spare: MqttConnection[] = [];
+
+  constructor(
+    readonly config: MqttConfig,
+    readonly ctx: ProtocolContext,
+    readonly scope: ConnectionScope,
+  ) {}
+
+  borrow(): Outbox {
+    return this.pool.pop() ?? new Outbox();
+  }
+
+  giveBack(outbox: Outbox): void {
+    if (this.pool.length < POOLED_OUTBOXES) this.pool.push(outbox);
+  }
+
+  /** Flushes the connection when the running callback is done: everything written until then goes in one piece. */
+  flushLater(connection: MqttConnection): void {
+    if (this.dirty.length === 0) queueMicrotask(this.flushAll);
+    this.dirty.push(connection);
+  }
+
+  private readonly flushAll = (): void => {
+    const list = this.dirty;
+    this.dirty = this.spare;
+    this.spare = list;
+    for (const connection of list) connection.flush();
+    list.length = 0;
+  };
+}
