@@ -12,6 +12,7 @@ export {
 export { listenError } from "./errors/listen-error.js";
 export { type Backoff, type BackoffOptions, backoff } from "./flow/backoff.js";
 export { BoundedQueue, type BoundedQueueOptions, type FullPolicy } from "./flow/bounded-queue.js";
+export { CallTable, type CallTableOptions } from "./flow/call-table.js";
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from "./flow/circuit-breaker.js";
 export { type RetryOptions, retry } from "./flow/retry.js";
 export {

@@ -11,10 +11,10 @@ import {
   TAG_FRAME_PUBLISH,
   toAppErrorMessage,
 } from "@myelin/contract";
-import { AppError, type Timer } from "@myelin/kernel";
+import { AppError, CallTable, type Timer } from "@myelin/kernel";
 import { peerOf } from "./admission.js";
 import type { BridgeCore } from "./bridge-core.js";
-import { CallTable } from "./calls.js";
+
 import { Deliveries } from "./deliveries.js";
 import { HealthRecord, type Patient } from "./health.js";
 import { checkHello, checkSubscriptions, creditOf } from "./hello.js";

@@ -1,5 +1,6 @@
 /** Questions that wait for their answer by number: bounded in count, each with its own deadline. */
-import { AppError, type Clock, type Timer } from "@myelin/kernel";
+import { AppError } from "../errors/app-error.js";
+import type { Clock, Timer } from "../time/clock.js";
 
 interface Pending<T> {
   readonly resolve: (answer: T) => void;
@@ -14,7 +15,7 @@ export interface CallTableOptions {
   readonly what: string;
 }
 
-/** One table per session and direction. */
+/** One table per connection and direction. */
 export class CallTable<T> {
   readonly #options: CallTableOptions;
   readonly #pending = new Map<number, Pending<T>>();
