@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { explain, SetupFailure } from "./failure.mjs";
 import { TOOLS } from "./paths.mjs";
 
+const ASK_MS = 20_000;
+
 /** @type {Set<import("node:child_process").ChildProcess>} */
 const children = new Set();
 
@@ -53,13 +55,19 @@ export async function runTool(doing, command, args, options) {
  */
 export function ask(command, args) {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"], timeout: 20_000 });
+    const child = spawn(command, args, { stdio: ["ignore", "pipe", "ignore"] });
+    // Our own timer: that of spawn outlives a command that could not be run, and keeps the process waiting.
+    const timer = setTimeout(() => child.kill("SIGKILL"), ASK_MS);
+    const answer = (/** @type {string | undefined} */ value) => {
+      clearTimeout(timer);
+      resolve(value);
+    };
     let text = "";
     child.stdout.setEncoding("utf8").on("data", (chunk) => {
       text += chunk;
     });
-    child.once("error", () => resolve(undefined));
-    child.once("close", (code) => resolve(code === 0 ? text.trim() : undefined));
+    child.once("error", () => answer(undefined));
+    child.once("close", (code) => answer(code === 0 ? text.trim() : undefined));
   });
 }
 

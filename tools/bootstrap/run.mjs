@@ -54,12 +54,14 @@ for (const [signal, number] of /** @type {const} */ ([
   });
 }
 
+let code = 0;
 try {
-  const code = await main(process.argv[2] ?? "", process.argv.slice(3));
-  process.exitCode ||= code;
+  code = await main(process.argv[2] ?? "", process.argv.slice(3));
 } catch (error) {
   // What the system refuses (an error with a code) can be said in a sentence; anything else is a defect and shows its stack.
   if (!(error instanceof Error) || !(error instanceof SetupFailure || "code" in error)) throw error;
   process.stderr.write(`${explain("the set-up", error).message}\n`);
-  process.exitCode ||= 1;
+  code = 1;
 }
+// Not by itself: a connection of a download that is kept for later would hold the start up for seconds.
+process.exit(process.exitCode ?? code);
