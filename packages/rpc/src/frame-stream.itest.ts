@@ -16,10 +16,6 @@ import {
 
 const MAX_FRAME_BYTES = 1024 * 1024;
 
-function nextFrame(stream: FrameStream): Promise<Buffer> {
-  return new Promise((resolve) => stream.onFrame((frame) => resolve(Buffer.from(frame))));
-}
-
 function closed(stream: FrameStream): Promise<AppError | undefined> {
   return new Promise((resolve) => stream.onClose(resolve));
 }
