@@ -1,5 +1,5 @@
 /** What services use of the bus; the implementation is in `nats/`. */
-import type { BatchView, Channel, EnvelopeExtras, Lane } from "@myelin/contract";
+import type { BatchView, Channel, EnvelopeExtras } from "@myelin/contract";
 import type { AppError, Component } from "@myelin/kernel";
 
 /**
@@ -41,7 +41,9 @@ export interface Bus extends Component {
     handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
     options?: { queue?: string },
   ): Unsubscribe;
-  /** Resolves when everything published so far has reached the server. */
+  /** A subject that nobody else uses, and below which nobody else listens: for answers. */
+  newInbox(): string;
+  /** Resolves when everything published so far has reached the server. @throws AppError `bus.disconnected`, `bus.timeout` */
   flush(): Promise<void>;
   /** Milliseconds; the last round trip. */
   rttMs(): Promise<number>;
@@ -69,25 +71,14 @@ export interface TelemetrySender extends Component {
   flush(): void;
 }
 
-/**
- * What became of appended events. `ticket` is what `append` was given. Called in order of appending within a partition,
- * once for each run of equal outcome: tickets `[from, to)` of the array.
- */
-export type EventOutcome = (
-  tickets: readonly unknown[],
-  from: number,
-  to: number,
-  error: AppError | undefined,
-) => void;
-
 /** Puts messages of the event lane into the stream and says when they are stored. */
 export interface EventSender extends Component {
   readonly counters: SenderCounters;
   readonly congested: boolean;
   onCongestion(listener: (congested: boolean) => void): Unsubscribe;
   /**
-   * As TelemetrySender.append. Tickets are kept in a plain array per batch: pass numbers or shared objects, not a new object
-   * per message. `number` is a second plain value kept beside the ticket (an MQTT packet id, an index).
+   * As TelemetrySender.append. The ticket is told, once, what became of the message: pass a shared object (the connection, the
+   * request), not a new one per message. `number` is a plain value kept beside it (an MQTT packet id, an index).
    */
   append(
     channel: Channel,
@@ -104,8 +95,9 @@ export interface EventSender extends Component {
 /** Told the outcome of events; usually the connection or the request that brought them. */
 export interface EventTicket {
   /**
-   * The events with these numbers have the same outcome: stored (error undefined) or refused. Called per batch, per run of events of one ticket;
-   * `numbers[from..to)` must be read during the call.
+   * The events with these numbers have the same outcome: stored (error undefined) or refused. Called per batch, per run of
+   * events of one ticket, in the order of appending within a partition (only events refused because the sender itself is full
+   * may overtake); never during `append`. `numbers[from..to)` must be read during the call.
    */
   settled(numbers: readonly number[], from: number, to: number, error: AppError | undefined): void;
 }
@@ -165,12 +157,32 @@ export interface KeyValue {
   watch(signal: AbortSignal): AsyncIterable<{ key: string; value: Uint8Array | undefined; revision: number }>;
 }
 
-/** Reads the link header of received batches and books gaps. */
+/** Where a link stands, for whoever takes over from this reader. Plain data, fit for JSON. */
+export interface LinkPosition {
+  readonly key: string;
+  readonly sender: string;
+  readonly incarnation: number;
+  readonly epoch: number;
+  readonly start: number;
+  readonly sequence: number;
+  readonly ordinal: number;
+}
+
+/** Reads the link header of received batches and books gaps. Plain counts of envelopes, for the ledger. */
 export interface LinkReader {
   /** Accepts a batch; false when it is a double or of an older epoch. Gaps are booked as `lost_in_transit`. */
   accept(view: BatchView): boolean;
   readonly lostInTransit: number;
   readonly doubled: number;
+  /** What the next owner must know to book gaps over the change; `restore` before its first batch. */
+  positions(): LinkPosition[];
+  restore(positions: readonly LinkPosition[]): void;
 }
 
-export type { Lane };
+/** Acknowledges the batches of a link to their producers, cumulatively. */
+export interface LinkAcker extends Component {
+  /** Call when a batch has been taken, in the order of the link. */
+  consumed(view: BatchView): void;
+  /** Sends what is due now instead of within 100 ms: before a partition is handed over. */
+  flush(): void;
+}
