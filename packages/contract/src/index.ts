@@ -21,3 +21,4 @@ export { escapeToken, unescapeToken } from "./subjects/escape.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";
 export { globToRegExp, isTopicFilter, isTopicName, topicMatches } from "./topics.js";
+export { type EnumName, type EnumNames, enumNames } from "./wire/enum-names.js";

@@ -1,10 +1,13 @@
 /** Envelope fields that few messages carry, written behind the payload. */
-
+import { AppError } from "@myelin/kernel";
 import type { Header, Quality, VersionEntry } from "../generated/myelin/envelope/v1/envelope.js";
-import { Envelope } from "../generated/myelin/envelope/v1/envelope.js";
-import { BATCH_FLAGS } from "./layout.js";
+import { BATCH_FLAGS, FIELD, ID_BYTES } from "./layout.js";
+import { varint64Size, varintSize, writeFixed64, writeVarint, writeVarint64 } from "./varint.js";
 
-/** All optional; absent means not set. Times in microseconds since the Unix epoch. */
+/**
+ * All optional; absent means not set. Times in microseconds since the Unix epoch. Read during the call only: a caller may
+ * fill one object again and again.
+ */
 export interface EnvelopeExtras {
   /** 16 bytes; replaces the generated id. Set `senderId` too when it was derived from the sender's. */
   readonly id?: Uint8Array | undefined;
@@ -26,45 +29,140 @@ export interface EnvelopeExtras {
   readonly correlation?: Uint8Array | undefined;
 }
 
-/** Encoded bytes of the extras without the id, by the generated encoder: this is not the hot path. */
-function encodeExtras(extras: EnvelopeExtras): Uint8Array {
-  const { id: _id, ...rest } = extras;
-  return Envelope.encode(
-    Envelope.fromPartial({
-      ...rest,
-      headers: rest.headers?.map((h) => ({ ...h })),
-      versionVector: rest.versionVector?.map((v) => ({ ...v })),
-    } as Parameters<typeof Envelope.fromPartial>[0]),
-  ).finish();
+// Tags of fields 16 to 2047 take two bytes.
+const TAG_BYTES = 2;
+
+/**
+ * Bytes the extras take in the envelope, the id not counted.
+ * @throws AppError `contract.bad_envelope` for numbers that the wire cannot carry, and for an id of another length than 16
+ */
+export function extrasSize(e: EnvelopeExtras): number {
+  if (e.id !== undefined && e.id.length !== ID_BYTES) throw outOfRange("id", e.id.length);
+  let size = 0;
+  if (number("sourceTimeUs", e.sourceTimeUs, Number.MAX_SAFE_INTEGER) > 0) size += TAG_BYTES + 8;
+  const sequence = number("deviceSequence", e.deviceSequence, Number.MAX_SAFE_INTEGER);
+  if (sequence > 0) size += TAG_BYTES + varint64Size(sequence);
+  size += uint32Size("quality", e.quality);
+  size += textSize(e.qualityReason);
+  if (e.replayed) size += TAG_BYTES + 1;
+  if (number("expiresAtUs", e.expiresAtUs, Number.MAX_SAFE_INTEGER) > 0) size += TAG_BYTES + 8;
+  size += textSize(e.traceparent);
+  size += textSize(e.tracestate);
+  size += uint32Size("schemaVersion", e.schemaVersion);
+  if (e.headers !== undefined) for (const header of e.headers) size += blockSize(headerSize(header));
+  if (e.versionVector !== undefined) for (const entry of e.versionVector) size += blockSize(entrySize(entry));
+  if (e.senderId) size += TAG_BYTES + 1;
+  if (e.retain) size += TAG_BYTES + 1;
+  size += uint32Size("qos", e.qos);
+  size += textSize(e.responsePath);
+  const correlation = e.correlation === undefined ? 0 : e.correlation.length;
+  if (correlation > 0) size += blockSize(correlation);
+  return size;
 }
 
-const encoded = new WeakMap<EnvelopeExtras, Uint8Array>();
-
-function bytesOf(extras: EnvelopeExtras): Uint8Array {
-  let bytes = encoded.get(extras);
-  if (bytes === undefined) {
-    bytes = encodeExtras(extras);
-    encoded.set(extras, bytes);
+/** Writes the extras at `offset` in field order; they take `extrasSize` bytes. */
+export function writeExtras(b: Buffer, offset: number, e: EnvelopeExtras): void {
+  let at = offset;
+  if (e.sourceTimeUs) at = writeFixed64(b, tag(b, at, FIELD.sourceTimeUs, 1), e.sourceTimeUs);
+  if (e.deviceSequence) at = writeVarint64(b, tag(b, at, FIELD.deviceSequence, 0), e.deviceSequence);
+  if (e.quality) at = writeVarint(b, tag(b, at, FIELD.quality, 0), e.quality);
+  at = writeText(b, at, FIELD.qualityReason, e.qualityReason);
+  if (e.replayed) at = writeVarint(b, tag(b, at, FIELD.replayed, 0), 1);
+  if (e.expiresAtUs) at = writeFixed64(b, tag(b, at, FIELD.expiresAtUs, 1), e.expiresAtUs);
+  at = writeText(b, at, FIELD.traceparent, e.traceparent);
+  at = writeText(b, at, FIELD.tracestate, e.tracestate);
+  if (e.schemaVersion) at = writeVarint(b, tag(b, at, FIELD.schemaVersion, 0), e.schemaVersion);
+  if (e.headers !== undefined) for (const header of e.headers) at = writeHeader(b, at, header);
+  if (e.versionVector !== undefined) for (const entry of e.versionVector) at = writeEntry(b, at, entry);
+  if (e.senderId) at = writeVarint(b, tag(b, at, FIELD.senderId, 0), 1);
+  if (e.retain) at = writeVarint(b, tag(b, at, FIELD.retain, 0), 1);
+  if (e.qos) at = writeVarint(b, tag(b, at, FIELD.qos, 0), e.qos);
+  at = writeText(b, at, FIELD.responsePath, e.responsePath);
+  if (e.correlation !== undefined && e.correlation.length > 0) {
+    at = writeVarint(b, tag(b, at, FIELD.correlation, 2), e.correlation.length);
+    b.set(e.correlation, at);
   }
-  return bytes;
-}
-
-/** Bytes the extras take in the envelope. Extras objects are treated as immutable: their encoding is remembered. */
-export function extrasSize(extras: EnvelopeExtras): number {
-  return bytesOf(extras).length;
-}
-
-/** Writes the extras at `offset`. */
-export function writeExtras(target: Uint8Array, offset: number, extras: EnvelopeExtras): void {
-  target.set(bytesOf(extras), offset);
 }
 
 /** The batch flags these extras need. */
-export function extrasFlags(extras: EnvelopeExtras): number {
+export function extrasFlags(e: EnvelopeExtras): number {
   return (
-    (extras.senderId ? BATCH_FLAGS.senderIds : 0) |
-    (extras.expiresAtUs ? BATCH_FLAGS.expiry : 0) |
-    (extras.headers && extras.headers.length > 0 ? BATCH_FLAGS.headers : 0) |
-    (extras.traceparent ? BATCH_FLAGS.traced : 0)
+    (e.senderId ? BATCH_FLAGS.senderIds : 0) |
+    (e.expiresAtUs ? BATCH_FLAGS.expiry : 0) |
+    (e.headers !== undefined && e.headers.length > 0 ? BATCH_FLAGS.headers : 0) |
+    (e.traceparent ? BATCH_FLAGS.traced : 0)
   );
+}
+
+function outOfRange(name: string, value: number): AppError {
+  return new AppError("contract.bad_envelope", `${name} of an envelope cannot be ${value}`);
+}
+
+/** The value, or 0 when it is not set. */
+function number(name: string, value: number | undefined, max: number): number {
+  if (value === undefined) return 0;
+  if (!(value >= 0 && value <= max) || Math.floor(value) !== value) throw outOfRange(name, value);
+  return value;
+}
+
+function uint32Size(name: string, value: number | undefined): number {
+  const checked = number(name, value, 0xffff_ffff);
+  return checked === 0 ? 0 : TAG_BYTES + varintSize(checked);
+}
+
+function blockSize(bytes: number): number {
+  return TAG_BYTES + varintSize(bytes) + bytes;
+}
+
+function textSize(text: string | undefined): number {
+  return text === undefined || text === "" ? 0 : blockSize(Buffer.byteLength(text));
+}
+
+/** Size of a string field with a one-byte tag. */
+function smallTextSize(text: string): number {
+  if (text === "") return 0;
+  const bytes = Buffer.byteLength(text);
+  return 1 + varintSize(bytes) + bytes;
+}
+
+function headerSize(header: Header): number {
+  return smallTextSize(header.name) + smallTextSize(header.value);
+}
+
+function entrySize(entry: VersionEntry): number {
+  const count = number("a version count", entry.count, Number.MAX_SAFE_INTEGER);
+  return smallTextSize(entry.writer) + (count === 0 ? 0 : 1 + varint64Size(count));
+}
+
+function tag(b: Buffer, at: number, field: number, wireType: number): number {
+  const value = (field << 3) | wireType;
+  b[at] = (value & 0x7f) | 0x80;
+  b[at + 1] = value >>> 7;
+  return at + TAG_BYTES;
+}
+
+function writeText(b: Buffer, at: number, field: number, text: string | undefined): number {
+  if (text === undefined || text === "") return at;
+  const body = writeVarint(b, tag(b, at, field, 2), Buffer.byteLength(text));
+  return body + b.write(text, body, "utf8");
+}
+
+function writeSmallText(b: Buffer, at: number, field: number, text: string): number {
+  if (text === "") return at;
+  b[at] = (field << 3) | 2;
+  const body = writeVarint(b, at + 1, Buffer.byteLength(text));
+  return body + b.write(text, body, "utf8");
+}
+
+function writeHeader(b: Buffer, at: number, header: Header): number {
+  const body = writeVarint(b, tag(b, at, FIELD.headers, 2), headerSize(header));
+  return writeSmallText(b, writeSmallText(b, body, 1, header.name), 2, header.value);
+}
+
+function writeEntry(b: Buffer, at: number, entry: VersionEntry): number {
+  const body = writeVarint(b, tag(b, at, FIELD.versionVector, 2), entrySize(entry));
+  const next = writeSmallText(b, body, 1, entry.writer);
+  if (entry.count === 0) return next;
+  b[next] = 2 << 3;
+  return writeVarint64(b, next + 1, entry.count);
 }

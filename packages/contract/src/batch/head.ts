@@ -27,7 +27,10 @@ export const EMPTY_HEAD: Head = {
   profile: "",
 };
 
-/** Encodes the head fields in field order, without channel. Allocates; meant for once per channel. */
+/**
+ * Encodes the head fields in field order, without channel. Allocates; meant for once per channel.
+ * Kinds and protocols below 0, which no version has, are left out.
+ */
 export function encodeHead(head: Head): Buffer {
   const parts: readonly [number, string | number][] = [
     [FIELD.tenant, head.tenant],
@@ -41,7 +44,7 @@ export function encodeHead(head: Head): Buffer {
   ];
   let size = 0;
   for (const [, value] of parts) {
-    if (typeof value === "number") size += value === 0 ? 0 : 1 + varintSize(value);
+    if (typeof value === "number") size += value > 0 ? 1 + varintSize(value) : 0;
     else if (value !== "") {
       const bytes = Buffer.byteLength(value);
       size += 1 + varintSize(bytes) + bytes;
@@ -51,7 +54,7 @@ export function encodeHead(head: Head): Buffer {
   let at = 0;
   for (const [field, value] of parts) {
     if (typeof value === "number") {
-      if (value === 0) continue;
+      if (value <= 0) continue;
       out[at++] = field << 3;
       at = writeVarint(out, at, value);
     } else if (value !== "") {

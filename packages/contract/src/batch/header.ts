@@ -1,6 +1,7 @@
 /** The header of a batch, origin and hop, in a fixed layout whose counters are patched in place. */
+import { AppError } from "@myelin/kernel";
 import { Hop, Origin } from "../generated/myelin/envelope/v1/envelope.js";
-import { TAG_BATCH_HOP, TAG_BATCH_ORIGIN } from "./layout.js";
+import { MAX_BATCH_HEADER_BYTES, TAG_BATCH_HOP, TAG_BATCH_ORIGIN } from "./layout.js";
 import { varintSize, writeFixed32, writeFixed64, writeVarint } from "./varint.js";
 
 /** What stays the same for all batches of a link. `incarnation` is a safe integer, random per start. */
@@ -25,6 +26,9 @@ export interface HopCounters {
 /** Encodes `Batch.origin` with its tag. */
 export function encodeOrigin(producer: string, incarnation: number): Buffer {
   const body = Origin.encode({ producer, incarnation }).finish();
+  if (body.length > MAX_BATCH_HEADER_BYTES / 4) {
+    throw new AppError("internal.invalid_argument", `the name of a producer takes ${body.length} bytes`);
+  }
   const out = Buffer.allocUnsafe(1 + varintSize(body.length) + body.length);
   out[0] = TAG_BATCH_ORIGIN;
   out.set(body, writeVarint(out, 1, body.length));
@@ -55,6 +59,9 @@ export class HopHeader {
     }).finish();
     // Counters first: 3 fixed64 and 2 fixed32, each with a one-byte tag. Protobuf allows any field order.
     const size = 3 * 9 + 2 * 5 + tail.length;
+    if (size > MAX_BATCH_HEADER_BYTES / 2) {
+      throw new AppError("internal.invalid_argument", `the names of a link take ${size} bytes of header`);
+    }
     const out = Buffer.alloc(1 + varintSize(size) + size);
     out[0] = TAG_BATCH_HOP;
     this.counters = writeVarint(out, 1, size);

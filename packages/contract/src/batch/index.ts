@@ -9,9 +9,11 @@ export {
   BATCH_TARGET_BYTES,
   ID_BYTES,
   MAX_BATCH_BYTES,
+  MAX_BATCH_HEADER_BYTES,
+  MAX_BUILT_BATCH_BYTES,
   MAX_HEAD_STRING_BYTES,
   MAX_PAYLOAD_BYTES,
 } from "./layout.js";
 export { partitionOf } from "./partition.js";
 export { Stamp } from "./stamp.js";
-export { BatchView, countEnvelopes } from "./view.js";
+export { BatchView, checkEnvelopeCount, countEnvelopes } from "./view.js";

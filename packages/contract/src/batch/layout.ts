@@ -61,10 +61,16 @@ export const BATCH_FLAGS = {
 /** A batch is sent when it reaches this, if the event loop has not turned before. */
 export const BATCH_TARGET_BYTES = 60_000;
 
-/** Largest batch on NATS; the servers are configured with a `max_payload` of at least this plus headers. */
+/** Largest batch that is accepted; the servers are configured with a `max_payload` of at least this plus headers. */
 export const MAX_BATCH_BYTES = 4 * 1024 * 1024;
 
-/** Largest payload of one envelope; below MAX_BATCH_BYTES by more than a head and the header. */
+/** Longest origin and hop together: bounds what names of services and targets may take. */
+export const MAX_BATCH_HEADER_BYTES = 64 * 1024;
+
+/** Largest batch that is built: on later hops the header may grow, and the batch must still be accepted. */
+export const MAX_BUILT_BATCH_BYTES = MAX_BATCH_BYTES - MAX_BATCH_HEADER_BYTES;
+
+/** Largest payload of one envelope; below MAX_BUILT_BATCH_BYTES by more than a head and a header. */
 export const MAX_PAYLOAD_BYTES = 3 * 1024 * 1024;
 
 /** Longest of each head string, in UTF-8 bytes; MQTT's limit for topics holds for all. */

@@ -167,7 +167,7 @@ describe("McpFrameReader", () => {
         expect(cut.recorder).toEqual(whole.recorder);
         expect(cut.reader.pendingBytes).toBe(whole.reader.pendingBytes);
       }),
-      { numRuns: 500 },
+      { numRuns: 150 },
     );
   });
 });

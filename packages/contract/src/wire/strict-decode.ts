@@ -1,18 +1,20 @@
-/** Generated decoders, made to refuse what they would quietly leave unread. */
-import { BinaryReader } from "@bufbuild/protobuf/wire";
+/** Generated decoders, made to refuse what they would quietly pass over. */
+import { FieldWalk } from "./fields.js";
 
 /** What ts-proto generates for each message, as far as decoding goes. */
 export interface Decodes<T> {
-  decode(input: BinaryReader | Uint8Array, length?: number): T;
+  decode(input: Uint8Array): T;
 }
 
+const walk = new FieldWalk();
+
 /**
- * Decodes `bytes` and insists that all of them were used: generated code stops silently at a zero tag.
- * @throws Error of the Protobuf runtime; callers wrap it with the code that fits their bytes.
+ * Decodes `bytes` after a look at their structure: generated code stops silently at a zero tag or a group's end.
+ * @throws RangeError, or an Error of the Protobuf runtime; callers wrap them with the code that fits their bytes.
  */
 export function strictDecode<T>(codec: Decodes<T>, bytes: Uint8Array): T {
-  const reader = new BinaryReader(bytes);
-  const message = codec.decode(reader);
-  if (reader.pos !== reader.len) throw new RangeError(`message ends at byte ${reader.pos} of ${reader.len}`);
-  return message;
+  walk.begin(bytes, 0, bytes.length);
+  while (walk.next());
+  if (walk.problem !== undefined) throw new RangeError(`${walk.problem} at byte ${walk.end}`);
+  return codec.decode(bytes);
 }

@@ -427,7 +427,11 @@ export interface VersionEntry {
   count: number;
 }
 
-/** The unit on NATS and towards applications. A receiver that knows nothing of the hot path decodes it with generated code. */
+/**
+ * The unit on NATS and towards applications. A receiver that knows nothing of the hot path decodes it with generated code.
+ * Origin and hop come first, as every encoder that writes fields in the order of their numbers puts them; readers refuse a
+ * batch whose hop is missing or behind an envelope. Without an origin, channel numbers mean nothing.
+ */
 export interface Batch {
   /** Who built the envelopes; unchanged on the way. Scope of `Envelope.channel`. */
   origin:
