@@ -1,48 +1,44 @@
-/** Frames between a bridge and an application, the same over gRPC and over a Unix socket. */
+/** Frames in both directions between two processes; gRPC and Unix sockets look the same through this. */
 import type { AppError, Component } from "@myelin/kernel";
 
-/** Largest frame either side takes unless told otherwise. */
+/** Frames a reader accepts unless told otherwise. */
 export const DEFAULT_MAX_FRAME_BYTES = 8 * 1024 * 1024;
 
-/**
- * One connection that carries whole frames in order, both ways. Callbacks are set once, before the event loop turns;
- * frames that came earlier wait for `onFrame`.
- */
+/** Bytes that may wait in a stream before `send` says to wait; one frame may exceed it. */
+export const SEND_HIGH_WATER_BYTES = 1024 * 1024;
+
+/** After `close`, what was sent has this long to leave. */
+export const CLOSE_LINGER_MS = 2_000;
+
+/** One connection. Callbacks are set once, before the first frame is wanted; nothing is read before `onFrame` is called. */
 export interface FrameStream {
-  /** Address of the other side, for logs and admission: `unix` for Unix sockets, else `host:port`. */
+  /** For logs: transport and address of the other side. */
   readonly peer: string;
-  /** Bytes given to `send` that the system has not taken yet. */
-  readonly bufferedBytes: number;
   /**
-   * Sends one frame; its bytes must not change afterwards. False: the buffer is over its mark, send more after `onDrain`. Frames sent after
-   * the stream closed are dropped; `onClose` has been called then.
+   * Sends a frame, in order; keeps the bytes until they are written. False asks to stop until `onDrain`; the frame is
+   * taken all the same. On a closed stream it is false and the frame is gone.
    */
   send(frame: Uint8Array): boolean;
-  /** `frame` points into a receive buffer that is not reused: it may be kept, and keeps up to 64 KiB around it alive. */
+  /** Called once per frame, in order. The bytes stay valid, but hold on to the chunk they came in: copy small ones to keep. */
   onFrame(callback: (frame: Buffer) => void): void;
+  /** Called when there is room again after `send` returned false. */
   onDrain(callback: () => void): void;
-  /** Called once. `error`: `rpc.unavailable` when the other side vanished, `contract.*` when it broke the framing; undefined after an orderly end. */
+  /** Called exactly once; no frame comes after it. Without an error both sides ended in order. */
   onClose(callback: (error?: AppError) => void): void;
-  /** Stops reading; at most one receive buffer of frames comes after it. */
+  /** No `onFrame` until `resume`, also not for frames that are here already; the other side is slowed down. */
   pause(): void;
   resume(): void;
-  /** Sends what is buffered, then ends. Safe twice. */
-  close(): void;
-  /** Ends at once, dropping what is buffered. Safe twice. */
-  destroy(): void;
+  /** Sends what was taken, then closes; an error is told to the other side where the transport can. Safe twice. */
+  close(error?: AppError): void;
 }
 
-/** Takes connections of applications. `address` is known after the start. */
+/** Accepts streams. `stop` closes them all. */
 export interface FrameServer extends Component {
+  /** What clients connect to, for example `127.0.0.1:9090` or `unix:/run/myelin/app.sock`; empty while not listening. */
   readonly address: string;
-  /** Streams that are open. */
-  readonly open: number;
+  /** Streams open now. */
+  readonly streams: number;
 }
 
-/** What both servers are told. */
-export interface FrameServerOptions {
-  readonly onStream: (stream: FrameStream) => void;
-  readonly maxFrameBytes?: number;
-  /** Connections above this are closed at once; the operator's bound on memory. */
-  readonly maxStreams?: number;
-}
+/** Called for each new stream, synchronously; set the callbacks in it. */
+export type OnStream = (stream: FrameStream) => void;

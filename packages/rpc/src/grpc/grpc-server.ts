@@ -1,92 +1,63 @@
-/** Takes applications over gRPC. */
-import { Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
-import { AppError } from "@myelin/kernel";
-import { DEFAULT_MAX_FRAME_BYTES, type FrameServer, type FrameServerOptions } from "../frame-stream.js";
-import { GrpcStream } from "./grpc-stream.js";
-import { CONNECT_METHOD, channelOptions } from "./method.js";
+/** Frames over gRPC, for any stock client that has the .proto. */
+import { type Clock, systemClock } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
+import { DEFAULT_MAX_FRAME_BYTES, type FrameServer, type OnStream } from "../frame-stream.js";
+import type { ListeningServer } from "./grpc-library-server.js";
 
-/** PEM bytes; both, or plain text. */
-export interface GrpcTls {
-  readonly certificate: Buffer;
-  readonly key: Buffer;
-  /** Asks clients for a certificate of this authority. */
-  readonly clientCa?: Buffer;
-}
-
-export interface GrpcServerOptions extends FrameServerOptions {
+/** `port` 0 takes a free one. Idle connections are probed every `keepaliveMs`. */
+export interface GrpcServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly tls?: GrpcTls;
+  readonly onStream: OnStream;
+  readonly log: Logger;
+  readonly maxFrameBytes?: number;
+  readonly maxStreams?: number;
+  readonly keepaliveMs?: number;
+  /** How long `stop` waits for clients to end their side before it breaks the connections off. */
+  readonly stopTimeoutMs?: number;
+  readonly clock?: Clock;
 }
 
-const DEFAULT_MAX_STREAMS = 1_000;
-const SHUTDOWN_MS = 2_000;
-
-/** Creates the server; nothing listens before `start`. */
-export function createGrpcServer(options: GrpcServerOptions): FrameServer {
-  return new GrpcFrameServer(options);
-}
-
-class GrpcFrameServer implements FrameServer {
-  readonly name = "grpc-server";
-  address: string;
+/** Serves `myelin.app.v1.AppService/Connect`; the library is loaded by `start`. */
+export class GrpcFrameServer implements FrameServer {
+  readonly name = "grpc";
   readonly #options: GrpcServerOptions;
-  readonly #streams = new Set<GrpcStream>();
-  #server: Server | undefined;
+  #listening: ListeningServer | undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
-    this.address = `${options.host}:${options.port}`;
   }
 
-  get open(): number {
-    return this.#streams.size;
+  get address(): string {
+    return this.#listening === undefined ? "" : `${this.#options.host}:${this.#listening.port}`;
   }
 
-  /** @throws AppError `setup.port_in_use` */
+  /** The port in use; undefined while it does not listen. */
+  get port(): number | undefined {
+    return this.#listening?.port;
+  }
+
+  get streams(): number {
+    return this.#listening?.streams.size ?? 0;
+  }
+
+  /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
   async start(): Promise<void> {
-    const { host, tls, maxFrameBytes = DEFAULT_MAX_FRAME_BYTES } = this.#options;
-    const server = new Server(channelOptions(maxFrameBytes));
-    server.addService(
-      { Connect: CONNECT_METHOD },
-      { Connect: (call: ServerDuplexStream<Buffer, Buffer>) => this.#accept(call) },
-    );
-    const credentials =
-      tls === undefined
-        ? ServerCredentials.createInsecure()
-        : ServerCredentials.createSsl(
-            tls.clientCa ?? null,
-            [{ private_key: tls.key, cert_chain: tls.certificate }],
-            tls.clientCa !== undefined,
-          );
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync(this.address, credentials, (cause, bound) => {
-        if (cause === null) resolve(bound);
-        else reject(new AppError("setup.port_in_use", `gRPC cannot listen on ${this.address}`, { cause }));
-      });
+    const { listenGrpc } = await import("./grpc-library-server.js");
+    this.#listening = await listenGrpc({
+      maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
+      maxStreams: 1024,
+      keepaliveMs: 30_000,
+      stopTimeoutMs: 2_000,
+      clock: systemClock,
+      ...this.#options,
     });
-    this.address = `${host}:${port}`;
-    this.#server = server;
+    this.#options.log.info({ host: this.#options.host, port: this.#listening.port }, "gRPC listens");
   }
 
   async stop(): Promise<void> {
-    const server = this.#server;
-    this.#server = undefined;
-    if (server === undefined) return;
-    for (const stream of this.#streams) stream.close();
-    const late = setTimeout(() => server.forceShutdown(), SHUTDOWN_MS);
-    await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-    clearTimeout(late);
-  }
-
-  #accept(call: ServerDuplexStream<Buffer, Buffer>): void {
-    const stream = new GrpcStream(call, call.getPeer());
-    if (this.#streams.size >= (this.#options.maxStreams ?? DEFAULT_MAX_STREAMS)) {
-      stream.destroy();
-      return;
-    }
-    this.#streams.add(stream);
-    call.once("close", () => this.#streams.delete(stream));
-    this.#options.onStream(stream);
+    const listening = this.#listening;
+    this.#listening = undefined;
+    await listening?.stop();
   }
 }

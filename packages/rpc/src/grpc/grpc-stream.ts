@@ -1,67 +1,64 @@
-/** A FrameStream over a bidirectional gRPC call whose messages stay bytes. */
-import type { ClientDuplexStream, ServerDuplexStream } from "@grpc/grpc-js";
-import { AppError } from "@myelin/kernel";
-import type { FrameStream } from "../frame-stream.js";
+/** A FrameStream over one bidirectional gRPC call. */
+import { type AppError, type Clock, systemClock, type Timer } from "@myelin/kernel";
+import { CLOSE_LINGER_MS, type FrameStream, SEND_HIGH_WATER_BYTES } from "../frame-stream.js";
+import { StreamCallbacks } from "../stream-callbacks.js";
+import { toBuffer } from "./method.js";
 
-type Call = ServerDuplexStream<Buffer, Buffer> | ClientDuplexStream<Buffer, Buffer>;
+/** What both ends of a call have of a Node stream. */
+export interface Call {
+  write(frame: Buffer, sent: () => void): boolean;
+  on(event: "data", listener: (frame: Buffer) => void): unknown;
+  pause(): unknown;
+  resume(): unknown;
+}
 
-/** gRPC status codes that this file looks at: google.golang.org/grpc/codes, the same in every language. */
-const STATUS = { ok: 0, cancelled: 1, resourceExhausted: 8, unavailable: 14 } as const;
+/** What differs between the two ends of a call. */
+export interface CallEnd {
+  /** Ends this direction after what was written; a server may tell an error. */
+  end(error?: AppError): void;
+  /** Breaks the call off. */
+  cancel(): void;
+}
 
-export class GrpcStream implements FrameStream {
+/** The library counts objects; this counts bytes, because a frame may be a hundred bytes or a megabyte. */
+export class GrpcFrameStream implements FrameStream {
   readonly peer: string;
   readonly #call: Call;
-  #early: Buffer[] | undefined = [];
-  #onFrame: ((frame: Buffer) => void) | undefined;
-  #onDrain: (() => void) | undefined;
-  #onClose: ((error?: AppError) => void) | undefined;
-  #error: AppError | undefined;
-  #ended = false;
-  #closed = false;
+  readonly #end: CallEnd;
+  readonly #clock: Clock;
+  readonly #callbacks = new StreamCallbacks();
+  #unsentBytes = 0;
+  #full = false;
+  #closing = false;
+  #linger: Timer | undefined;
 
-  constructor(call: Call, peer: string) {
+  constructor(call: Call, end: CallEnd, peer: string, clock: Clock = systemClock) {
     this.peer = peer;
     this.#call = call;
-    call.on("data", (frame: Buffer) => {
-      if (this.#onFrame === undefined) this.#early?.push(frame);
-      else this.#onFrame(frame);
-    });
-    call.on("drain", () => this.#onDrain?.());
-    call.on("error", (cause: Error & { code?: number }) => this.#failed(cause));
-    // A server call says "cancelled" when the client vanished, "end" when it half-closed; a client call ends with "status".
-    call.on("cancelled", () => this.#finish());
-    call.on("end", () => {
-      this.close();
-      this.#finish();
-    });
-    call.on("close", () => this.#finish());
-  }
-
-  get bufferedBytes(): number {
-    return this.#call.writableLength;
+    this.#end = end;
+    this.#clock = clock;
   }
 
   send(frame: Uint8Array): boolean {
-    if (this.#closed || this.#ended) return false;
-    return this.#call.write(
-      Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength),
-    );
+    if (this.#closing || this.#callbacks.closed) return false;
+    const { length } = frame;
+    this.#unsentBytes += length;
+    this.#call.write(toBuffer(frame), () => this.#sent(length));
+    if (this.#unsentBytes > SEND_HIGH_WATER_BYTES) this.#full = true;
+    return !this.#full;
   }
 
   onFrame(callback: (frame: Buffer) => void): void {
-    this.#onFrame = callback;
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const frame of early) callback(frame);
+    this.#callbacks.frame = callback;
+    this.#call.on("data", (frame: Buffer) => this.#callbacks.frame?.(frame));
   }
 
   onDrain(callback: () => void): void {
-    this.#onDrain = callback;
+    this.#callbacks.drain = callback;
   }
 
   onClose(callback: (error?: AppError) => void): void {
-    this.#onClose = callback;
-    if (this.#closed) callback(this.#error);
+    this.#callbacks.close = callback;
   }
 
   pause(): void {
@@ -72,32 +69,30 @@ export class GrpcStream implements FrameStream {
     this.#call.resume();
   }
 
-  close(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#call.end();
+  close(error?: AppError): void {
+    if (this.#closing || this.#callbacks.closed) return;
+    this.#closing = true;
+    this.#end.end(error);
+    this.#linger = this.#clock.setTimeout(() => {
+      this.#end.cancel();
+      this.finish();
+    }, CLOSE_LINGER_MS);
+    this.#linger.unref();
+    // The other side's end is seen only by reading on.
+    this.#callbacks.frame = undefined;
+    this.#call.resume();
   }
 
-  destroy(): void {
-    this.#ended = true;
-    if ("cancel" in this.#call) this.#call.cancel();
-    // A server call has no cancel: an error emitted on it is how grpc-js sends a status.
-    else this.#call.emit("error", { code: STATUS.unavailable, details: "closed by the server" });
+  /** Called by the end that knows how the call ended. */
+  finish(error?: AppError): void {
+    this.#clock.clear(this.#linger);
+    this.#callbacks.finish(error);
   }
 
-  #failed(cause: Error & { code?: number }): void {
-    if (cause.code === STATUS.ok || (cause.code === STATUS.cancelled && this.#ended)) {
-      this.#finish();
-      return;
-    }
-    const code = cause.code === STATUS.resourceExhausted ? "contract.frame_too_large" : "rpc.unavailable";
-    this.#error ??= new AppError(code, `the gRPC stream to ${this.peer} broke`, { cause });
-    this.#finish();
-  }
-
-  #finish(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#onClose?.(this.#error);
+  #sent(bytes: number): void {
+    this.#unsentBytes -= bytes;
+    if (!this.#full || this.#unsentBytes > SEND_HIGH_WATER_BYTES / 2) return;
+    this.#full = false;
+    this.#callbacks.drain?.();
   }
 }

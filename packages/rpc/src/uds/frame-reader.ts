@@ -1,81 +1,115 @@
 /** Cuts a byte stream into frames: length (4 bytes, big endian) · frame. */
 import { AppError } from "@myelin/kernel";
 
-const PREFIX_BYTES = 4;
+/** `onFrame` may call `pause`; what is left waits for `resume`. */
+export interface FrameReaderOptions {
+  readonly maxFrameBytes: number;
+  readonly onFrame: (frame: Buffer) => void;
+}
 
-/**
- * Incremental reader. A frame that lies whole in a chunk is handed out as a view of it; one that spans chunks is copied
- * once, into a buffer of its announced size, which is checked against the limit before it is allocated.
- */
+const HEADER_BYTES = 4;
+
+/** A frame that lies whole in a chunk is given out as a part of it; others are copied once. */
 export class FrameReader {
   readonly #maxFrameBytes: number;
   readonly #onFrame: (frame: Buffer) => void;
-  readonly #prefix = Buffer.alloc(PREFIX_BYTES);
-  #prefixFilled = 0;
+  // Header bytes that a chunk's end cut off.
+  readonly #header = Buffer.alloc(HEADER_BYTES);
+  #headerFilled = 0;
+  // A frame whose beginning has come.
   #frame: Buffer | undefined;
-  #filled = 0;
+  #frameFilled = 0;
+  #paused = false;
+  #waiting: Buffer[] = [];
 
-  constructor(maxFrameBytes: number, onFrame: (frame: Buffer) => void) {
-    this.#maxFrameBytes = maxFrameBytes;
-    this.#onFrame = onFrame;
+  constructor(options: FrameReaderOptions) {
+    this.#maxFrameBytes = options.maxFrameBytes;
+    this.#onFrame = options.onFrame;
   }
 
-  /** True between frames: an end of the stream here is an orderly one. */
-  get idle(): boolean {
-    return this.#prefixFilled === 0 && this.#frame === undefined;
+  /** True when a frame has begun that the other side did not finish. */
+  get midFrame(): boolean {
+    return this.#frame !== undefined || this.#headerFilled > 0;
   }
 
-  /** @throws AppError `contract.frame_too_large`; the stream cannot be read on after that */
+  /** True while bytes wait for `resume`. */
+  get waiting(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /**
+   * Takes the next bytes and keeps parts of them.
+   * @throws AppError `contract.frame_too_large` before anything is allocated for the frame; the reader is of no use then.
+   */
   push(chunk: Buffer): void {
+    if (this.#paused) this.#waiting.push(chunk);
+    else this.#read(chunk);
+  }
+
+  /** The caller stops its source too: what is pushed while paused is kept without a bound. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** @throws AppError as `push`. */
+  resume(): void {
+    this.#paused = false;
+    while (!this.#paused) {
+      const chunk = this.#waiting.shift();
+      if (chunk === undefined) return;
+      this.#read(chunk);
+    }
+  }
+
+  #read(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
-      if (this.#frame === undefined) {
-        at = this.#header(chunk, at);
-        continue;
+      if (this.#paused) {
+        this.#waiting.unshift(chunk.subarray(at));
+        return;
       }
-      const take = Math.min(this.#frame.length - this.#filled, chunk.length - at);
-      chunk.copy(this.#frame, this.#filled, at, at + take);
-      this.#filled += take;
-      at += take;
-      if (this.#filled === this.#frame.length) this.#emit(this.#frame);
+      if (this.#frame !== undefined) at = this.#continueFrame(this.#frame, chunk, at);
+      else if (this.#headerFilled > 0 || chunk.length - at < HEADER_BYTES)
+        at = this.#continueHeader(chunk, at);
+      else at = this.#begin(chunk.readUInt32BE(at), chunk, at + HEADER_BYTES);
     }
   }
 
-  /** Reads the prefix and, where it lies whole in the chunk, the frame; returns the offset behind. */
-  #header(chunk: Buffer, start: number): number {
-    let at = start;
-    let size: number;
-    if (this.#prefixFilled === 0 && chunk.length - at >= PREFIX_BYTES) {
-      size = chunk.readUInt32BE(at);
-      at += PREFIX_BYTES;
-    } else {
-      const take = Math.min(PREFIX_BYTES - this.#prefixFilled, chunk.length - at);
-      chunk.copy(this.#prefix, this.#prefixFilled, at, at + take);
-      this.#prefixFilled += take;
-      at += take;
-      if (this.#prefixFilled < PREFIX_BYTES) return at;
-      size = this.#prefix.readUInt32BE(0);
-    }
-    this.#prefixFilled = 0;
-    if (size > this.#maxFrameBytes) {
-      throw new AppError(
-        "contract.frame_too_large",
-        `a frame of ${size} bytes was announced, ${this.#maxFrameBytes} are allowed`,
-        { details: { size, limit: this.#maxFrameBytes } },
-      );
-    }
-    if (chunk.length - at >= size) {
-      this.#onFrame(chunk.subarray(at, at + size));
-      return at + size;
-    }
-    this.#frame = Buffer.allocUnsafeSlow(size);
-    this.#filled = 0;
-    return at;
+  #continueHeader(chunk: Buffer, from: number): number {
+    const taken = chunk.copy(
+      this.#header,
+      this.#headerFilled,
+      from,
+      from + HEADER_BYTES - this.#headerFilled,
+    );
+    this.#headerFilled += taken;
+    if (this.#headerFilled < HEADER_BYTES) return from + taken;
+    this.#headerFilled = 0;
+    return this.#begin(this.#header.readUInt32BE(0), chunk, from + taken);
   }
 
-  #emit(frame: Buffer): void {
-    this.#frame = undefined;
-    this.#filled = 0;
-    this.#onFrame(frame);
+  #begin(length: number, chunk: Buffer, from: number): number {
+    if (length > this.#maxFrameBytes) {
+      const message = `a frame announces ${length} bytes, at most ${this.#maxFrameBytes} are accepted`;
+      throw new AppError("contract.frame_too_large", message);
+    }
+    const end = from + length;
+    if (end <= chunk.length) {
+      this.#onFrame(chunk.subarray(from, end));
+      return end;
+    }
+    this.#frame = Buffer.allocUnsafeSlow(length);
+    this.#frameFilled = chunk.copy(this.#frame, 0, from);
+    return chunk.length;
+  }
+
+  #continueFrame(frame: Buffer, chunk: Buffer, from: number): number {
+    const taken = chunk.copy(frame, this.#frameFilled, from);
+    this.#frameFilled += taken;
+    if (this.#frameFilled === frame.length) {
+      this.#frame = undefined;
+      this.#onFrame(frame);
+    }
+    return from + taken;
   }
 }

@@ -1,109 +1,116 @@
-/** A FrameStream over a socket: length-prefixed frames, writes of one turn corked into one. */
+/** A FrameStream over a connected socket. */
 import type { Socket } from "node:net";
-import { AppError } from "@myelin/kernel";
-import type { FrameStream } from "../frame-stream.js";
+import { AppError, type Clock, systemClock, type Timer } from "@myelin/kernel";
+import { CLOSE_LINGER_MS, type FrameStream } from "../frame-stream.js";
+import { StreamCallbacks } from "../stream-callbacks.js";
 import { FrameReader } from "./frame-reader.js";
 
-const PREFIX_BYTES = 4;
+/** `clock` limits how long a closed stream may linger. */
+export interface SocketStreamOptions {
+  readonly socket: Socket;
+  readonly peer: string;
+  readonly maxFrameBytes: number;
+  readonly clock?: Clock;
+}
 
-export class SocketStream implements FrameStream {
+/** Frames of one turn of the event loop leave in one system call. */
+export class SocketFrameStream implements FrameStream {
   readonly peer: string;
   readonly #socket: Socket;
+  readonly #clock: Clock;
   readonly #reader: FrameReader;
-  #early: Buffer[] | undefined = [];
-  #onFrame: ((frame: Buffer) => void) | undefined;
-  #onDrain: (() => void) | undefined;
-  #onClose: ((error?: AppError) => void) | undefined;
-  #error: AppError | undefined;
+  readonly #callbacks = new StreamCallbacks();
   #corked = false;
-  #closed = false;
+  #closing = false;
+  #ended = false;
+  #error: AppError | undefined;
+  #linger: Timer | undefined;
 
-  constructor(socket: Socket, peer: string, maxFrameBytes: number) {
+  constructor(options: SocketStreamOptions) {
+    const { socket, peer, maxFrameBytes, clock = systemClock } = options;
     this.peer = peer;
     this.#socket = socket;
-    this.#reader = new FrameReader(maxFrameBytes, (frame) => {
-      if (this.#onFrame === undefined) this.#early?.push(frame);
-      else this.#onFrame(frame);
-    });
-    socket.on("data", (chunk: Buffer) => this.#read(chunk));
-    socket.on("drain", () => this.#onDrain?.());
+    this.#clock = clock;
+    this.#reader = new FrameReader({ maxFrameBytes, onFrame: (frame) => this.#callbacks.frame?.(frame) });
+    socket.on("drain", () => this.#callbacks.drain?.());
     socket.on("error", (cause) => {
       this.#error ??= new AppError("rpc.unavailable", `the connection to ${peer} broke`, { cause });
     });
-    socket.on("close", () => this.#finish());
-  }
-
-  get bufferedBytes(): number {
-    return this.#socket.writableLength;
+    socket.on("end", () => {
+      this.#ended = true;
+      this.#closeAtEnd();
+    });
+    socket.on("close", () => {
+      this.#clock.clear(this.#linger);
+      this.#callbacks.finish(this.#error);
+    });
   }
 
   send(frame: Uint8Array): boolean {
-    const socket = this.#socket;
-    if (this.#closed || socket.destroyed || socket.writableEnded) return false;
+    if (this.#closing || this.#socket.destroyed) return false;
     if (!this.#corked) {
       this.#corked = true;
-      socket.cork();
-      setImmediate(() => {
+      this.#socket.cork();
+      // After the code that runs now, before any I/O: whoever sends ten frames in a row pays for one write.
+      process.nextTick(() => {
         this.#corked = false;
-        socket.uncork();
+        this.#socket.uncork();
       });
     }
-    const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
-    prefix.writeUInt32BE(frame.length, 0);
-    socket.write(prefix);
-    return socket.write(frame);
+    const header = Buffer.allocUnsafe(4);
+    header.writeUInt32BE(frame.length);
+    this.#socket.write(header);
+    return this.#socket.write(frame);
   }
 
   onFrame(callback: (frame: Buffer) => void): void {
-    this.#onFrame = callback;
-    const early = this.#early ?? [];
-    this.#early = undefined;
-    for (const frame of early) callback(frame);
+    this.#callbacks.frame = callback;
+    this.#socket.on("data", (chunk: Buffer) => this.#guard(() => this.#reader.push(chunk)));
   }
 
   onDrain(callback: () => void): void {
-    this.#onDrain = callback;
+    this.#callbacks.drain = callback;
   }
 
   onClose(callback: (error?: AppError) => void): void {
-    this.#onClose = callback;
-    if (this.#closed) callback(this.#error);
+    this.#callbacks.close = callback;
   }
 
   pause(): void {
+    this.#reader.pause();
     this.#socket.pause();
   }
 
   resume(): void {
+    this.#guard(() => this.#reader.resume());
     this.#socket.resume();
+    this.#closeAtEnd();
   }
 
   close(): void {
-    if (!this.#socket.writableEnded) this.#socket.end();
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#socket.end();
+    this.#linger = this.#clock.setTimeout(() => this.#socket.destroy(), CLOSE_LINGER_MS);
+    this.#linger.unref();
   }
 
-  destroy(): void {
-    this.#socket.destroy();
+  // Frames that came before the end are read first, also when the user makes them wait.
+  #closeAtEnd(): void {
+    if (!this.#ended || this.#reader.waiting) return;
+    if (this.#reader.midFrame) {
+      this.#error ??= new AppError("contract.bad_frame", `${this.peer} ended in the middle of a frame`);
+    }
+    this.close();
   }
 
-  #read(chunk: Buffer): void {
-    if (this.#error !== undefined) return;
+  #guard(read: () => void): void {
     try {
-      this.#reader.push(chunk);
+      read();
     } catch (thrown) {
-      // The reader throws for broken framing; what a frame callback throws is a defect and must surface.
-      if (!AppError.is(thrown) || thrown.code !== "contract.frame_too_large") throw thrown;
-      this.#error = thrown;
+      // A length that cannot be: from here on every byte would be misread, so nothing more is.
+      this.#error ??= AppError.from(thrown);
       this.#socket.destroy();
     }
-  }
-
-  #finish(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    if (this.#error === undefined && !this.#reader.idle) {
-      this.#error = new AppError("contract.bad_frame", `${this.peer} ended within a frame`);
-    }
-    this.#onClose?.(this.#error);
   }
 }

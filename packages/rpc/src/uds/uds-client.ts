@@ -1,30 +1,42 @@
-/** Connects an application to the bridge's Unix socket. */
-import { connect } from "node:net";
-import { AppError } from "@myelin/kernel";
-import { DEFAULT_MAX_FRAME_BYTES, type FrameStream } from "../frame-stream.js";
-import { SocketStream } from "./socket-stream.js";
+/** Connects to a Unix socket. */
+import { connect, type Socket } from "node:net";
+import { AppError, type Clock, withDeadline } from "@myelin/kernel";
+import { DEFAULT_MAX_FRAME_BYTES, type FrameStream, SEND_HIGH_WATER_BYTES } from "../frame-stream.js";
+import { SocketFrameStream } from "./socket-stream.js";
 
-export interface ConnectOptions {
+/** `timeoutMs` limits the connecting alone. */
+export interface ConnectUdsOptions {
   readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
   readonly maxFrameBytes?: number;
+  readonly clock?: Clock;
 }
 
-/** @throws AppError `rpc.unavailable` when nobody listens, `operation.aborted` */
-export function connectUds(path: string, options: ConnectOptions = {}): Promise<FrameStream> {
+/**
+ * Resolves when connected.
+ * @throws AppError `rpc.unavailable` when nobody listens or the deadline passes, or the signal's reason.
+ */
+export async function connectUds(path: string, options: ConnectUdsOptions = {}): Promise<FrameStream> {
+  const { signal, timeoutMs = 5_000, maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, clock } = options;
+  const timing = { code: "rpc.unavailable", what: `connecting to ${path}`, ...(clock && { clock }) } as const;
+  const open = { path, allowHalfOpen: true, highWaterMark: SEND_HIGH_WATER_BYTES };
+  const socket = await withDeadline(signal, timeoutMs, (limit) => opened(connect(open), path, limit), timing);
+  return new SocketFrameStream({ socket, peer: `unix:${path}`, maxFrameBytes, ...(clock && { clock }) });
+}
+
+function opened(socket: Socket, path: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ path });
+    const giveUp = (): void => void socket.destroy();
+    signal.addEventListener("abort", giveUp, { once: true });
     const fail = (cause: Error): void => {
-      const code = options.signal?.aborted === true ? "operation.aborted" : "rpc.unavailable";
-      reject(new AppError(code, `cannot connect to the Unix socket ${path}`, { cause }));
+      signal.removeEventListener("abort", giveUp);
+      reject(new AppError("rpc.unavailable", `cannot connect to ${path}`, { cause }));
     };
-    const abort = (): void => void socket.destroy(new Error("aborted"));
-    if (options.signal?.aborted === true) abort();
-    options.signal?.addEventListener("abort", abort, { once: true });
     socket.once("error", fail);
     socket.once("connect", () => {
-      options.signal?.removeEventListener("abort", abort);
-      socket.off("error", fail);
-      resolve(new SocketStream(socket, "unix", options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES));
+      socket.removeListener("error", fail);
+      signal.removeEventListener("abort", giveUp);
+      resolve(socket);
     });
   });
 }

@@ -1,103 +1,130 @@
-/** Listens on a Unix socket for applications of this machine. */
-import { chmod, stat, unlink } from "node:fs/promises";
+/** Frames over a Unix socket. */
+import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import { AppError } from "@myelin/kernel";
-import { DEFAULT_MAX_FRAME_BYTES, type FrameServer, type FrameServerOptions } from "../frame-stream.js";
-import { SocketStream } from "./socket-stream.js";
+import { dirname } from "node:path";
+import { AppError, type Clock, listenError } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  type FrameServer,
+  type OnStream,
+  SEND_HIGH_WATER_BYTES,
+} from "../frame-stream.js";
+import { SocketFrameStream } from "./socket-stream.js";
 
-/** `mode` of the socket file: whoever may write it may be an application. */
-export interface UdsServerOptions extends FrameServerOptions {
+/** `mode` are the permissions of the socket's file: who may write to it may connect. */
+export interface UdsServerOptions {
   readonly path: string;
+  readonly onStream: OnStream;
+  readonly log: Logger;
   readonly mode?: number;
+  readonly maxFrameBytes?: number;
+  readonly maxStreams?: number;
+  readonly clock?: Clock;
 }
 
-const DEFAULT_MODE = 0o600;
-const DEFAULT_MAX_STREAMS = 1_000;
-/** Linux and macOS hold the path in a fixed array. */
-const MAX_PATH_BYTES = 103;
+// The kernel's limit is 108 bytes with the ending zero; what is longer is cut silently.
+const MAX_PATH_BYTES = 107;
 
-/** Creates the server; nothing is touched before `start`. */
-export function createUdsServer(options: UdsServerOptions): FrameServer {
-  return new UdsServer(options);
-}
-
-class UdsServer implements FrameServer {
-  readonly name = "uds-server";
-  readonly address: string;
+/** Listens on a path that is only this process's: a socket left by a dead one is replaced, a live one is not. */
+export class UdsFrameServer implements FrameServer {
+  readonly name = "unix-socket";
   readonly #options: UdsServerOptions;
-  readonly #sockets = new Set<Socket>();
+  readonly #streams = new Map<Socket, SocketFrameStream>();
   #server: Server | undefined;
+  #accepted = 0;
 
   constructor(options: UdsServerOptions) {
     this.#options = options;
-    this.address = `unix:${options.path}`;
   }
 
-  get open(): number {
-    return this.#sockets.size;
+  get address(): string {
+    return this.#server === undefined ? "" : `unix:${this.#options.path}`;
   }
 
-  /** @throws AppError `config.invalid` for a path too long, `setup.port_in_use` when another process listens there, `setup.read_only` */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** @throws AppError `setup.port_in_use`, `setup.port_forbidden`, `config.invalid` or `lifecycle.start_failed`. */
   async start(): Promise<void> {
-    const { path, mode = DEFAULT_MODE } = this.#options;
+    const { path, mode = 0o600, maxStreams = 1024, log } = this.#options;
     if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
-      throw new AppError(
-        "config.invalid",
-        `the socket path ${path} is over ${MAX_PATH_BYTES} bytes, which the system cannot bind`,
-      );
+      throw new AppError("config.invalid", `the socket path ${path} is longer than ${MAX_PATH_BYTES} bytes`);
     }
-    await removeStale(path);
-    const server = createServer({ pauseOnConnect: false }, (socket) => this.#accept(socket));
+    await prepare(path);
+    const server = createServer({ highWaterMark: SEND_HIGH_WATER_BYTES, allowHalfOpen: true }, (s) =>
+      this.#accept(s),
+    );
+    server.maxConnections = maxStreams;
+    server.on("drop", () => log.warn({ path, maxStreams }, "a connection was refused, there are too many"));
+    await listen(server, path, mode);
+    server.on("error", (err) => log.warn({ err, path }, "the Unix socket reports an error"));
     this.#server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause: NodeJS.ErrnoException) => {
-        const code = cause.code === "EADDRINUSE" ? "setup.port_in_use" : "setup.read_only";
-        reject(new AppError(code, `cannot listen on the Unix socket ${path}`, { cause }));
-      });
-      server.listen(path, resolve);
-    });
-    await chmod(path, mode);
+    log.info({ path }, "Unix socket listens");
   }
 
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;
-    const closed = new Promise((resolve) => server.close(resolve));
-    for (const socket of this.#sockets) socket.destroy();
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const stream of this.#streams.values()) stream.close();
     await closed;
   }
 
   #accept(socket: Socket): void {
-    if (this.#sockets.size >= (this.#options.maxStreams ?? DEFAULT_MAX_STREAMS)) {
-      socket.destroy();
-      return;
-    }
-    this.#sockets.add(socket);
-    socket.once("close", () => this.#sockets.delete(socket));
-    this.#options.onStream(
-      new SocketStream(socket, "unix", this.#options.maxFrameBytes ?? DEFAULT_MAX_FRAME_BYTES),
-    );
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, clock, path } = this.#options;
+    const peer = `unix:${path}#${++this.#accepted}`;
+    const stream = new SocketFrameStream({ socket, peer, maxFrameBytes, ...(clock && { clock }) });
+    this.#streams.set(socket, stream);
+    socket.once("close", () => this.#streams.delete(socket));
+    this.#options.onStream(stream);
   }
 }
 
-/** A socket file nobody listens on is left over from a killed process and goes; one that answers is someone's. */
-async function removeStale(path: string): Promise<void> {
-  try {
-    if (!(await stat(path)).isSocket()) {
-      throw new AppError("setup.port_in_use", `${path} exists and is no socket`);
-    }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return;
-    throw error;
-  }
-  const answers = await new Promise<boolean>((resolve) => {
-    const probe = connect(path, () => {
-      probe.destroy();
+async function prepare(path: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause) => {
+    throw listenError(cause, "the Unix socket", path);
+  });
+  const stats = await lstat(path).catch(() => undefined);
+  if (stats === undefined) return;
+  const inUse = new AppError(
+    "setup.port_in_use",
+    `the Unix socket cannot listen on ${path}: it is in use already`,
+  );
+  // Somebody's file; a wrong path in the settings must not delete it.
+  if (!stats.isSocket() || (await answers(path))) throw inUse;
+  await unlink(path).catch((cause) => {
+    throw listenError(cause, "the Unix socket", path);
+  });
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
       resolve(true);
     });
-    probe.once("error", () => resolve(false));
+    // Refused means that nobody listens any more; without permission somebody may.
+    socket.once("error", (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== "ECONNREFUSED" && error.code !== "ENOENT"),
+    );
   });
-  if (answers) throw new AppError("setup.port_in_use", `another process listens on ${path}`);
-  await unlink(path);
+}
+
+async function listen(server: Server, path: string, mode: number): Promise<void> {
+  // The file is made inside listen(); the mask closes the moment before chmod, when others could connect.
+  const mask = process.umask(0o777 & ~mode);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", (cause) => reject(listenError(cause, "the Unix socket", path)));
+      server.listen(path, resolve);
+      process.umask(mask);
+    });
+  } finally {
+    process.umask(mask);
+  }
+  await chmod(path, mode);
 }

@@ -1,0 +1,108 @@
+/** The part of the gRPC server that needs the library; loaded when a server starts. */
+import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import { AppError, type Clock, listenError } from "@myelin/kernel";
+import type { OnStream } from "../frame-stream.js";
+import { GrpcFrameStream } from "./grpc-stream.js";
+import { CONNECT_PATH, identity } from "./method.js";
+import { errorOfStatus, statusOfError } from "./status.js";
+
+/** Complete options; see `GrpcServerOptions`. */
+export interface LibraryServerOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly onStream: OnStream;
+  readonly maxFrameBytes: number;
+  readonly maxStreams: number;
+  readonly keepaliveMs: number;
+  readonly stopTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+/** A server that listens. */
+export interface ListeningServer {
+  readonly port: number;
+  readonly streams: ReadonlySet<GrpcFrameStream>;
+  stop(): Promise<void>;
+}
+
+type Call = ServerDuplexStream<Buffer, Buffer>;
+
+/** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
+export async function listenGrpc(options: LibraryServerOptions): Promise<ListeningServer> {
+  const { host, port, maxFrameBytes, keepaliveMs, clock } = options;
+  const streams = new Set<GrpcFrameStream>();
+  const server = new Server({
+    "grpc.max_receive_message_length": maxFrameBytes,
+    "grpc.max_send_message_length": -1,
+    "grpc.keepalive_time_ms": keepaliveMs,
+    "grpc.keepalive_timeout_ms": Math.min(10_000, keepaliveMs),
+    "grpc.max_concurrent_streams": 1024,
+  });
+  const connect = {
+    path: CONNECT_PATH,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  };
+  server.addService({ connect }, { connect: (call: Call) => accept(call, streams, options) });
+  const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+  const bound = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(where, ServerCredentials.createInsecure(), (cause, p) => {
+      if (cause) reject(listenError(asListenCause(cause), "the gRPC port", where));
+      else resolve(p);
+    });
+  });
+  return {
+    port: bound,
+    streams,
+    async stop() {
+      for (const stream of streams) stream.close();
+      const done = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+      const limit = clock.setTimeout(() => server.forceShutdown(), options.stopTimeoutMs);
+      await done;
+      clock.clear(limit);
+    },
+  };
+}
+
+function accept(call: Call, streams: Set<GrpcFrameStream>, options: LibraryServerOptions): void {
+  // Whatever happens to the call, it must not become an uncaught error; how it ended comes by other events.
+  call.on("error", () => undefined);
+  if (streams.size >= options.maxStreams) {
+    call.emit(
+      "error",
+      statusOfError(new AppError("limit.connections", `no more than ${options.maxStreams} streams`)),
+    );
+    return;
+  }
+  const peer = `grpc:${call.getPeer()}`;
+  const end = {
+    end: (error?: AppError) =>
+      error === undefined ? call.end() : void call.emit("error", statusOfError(error)),
+    cancel: () => void call.destroy(),
+  };
+  const stream = new GrpcFrameStream(call, end, peer, options.clock);
+  streams.add(stream);
+  const finish = (error?: AppError): void => {
+    if (streams.delete(stream)) stream.finish(error);
+  };
+  call.on("cancelled", () =>
+    finish(errorOfStatus({ code: status.CANCELLED, details: "the client is gone" }, peer)),
+  );
+  call.on("end", () => {
+    call.end();
+    finish();
+  });
+  // A call that this side ended with an error closes without the client's end.
+  call.on("close", () => finish());
+  options.onStream(stream);
+}
+
+// The library puts the system's code into a text; the errno name is the only stable part of it.
+function asListenCause(cause: Error): Error & { code?: string } {
+  const code = /\b(EADDRINUSE|EACCES|EPERM|EADDRNOTAVAIL)\b/.exec(cause.message)?.[1];
+  return code === undefined ? cause : Object.assign(new Error(cause.message, { cause }), { code });
+}
