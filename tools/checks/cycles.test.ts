@@ -11,11 +11,19 @@ describe("the search for circles", () => {
     const sources = [
       parse("packages/x/src/a.ts", 'export { b } from "./b.js";'),
       parse("packages/x/src/b.ts", 'export const b = () => import("./deep/c.js");'),
-      parse("packages/x/src/deep/c.ts", 'import type { b } from "../a.js";'),
+      parse("packages/x/src/deep/c.ts", 'import { b } from "../a.js";'),
     ];
     expect(importCycles(sources)).toEqual([
       "packages/x/src/a.ts → packages/x/src/b.ts → packages/x/src/deep/c.ts → packages/x/src/a.ts",
     ]);
+  });
+
+  test("takes a circle that types alone close for none", () => {
+    const sources = [
+      parse("packages/x/src/a.ts", 'import { b } from "./b.js";'),
+      parse("packages/x/src/b.ts", 'import { type A } from "./a.js"; export type { B } from "./a.js";'),
+    ];
+    expect(importCycles(sources)).toEqual([]);
   });
 
   test("takes two ways to the same file for no circle", () => {

@@ -1,7 +1,7 @@
 /** Finds circles of imports. */
 import { resolveRelative, type Source } from "./sources.js";
 
-/** Each circle once, as "a → b → a". Types count too: a circle of types is a boundary in the wrong place. */
+/** Each circle once, as "a → b → a". Imports of types alone do not count: they are gone when the program runs. */
 export function importCycles(sources: readonly Source[]): string[] {
   const graph = new Map(sources.map((source) => [source.path, targetsOf(source)]));
   const done = new Set<string>();
@@ -21,5 +21,6 @@ export function importCycles(sources: readonly Source[]): string[] {
 }
 
 function targetsOf({ path, imports }: Source): string[] {
-  return imports.flatMap(({ specifier }) => resolveRelative(path, specifier) ?? []);
+  const atRunTime = imports.filter(({ typeOnly }) => !typeOnly);
+  return atRunTime.flatMap(({ specifier }) => resolveRelative(path, specifier) ?? []);
 }
