@@ -23,31 +23,25 @@ export interface Source {
   readonly comments: readonly { readonly value: string; readonly start: number; readonly end: number }[];
 }
 
+// The compiler drops the whole statement only when "type" stands in front; `import { type X }` still loads the file.
+const ERASED = /^(import|export)\s+type\s+(?!from\s*["'])/;
+
 /** Parses a text as if it stood at `path`; also for fixtures in tests. */
 export function parse(path: string, text: string): Source {
   const { program, module, comments, errors } = parseSync(path, text);
   if (errors.length > 0) throw new SyntaxError(`${path}: ${errors[0]?.message}`);
   const found: Import[] = [];
-  const add = (specifier: string, at: number, typeOnly: boolean): void => {
-    found.push({ specifier, line: lineOf(text, at), typeOnly });
+  const add = (specifier: string, at: number): void => {
+    found.push({ specifier, line: lineOf(text, at), typeOnly: ERASED.test(text.slice(at, at + 40)) });
   };
-  for (const { moduleRequest, entries, start } of module.staticImports) {
-    const erased = entries.length > 0 && entries.every((entry) => entry.isType);
-    add(moduleRequest.value, start, erased);
-  }
+  for (const { moduleRequest, start } of module.staticImports) add(moduleRequest.value, start);
   for (const { entries, start } of module.staticExports) {
     const request = entries.find((entry) => entry.moduleRequest !== null)?.moduleRequest;
-    if (request !== undefined && request !== null) {
-      add(
-        request.value,
-        start,
-        entries.every((entry) => entry.isType),
-      );
-    }
+    if (request !== undefined && request !== null) add(request.value, start);
   }
   for (const { moduleRequest, start } of module.dynamicImports) {
     const literal = /^(["'`])(.*)\1$/s.exec(text.slice(moduleRequest.start, moduleRequest.end));
-    if (literal?.[2] !== undefined) add(literal[2], start, false);
+    if (literal?.[2] !== undefined) add(literal[2], start);
   }
   return { path, text, imports: found, program, comments };
 }
