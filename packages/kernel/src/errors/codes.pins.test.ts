@@ -57,6 +57,7 @@ const PINNED: Record<string, string> = {
   "app.timeout": "world retry 504 DEADLINE_EXCEEDED",
   "app.duplicate_instance": "caller final 409 ALREADY_EXISTS",
   "app.protocol": "caller final 400 INVALID_ARGUMENT",
+  "app.handler_failed": "caller retry 500 INTERNAL",
   "request.timeout": "world retry 504 DEADLINE_EXCEEDED",
   "request.no_responder": "world retry 503 UNAVAILABLE",
   "rpc.unavailable": "world retry 503 UNAVAILABLE",

@@ -424,6 +424,13 @@ export const ERROR_CODES = {
     grpc: "INVALID_ARGUMENT",
     meaning: "The application broke the order of the app stream, for example work before hello.",
   },
+  "app.handler_failed": {
+    family: "caller",
+    retryable: true,
+    http: 500,
+    grpc: "INTERNAL",
+    meaning: "A message handler of the application threw or rejected.",
+  },
   "request.timeout": {
     family: "world",
     retryable: true,
