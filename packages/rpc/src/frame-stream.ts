@@ -1,5 +1,5 @@
 /** Frames in both directions between two processes; gRPC and Unix sockets look the same through this. */
-import type { AppError, Component } from "@myelin/kernel";
+import type { AppError, Clock, Component } from "@myelin/kernel";
 
 /** Frames a reader accepts unless told otherwise. */
 export const DEFAULT_MAX_FRAME_BYTES = 8 * 1024 * 1024;
@@ -12,8 +12,10 @@ export const CLOSE_LINGER_MS = 2_000;
 
 /** One connection. Callbacks are set once, before the first frame is wanted; nothing is read before `onFrame` is called. */
 export interface FrameStream {
-  /** For logs: transport and address of the other side. */
+  /** Address of the other side, for logs and admission: `unix` for Unix sockets, else `host:port`. */
   readonly peer: string;
+  /** Bytes given to `send` that the system has not taken yet. */
+  readonly bufferedBytes: number;
   /**
    * Sends a frame, in order; keeps the bytes until they are written. False asks to stop until `onDrain`; the frame is
    * taken all the same. On a closed stream it is false and the frame is gone.
@@ -30,15 +32,26 @@ export interface FrameStream {
   resume(): void;
   /** Sends what was taken, then closes; an error is told to the other side where the transport can. Safe twice. */
   close(error?: AppError): void;
+  /** Ends at once and drops what was not sent. Safe twice. */
+  destroy(): void;
 }
 
-/** Accepts streams. `stop` closes them all. */
+/** Takes connections. `stop` closes the streams that are left and returns when they are gone. */
 export interface FrameServer extends Component {
-  /** What clients connect to, for example `127.0.0.1:9090` or `unix:/run/myelin/app.sock`; empty while not listening. */
+  /** What clients connect to, `127.0.0.1:9090` or `unix:/run/myelin/app.sock`; with port 0 known after the start. */
   readonly address: string;
-  /** Streams open now. */
-  readonly streams: number;
+  /** Streams that are open. */
+  readonly open: number;
 }
 
-/** Called for each new stream, synchronously; set the callbacks in it. */
-export type OnStream = (stream: FrameStream) => void;
+/** What both servers are told. Streams above `maxStreams` are refused: the operator's bound on memory. */
+export interface FrameServerOptions {
+  /** Called for each new stream; set its callbacks at once. */
+  readonly onStream: (stream: FrameStream) => void;
+  readonly maxFrameBytes?: number;
+  readonly maxStreams?: number;
+  readonly clock?: Clock;
+}
+
+/** Streams a server holds unless told otherwise. */
+export const DEFAULT_MAX_STREAMS = 1_000;

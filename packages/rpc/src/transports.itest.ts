@@ -3,13 +3,12 @@ import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "@myelin/kernel";
-import { silentLogger } from "@myelin/observability";
 import { describe, expect, it } from "vitest";
-import type { FrameServer, FrameStream, OnStream } from "./frame-stream.js";
+import type { FrameServer, FrameStream } from "./frame-stream.js";
 import { connectGrpc } from "./grpc/grpc-client.js";
-import { GrpcFrameServer } from "./grpc/grpc-server.js";
+import { createGrpcServer } from "./grpc/grpc-server.js";
 import { connectUds } from "./uds/uds-client.js";
-import { UdsFrameServer } from "./uds/uds-server.js";
+import { createUdsServer } from "./uds/uds-server.js";
 
 interface Running {
   readonly server: FrameServer;
@@ -19,23 +18,28 @@ interface Running {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+const anySignal = new AbortController().signal;
+
+type OnStream = (stream: FrameStream) => void;
+
+const read: OnStream = (stream) => stream.onFrame(() => undefined);
+
 const transports: Record<string, (onStream?: OnStream) => Promise<Running>> = {
-  "a Unix socket": async (onStream = () => undefined) => {
+  "a Unix socket": async (onStream = read) => {
     const directory = await mkdtemp(join(tmpdir(), "rpc-"));
     const path = join(directory, "run", "app.sock");
     const streams: FrameStream[] = [];
     const make = () =>
-      new UdsFrameServer({
+      createUdsServer({
         path,
         maxFrameBytes: 2_000_000,
-        log: silentLogger,
         onStream: (s) => {
           streams.push(s);
           onStream(s);
         },
       });
     const server = make();
-    await server.start();
+    await server.start(anySignal);
     return {
       server,
       streams,
@@ -47,27 +51,27 @@ const transports: Record<string, (onStream?: OnStream) => Promise<Running>> = {
       },
     };
   },
-  gRPC: async (onStream = () => undefined) => {
+  gRPC: async (onStream = read) => {
     const streams: FrameStream[] = [];
     const make = (port: number) =>
-      new GrpcFrameServer({
+      createGrpcServer({
         host: "127.0.0.1",
         port,
         maxFrameBytes: 2_000_000,
         stopTimeoutMs: 500,
-        log: silentLogger,
         onStream: (s) => {
           streams.push(s);
           onStream(s);
         },
       });
     const server = make(0);
-    await server.start();
+    await server.start(anySignal);
+    const { address } = server;
     return {
       server,
       streams,
-      connect: () => connectGrpc(server.address),
-      again: () => make(server.port as number),
+      connect: () => connectGrpc(address),
+      again: () => make(Number(address.split(":")[1])),
       [Symbol.asyncDispose]: () => server.stop(),
     };
   },
@@ -182,14 +186,14 @@ describe.each(Object.entries(transports))("over %s", (_, start) => {
     const closed = closeOf(stream);
     await running.server.stop();
     await closed;
-    expect([running.server.address, running.server.streams]).toEqual(["", 0]);
+    expect(running.server.open).toBe(0);
     await running.server.stop();
   });
 
   it("the place of a live server cannot be taken", async () => {
     await using running = await start();
     const second = running.again();
-    await expect(second.start()).rejects.toMatchObject({ code: "setup.port_in_use" });
+    await expect(second.start(anySignal)).rejects.toMatchObject({ code: "setup.port_in_use" });
     await second.stop();
     const stream = await running.connect();
     stream.close();
@@ -201,6 +205,7 @@ describe.each(Object.entries(transports))("over %s", (_, start) => {
     const running = await start();
     await running[Symbol.asyncDispose]();
     await expect(running.connect()).rejects.toMatchObject({ code: "rpc.unavailable" });
+    await expect(connectGrpc("")).rejects.toMatchObject({ code: "config.invalid" });
     const aborted = AbortSignal.abort(new AppError("operation.aborted", "enough"));
     await expect(connectUds("/nowhere.sock", { signal: aborted })).rejects.toMatchObject({
       message: "enough",
@@ -215,22 +220,22 @@ describe("a Unix socket", () => {
   it("is only its owner's, replaces a dead one, and never a file", async () => {
     const directory = await mkdtemp(join(tmpdir(), "rpc-"));
     const path = join(directory, "app.sock");
-    const make = (p: string) => new UdsFrameServer({ path: p, log: silentLogger, onStream: echo });
+    const make = (p: string) => createUdsServer({ path: p, onStream: echo });
     // A process that is killed leaves its socket behind; a child that exits without closing does the same.
     const { spawnSync } = await import("node:child_process");
     const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     spawnSync(process.execPath, ["-e", script]);
     expect((await stat(path)).isSocket()).toBe(true);
     const server = make(path);
-    await server.start();
+    await server.start(anySignal);
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     await server.stop();
     await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
 
     const file = join(directory, "precious.txt");
     await writeFile(file, "keep");
-    await expect(make(file).start()).rejects.toMatchObject({ code: "setup.port_in_use" });
-    await expect(make(join(directory, "x".repeat(120))).start()).rejects.toMatchObject({
+    await expect(make(file).start(anySignal)).rejects.toMatchObject({ code: "setup.port_in_use" });
+    await expect(make(join(directory, "x".repeat(120))).start(anySignal)).rejects.toMatchObject({
       code: "config.invalid",
     });
     await rm(directory, { recursive: true });
@@ -266,14 +271,13 @@ describe("gRPC", () => {
   });
 
   it("refuses streams beyond its limit", async () => {
-    const server = new GrpcFrameServer({
+    const server = createGrpcServer({
       host: "127.0.0.1",
       port: 0,
       maxStreams: 1,
-      log: silentLogger,
       onStream: echo,
     });
-    await server.start();
+    await server.start(anySignal);
     const first = await connectGrpc(server.address);
     const received = collect(first);
     first.send(Buffer.from("x"));

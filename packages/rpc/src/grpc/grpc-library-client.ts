@@ -4,45 +4,34 @@ import {
   type ClientDuplexStream,
   connectivityState,
   credentials,
+  logVerbosity,
   Metadata,
   type StatusObject,
+  setLogVerbosity,
   status,
 } from "@grpc/grpc-js";
 import { AppError, type Clock, withDeadline } from "@myelin/kernel";
 import type { FrameStream } from "../frame-stream.js";
+import type { GrpcConnectOptions } from "./grpc-client.js";
 import { GrpcFrameStream } from "./grpc-stream.js";
 import { CONNECT_PATH, identity } from "./method.js";
 import { errorOfStatus } from "./status.js";
 
-/** Complete options; see `ConnectGrpcOptions`. */
-export interface LibraryClientOptions {
-  readonly target: string;
-  readonly signal: AbortSignal | undefined;
-  readonly timeoutMs: number;
-  readonly maxFrameBytes: number;
-  readonly keepaliveMs: number;
-  readonly clock: Clock;
-}
+/** Complete options. */
+type LibraryClientOptions = GrpcConnectOptions &
+  Required<Pick<GrpcConnectOptions, "timeoutMs" | "maxFrameBytes" | "keepaliveMs" | "clock">>;
 
 // HTTP/2 starts with 64 KiB per stream, less than one batch; with this a batch never waits for a window update.
 const FLOW_CONTROL_WINDOW_BYTES = 16 * 1024 * 1024;
 
 type Call = ClientDuplexStream<Buffer, Buffer>;
 
-/** @throws AppError `rpc.unavailable`, or the signal's reason. */
-export async function openGrpc(options: LibraryClientOptions): Promise<FrameStream> {
-  const { target, signal, timeoutMs, maxFrameBytes, keepaliveMs, clock } = options;
-  const client = new Client(target, credentials.createInsecure(), {
-    "grpc.max_receive_message_length": maxFrameBytes,
-    "grpc.max_send_message_length": -1,
-    "grpc.keepalive_time_ms": keepaliveMs,
-    "grpc.keepalive_timeout_ms": Math.min(10_000, keepaliveMs),
-    "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
-    // Each connect dials for itself: a shared pool would share its back-off too, and ours is the caller's.
-    "grpc.use_local_subchannel_pool": 1,
-    "grpc.enable_retries": 0,
-    "grpc.enable_http_proxy": 0,
-  });
+/** @throws AppError `rpc.unavailable`, `config.invalid`, or the signal's reason. */
+export async function openGrpc(target: string, options: LibraryClientOptions): Promise<FrameStream> {
+  const { signal, timeoutMs, clock } = options;
+  // It would print to stderr by itself; what matters comes back as errors.
+  setLogVerbosity(logVerbosity.NONE);
+  const client = createClient(target, options);
   try {
     const timing = { clock, code: "rpc.unavailable", what: `connecting to ${target}` } as const;
     await withDeadline(
@@ -56,6 +45,29 @@ export async function openGrpc(options: LibraryClientOptions): Promise<FrameStre
     throw error;
   }
   return openStream(client, target, clock);
+}
+
+function createClient(target: string, options: LibraryClientOptions): Client {
+  const { ca, clientKey = null, clientCertificate = null, maxFrameBytes, keepaliveMs } = options;
+  const secure =
+    ca === undefined ? credentials.createInsecure() : credentials.createSsl(ca, clientKey, clientCertificate);
+  try {
+    return new Client(target, secure, {
+      "grpc.max_receive_message_length": maxFrameBytes,
+      "grpc.max_send_message_length": -1,
+      "grpc.keepalive_time_ms": keepaliveMs,
+      "grpc.keepalive_timeout_ms": Math.min(10_000, keepaliveMs),
+      "grpc-node.flow_control_window": FLOW_CONTROL_WINDOW_BYTES,
+      // Each connect dials for itself: a shared pool would share its back-off too, and ours is the caller's.
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_retries": 0,
+      "grpc.enable_http_proxy": 0,
+    });
+  } catch (cause) {
+    throw new AppError("config.invalid", `${JSON.stringify(target)} is not a gRPC target such as host:port`, {
+      cause,
+    });
+  }
 }
 
 function connected(client: Client, target: string, untilMs: number): Promise<void> {
@@ -79,7 +91,7 @@ function connected(client: Client, target: string, untilMs: number): Promise<voi
 
 function openStream(client: Client, target: string, clock: Clock): FrameStream {
   const call: Call = client.makeBidiStreamRequest(CONNECT_PATH, identity, identity, new Metadata());
-  const peer = `grpc:${target}`;
+  const peer = target;
   const end = { end: () => void call.end(), cancel: () => call.cancel() };
   const stream = new GrpcFrameStream(call, end, peer, clock);
   const finish = (error?: AppError): void => {

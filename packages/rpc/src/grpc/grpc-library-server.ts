@@ -1,7 +1,15 @@
 /** The part of the gRPC server that needs the library; loaded when a server starts. */
-import { Server, ServerCredentials, type ServerDuplexStream, status } from "@grpc/grpc-js";
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  setLogVerbosity,
+  status,
+} from "@grpc/grpc-js";
 import { AppError, type Clock, listenError } from "@myelin/kernel";
-import type { OnStream } from "../frame-stream.js";
+import type { FrameStream } from "../frame-stream.js";
+import type { GrpcTls } from "./grpc-server.js";
 import { GrpcFrameStream } from "./grpc-stream.js";
 import { CONNECT_PATH, identity } from "./method.js";
 import { errorOfStatus, statusOfError } from "./status.js";
@@ -10,7 +18,8 @@ import { errorOfStatus, statusOfError } from "./status.js";
 export interface LibraryServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly onStream: OnStream;
+  readonly onStream: (stream: FrameStream) => void;
+  readonly tls?: GrpcTls;
   readonly maxFrameBytes: number;
   readonly maxStreams: number;
   readonly keepaliveMs: number;
@@ -30,6 +39,8 @@ type Call = ServerDuplexStream<Buffer, Buffer>;
 /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
 export async function listenGrpc(options: LibraryServerOptions): Promise<ListeningServer> {
   const { host, port, maxFrameBytes, keepaliveMs, clock } = options;
+  // It would print to stderr by itself; what matters comes back as errors.
+  setLogVerbosity(logVerbosity.NONE);
   const streams = new Set<GrpcFrameStream>();
   const server = new Server({
     "grpc.max_receive_message_length": maxFrameBytes,
@@ -50,7 +61,7 @@ export async function listenGrpc(options: LibraryServerOptions): Promise<Listeni
   server.addService({ connect }, { connect: (call: Call) => accept(call, streams, options) });
   const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(where, ServerCredentials.createInsecure(), (cause, p) => {
+    server.bindAsync(where, credentialsOf(options.tls), (cause, p) => {
       if (cause) reject(listenError(asListenCause(cause), "the gRPC port", where));
       else resolve(p);
     });
@@ -68,6 +79,12 @@ export async function listenGrpc(options: LibraryServerOptions): Promise<Listeni
   };
 }
 
+function credentialsOf(tls: GrpcTls | undefined): ServerCredentials {
+  if (tls === undefined) return ServerCredentials.createInsecure();
+  const pair = { private_key: tls.key, cert_chain: tls.certificate };
+  return ServerCredentials.createSsl(tls.clientCa ?? null, [pair], tls.clientCa !== undefined);
+}
+
 function accept(call: Call, streams: Set<GrpcFrameStream>, options: LibraryServerOptions): void {
   // Whatever happens to the call, it must not become an uncaught error; how it ended comes by other events.
   call.on("error", () => undefined);
@@ -78,11 +95,12 @@ function accept(call: Call, streams: Set<GrpcFrameStream>, options: LibraryServe
     );
     return;
   }
-  const peer = `grpc:${call.getPeer()}`;
+  const peer = call.getPeer();
   const end = {
     end: (error?: AppError) =>
       error === undefined ? call.end() : void call.emit("error", statusOfError(error)),
-    cancel: () => void call.destroy(),
+    // A server call has no cancel; an error emitted on it is how the library sends a status.
+    cancel: () => void call.emit("error", { code: status.UNAVAILABLE, details: "closed by the server" }),
   };
   const stream = new GrpcFrameStream(call, end, peer, options.clock);
   streams.add(stream);

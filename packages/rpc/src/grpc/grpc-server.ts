@@ -1,43 +1,52 @@
 /** Frames over gRPC, for any stock client that has the .proto. */
-import { type Clock, systemClock } from "@myelin/kernel";
-import type { Logger } from "@myelin/observability";
-import { DEFAULT_MAX_FRAME_BYTES, type FrameServer, type OnStream } from "../frame-stream.js";
+import { systemClock } from "@myelin/kernel";
+import {
+  DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_MAX_STREAMS,
+  type FrameServer,
+  type FrameServerOptions,
+} from "../frame-stream.js";
 import type { ListeningServer } from "./grpc-library-server.js";
 
-/** `port` 0 takes a free one. Idle connections are probed every `keepaliveMs`. */
-export interface GrpcServerOptions {
+/** PEM bytes. With `clientCa` clients need a certificate of that authority. */
+export interface GrpcTls {
+  readonly certificate: Buffer;
+  readonly key: Buffer;
+  readonly clientCa?: Buffer;
+}
+
+/** `port` 0 takes a free one. Silent connections are probed every `keepaliveMs`. Without `tls` it is plain text. */
+export interface GrpcServerOptions extends FrameServerOptions {
   readonly host: string;
   readonly port: number;
-  readonly onStream: OnStream;
-  readonly log: Logger;
-  readonly maxFrameBytes?: number;
-  readonly maxStreams?: number;
+  readonly tls?: GrpcTls;
   readonly keepaliveMs?: number;
   /** How long `stop` waits for clients to end their side before it breaks the connections off. */
   readonly stopTimeoutMs?: number;
-  readonly clock?: Clock;
 }
 
-/** Serves `myelin.app.v1.AppService/Connect`; the library is loaded by `start`. */
-export class GrpcFrameServer implements FrameServer {
+/** Serves `myelin.app.v1.AppService/Connect`. Nothing listens, and the library is not loaded, before `start`. */
+export function createGrpcServer(options: GrpcServerOptions): FrameServer {
+  return new GrpcServer(options);
+}
+
+class GrpcServer implements FrameServer {
   readonly name = "grpc";
   readonly #options: GrpcServerOptions;
+  #port: number;
   #listening: ListeningServer | undefined;
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
+    this.#port = options.port;
   }
 
   get address(): string {
-    return this.#listening === undefined ? "" : `${this.#options.host}:${this.#listening.port}`;
+    const { host } = this.#options;
+    return host.includes(":") ? `[${host}]:${this.#port}` : `${host}:${this.#port}`;
   }
 
-  /** The port in use; undefined while it does not listen. */
-  get port(): number | undefined {
-    return this.#listening?.port;
-  }
-
-  get streams(): number {
+  get open(): number {
     return this.#listening?.streams.size ?? 0;
   }
 
@@ -46,13 +55,13 @@ export class GrpcFrameServer implements FrameServer {
     const { listenGrpc } = await import("./grpc-library-server.js");
     this.#listening = await listenGrpc({
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
-      maxStreams: 1024,
+      maxStreams: DEFAULT_MAX_STREAMS,
       keepaliveMs: 30_000,
       stopTimeoutMs: 2_000,
       clock: systemClock,
       ...this.#options,
     });
-    this.#options.log.info({ host: this.#options.host, port: this.#listening.port }, "gRPC listens");
+    this.#port = this.#listening.port;
   }
 
   async stop(): Promise<void> {

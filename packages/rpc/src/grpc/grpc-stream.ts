@@ -39,6 +39,10 @@ export class GrpcFrameStream implements FrameStream {
     this.#clock = clock;
   }
 
+  get bufferedBytes(): number {
+    return this.#unsentBytes;
+  }
+
   send(frame: Uint8Array): boolean {
     if (this.#closing || this.#callbacks.closed) return false;
     const { length } = frame;
@@ -83,10 +87,18 @@ export class GrpcFrameStream implements FrameStream {
     this.#call.resume();
   }
 
+  destroy(): void {
+    if (this.#callbacks.closed) return;
+    this.#closing = true;
+    this.#end.cancel();
+    this.finish();
+  }
+
   /** Called by the end that knows how the call ended. */
   finish(error?: AppError): void {
     this.#clock.clear(this.#linger);
-    this.#callbacks.finish(error);
+    // Whoever closed first does not care how the other side went.
+    this.#callbacks.finish(this.#closing ? undefined : error);
   }
 
   #sent(bytes: number): void {

@@ -46,6 +46,10 @@ export class SocketFrameStream implements FrameStream {
     });
   }
 
+  get bufferedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
   send(frame: Uint8Array): boolean {
     if (this.#closing || this.#socket.destroyed) return false;
     if (!this.#corked) {
@@ -93,6 +97,11 @@ export class SocketFrameStream implements FrameStream {
     this.#socket.end();
     this.#linger = this.#clock.setTimeout(() => this.#socket.destroy(), CLOSE_LINGER_MS);
     this.#linger.unref();
+  }
+
+  destroy(): void {
+    this.#closing = true;
+    this.#socket.destroy();
   }
 
   // Frames that came before the end are read first, also when the user makes them wait.

@@ -5,7 +5,7 @@ import { DEFAULT_MAX_FRAME_BYTES, type FrameStream, SEND_HIGH_WATER_BYTES } from
 import { SocketFrameStream } from "./socket-stream.js";
 
 /** `timeoutMs` limits the connecting alone. */
-export interface ConnectUdsOptions {
+export interface ConnectOptions {
   readonly signal?: AbortSignal;
   readonly timeoutMs?: number;
   readonly maxFrameBytes?: number;
@@ -16,12 +16,12 @@ export interface ConnectUdsOptions {
  * Resolves when connected.
  * @throws AppError `rpc.unavailable` when nobody listens or the deadline passes, or the signal's reason.
  */
-export async function connectUds(path: string, options: ConnectUdsOptions = {}): Promise<FrameStream> {
+export async function connectUds(path: string, options: ConnectOptions = {}): Promise<FrameStream> {
   const { signal, timeoutMs = 5_000, maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, clock } = options;
   const timing = { code: "rpc.unavailable", what: `connecting to ${path}`, ...(clock && { clock }) } as const;
   const open = { path, allowHalfOpen: true, highWaterMark: SEND_HIGH_WATER_BYTES };
   const socket = await withDeadline(signal, timeoutMs, (limit) => opened(connect(open), path, limit), timing);
-  return new SocketFrameStream({ socket, peer: `unix:${path}`, maxFrameBytes, ...(clock && { clock }) });
+  return new SocketFrameStream({ socket, peer: "unix", maxFrameBytes, ...(clock && { clock }) });
 }
 
 function opened(socket: Socket, path: string, signal: AbortSignal): Promise<Socket> {

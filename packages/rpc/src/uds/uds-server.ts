@@ -2,53 +2,52 @@
 import { chmod, lstat, mkdir, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
-import { AppError, type Clock, listenError } from "@myelin/kernel";
-import type { Logger } from "@myelin/observability";
+import { AppError, listenError } from "@myelin/kernel";
 import {
   DEFAULT_MAX_FRAME_BYTES,
+  DEFAULT_MAX_STREAMS,
   type FrameServer,
-  type OnStream,
+  type FrameServerOptions,
   SEND_HIGH_WATER_BYTES,
 } from "../frame-stream.js";
 import { SocketFrameStream } from "./socket-stream.js";
 
 /** `mode` are the permissions of the socket's file: who may write to it may connect. */
-export interface UdsServerOptions {
+export interface UdsServerOptions extends FrameServerOptions {
   readonly path: string;
-  readonly onStream: OnStream;
-  readonly log: Logger;
   readonly mode?: number;
-  readonly maxFrameBytes?: number;
-  readonly maxStreams?: number;
-  readonly clock?: Clock;
 }
 
 // The kernel's limit is 108 bytes with the ending zero; what is longer is cut silently.
 const MAX_PATH_BYTES = 107;
 
-/** Listens on a path that is only this process's: a socket left by a dead one is replaced, a live one is not. */
-export class UdsFrameServer implements FrameServer {
+/**
+ * Listens on a path that is only this process's: a socket left by a dead one is replaced, a live one is not.
+ * Nothing is touched before `start`.
+ */
+export function createUdsServer(options: UdsServerOptions): FrameServer {
+  return new UdsServer(options);
+}
+
+class UdsServer implements FrameServer {
   readonly name = "unix-socket";
+  readonly address: string;
   readonly #options: UdsServerOptions;
   readonly #streams = new Map<Socket, SocketFrameStream>();
   #server: Server | undefined;
-  #accepted = 0;
 
   constructor(options: UdsServerOptions) {
+    this.address = `unix:${options.path}`;
     this.#options = options;
   }
 
-  get address(): string {
-    return this.#server === undefined ? "" : `unix:${this.#options.path}`;
-  }
-
-  get streams(): number {
+  get open(): number {
     return this.#streams.size;
   }
 
   /** @throws AppError `setup.port_in_use`, `setup.port_forbidden`, `config.invalid` or `lifecycle.start_failed`. */
   async start(): Promise<void> {
-    const { path, mode = 0o600, maxStreams = 1024, log } = this.#options;
+    const { path, mode = 0o600, maxStreams = DEFAULT_MAX_STREAMS } = this.#options;
     if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
       throw new AppError("config.invalid", `the socket path ${path} is longer than ${MAX_PATH_BYTES} bytes`);
     }
@@ -57,26 +56,27 @@ export class UdsFrameServer implements FrameServer {
       this.#accept(s),
     );
     server.maxConnections = maxStreams;
-    server.on("drop", () => log.warn({ path, maxStreams }, "a connection was refused, there are too many"));
     await listen(server, path, mode);
-    server.on("error", (err) => log.warn({ err, path }, "the Unix socket reports an error"));
+    // Out of descriptors: this connection is lost, the next one may work.
+    server.on("error", () => undefined);
     this.#server = server;
-    log.info({ path }, "Unix socket listens");
   }
 
   async stop(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
     if (server === undefined) return;
+    const gone = [...this.#streams.keys()].map(
+      (socket) => new Promise((resolve) => socket.once("close", resolve)),
+    );
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     for (const stream of this.#streams.values()) stream.close();
-    await closed;
+    await Promise.all([closed, ...gone]);
   }
 
   #accept(socket: Socket): void {
-    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, clock, path } = this.#options;
-    const peer = `unix:${path}#${++this.#accepted}`;
-    const stream = new SocketFrameStream({ socket, peer, maxFrameBytes, ...(clock && { clock }) });
+    const { maxFrameBytes = DEFAULT_MAX_FRAME_BYTES, clock } = this.#options;
+    const stream = new SocketFrameStream({ socket, peer: "unix", maxFrameBytes, ...(clock && { clock }) });
     this.#streams.set(socket, stream);
     socket.once("close", () => this.#streams.delete(socket));
     this.#options.onStream(stream);
