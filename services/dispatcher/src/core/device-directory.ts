@@ -1,0 +1,65 @@
+/** Which listener holds which device of one partition, as the listeners report it; nothing of it is stored. */
+import type { control, Protocol } from "@myelin/contract";
+
+/** Where a device is connected. */
+export interface DeviceLocation {
+  readonly listener: string;
+  readonly incarnation: number;
+  readonly connectionEpoch: number;
+  readonly protocol: Protocol;
+  readonly atUs: number;
+}
+
+/** One per owned partition; refilled by a replay after each change of owner. */
+export class DeviceDirectory {
+  private readonly devices = new Map<string, DeviceLocation>();
+  private readonly listeners = new Map<string, { incarnation: number; readonly devices: Set<string> }>();
+
+  /** Devices connected at the moment. */
+  get size(): number {
+    return this.devices.size;
+  }
+
+  find(tenant: string, deviceId: string): DeviceLocation | undefined {
+    return this.devices.get(`${tenant}\0${deviceId}`);
+  }
+
+  /** Takes a report. Connections of different listeners are ordered by their time, those of one by their epoch. */
+  apply(batch: control.PresenceBatch): void {
+    let listener = this.listeners.get(batch.listener);
+    if (listener === undefined || listener.incarnation !== batch.incarnation || batch.reset) {
+      this.forget(batch.listener);
+      listener = { incarnation: batch.incarnation, devices: new Set() };
+      this.listeners.set(batch.listener, listener);
+    }
+    for (const change of batch.changes) {
+      const key = `${change.tenant}\0${change.deviceId}`;
+      const known = this.devices.get(key);
+      const own = known?.listener === batch.listener;
+      if (change.online) {
+        const stale = own
+          ? known.connectionEpoch > change.connectionEpoch
+          : known !== undefined && known.atUs > change.atUs;
+        if (stale) continue;
+        if (known !== undefined && !own) this.listeners.get(known.listener)?.devices.delete(key);
+        listener.devices.add(key);
+        this.devices.set(key, {
+          listener: batch.listener,
+          incarnation: batch.incarnation,
+          connectionEpoch: change.connectionEpoch,
+          protocol: change.protocol,
+          atUs: change.atUs,
+        });
+      } else if (own && known.connectionEpoch <= change.connectionEpoch) {
+        this.devices.delete(key);
+        listener.devices.delete(key);
+      }
+    }
+  }
+
+  /** A listener is gone, and with it its connections. */
+  forget(listener: string): void {
+    for (const key of this.listeners.get(listener)?.devices ?? []) this.devices.delete(key);
+    this.listeners.delete(listener);
+  }
+}

@@ -1,0 +1,287 @@
+/** Holds the parts of a dispatcher together: what is known of routes, apps and listeners, and the partitions it owns. */
+import { control, subjects } from "@myelin/contract";
+import type { Timer } from "@myelin/kernel";
+import { AppDirectory, type AppRecord, subscriptionTest } from "./app-directory.js";
+import type { QueueLimits } from "./lane-queues.js";
+import { Ledger } from "./ledger.js";
+import { LinkHub } from "./link-hub.js";
+import { ListenerDirectory } from "./listener-directory.js";
+import type { Target } from "./outlet.js";
+import { Partition } from "./partition.js";
+import { type CompiledRoute, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
+import { PlanCache, type PlanCacheOptions } from "./plan-cache.js";
+import type { DispatcherPorts, Release } from "./ports.js";
+import { Router } from "./router.js";
+import { Tap } from "./tap.js";
+import { TargetTable } from "./target-table.js";
+
+export interface DispatcherOptions {
+  readonly ports: DispatcherPorts;
+  readonly limits: QueueLimits;
+  readonly plans?: PlanCacheOptions;
+  /** Event batches of a partition that may be under way before lagging targets are moved to their overflow. */
+  readonly maxPending: number;
+  /** How long a handover waits for what is on the way. */
+  readonly handoverMs: number;
+  readonly settleMs?: number;
+  /** Makes a target of a kind; called for apps, listeners and the unrouted, and by whoever compiles routes. */
+  readonly createTarget: (kind: string, name: string, spec: unknown) => Target;
+  /** An app's subscriptions have changed and should be stored. */
+  readonly keepApp: (record: AppRecord) => void;
+}
+
+const SWEEP_MS = 500;
+const SECOND_MS = 1_000;
+/** Subscriptions that come in a burst cost one recompilation of plans per this time. */
+const COALESCE_MS = 20;
+/** How long a start waits for apps and listeners to say that they are there. */
+const INTRODUCTION_MS = 300;
+
+/** The core of the service. Does nothing until started. */
+export class Dispatcher {
+  readonly ledger = new Ledger();
+  readonly compiler = new PlanCompiler();
+  readonly targets = new TargetTable();
+  readonly links: LinkHub;
+  readonly apps: AppDirectory;
+  readonly listeners: ListenerDirectory;
+  readonly tap: Tap;
+  readonly plans: PlanCache;
+  readonly partitions = new Map<number, Partition>();
+  private readonly router: Router;
+  private readonly unrouted: TargetRef;
+  private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
+  private readonly appSubscribers = new Map<string, { filter: string; subscriber: Subscriber }[]>();
+  private readonly listenerSubscribers = new Map<string, Subscriber>();
+  private readonly starting: Promise<void>[] = [];
+  private readonly releases: Release[] = [];
+  private readonly timers: Timer[] = [];
+  private coalesceTimer: Timer | undefined;
+  private lastInvalidatedMs = Number.NEGATIVE_INFINITY;
+  private introduced: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: DispatcherOptions) {
+    const { ports } = options;
+    const { clock } = ports;
+    this.links = new LinkHub(ports);
+    this.plans = new PlanCache(this.compiler, options.plans);
+    this.router = new Router(this.plans, () => clock.wallUs());
+    this.tap = new Tap({
+      clock,
+      instance: ports.instance,
+      incarnation: ports.incarnation,
+      publish: (subject, data) => ports.publish(subject, data),
+    });
+    this.apps = new AppDirectory({
+      clock,
+      creditShare: () => Math.max(1, this.partitions.size) / ports.partitions,
+      events: {
+        instancesChanged: (app, gone) => this.notify(`app:${app}`, gone),
+        subscriptionsChanged: (_app, record, keep) => this.appChanged(record, keep),
+        appDeleted: (app) => this.appDeleted(app),
+      },
+    });
+    this.listeners = new ListenerDirectory({
+      clock,
+      events: {
+        filterAdded: (listener, filter) => this.filterAdded(listener, filter),
+        filterRemoved: (listener, filter) => this.filterRemoved(listener, filter),
+        listenerUp: (listener) => this.notify(`listener:${listener}`, []),
+        listenerGone: (listener) => this.listenerGone(listener),
+        replayNeeded: (listener) => void ports.publish(subjects.interestSync(listener), new Uint8Array(0)),
+      },
+    });
+    this.unrouted = this.ensure("unrouted", "events", "events");
+  }
+
+  /** Begins to listen to the others. Partitions are taken by `acquire`. */
+  start(): void {
+    const { ports } = this.options;
+    this.links.start();
+    this.releases.push(
+      ports.subscribe(subjects.appAnnounce(), (d) => this.apps.announced(control.AppAnnouncement.decode(d))),
+      ports.subscribe(subjects.interest(), (d) => this.listeners.interest(control.InterestBatch.decode(d))),
+      ports.subscribe(subjects.heartbeat("listener"), (d) =>
+        this.listeners.heartbeat(control.Heartbeat.decode(d)),
+      ),
+      ports.subscribe(subjects.tapInterest(), (d) => this.tap.announced(control.TapInterest.decode(d))),
+    );
+    this.timers.push(
+      ports.clock
+        .setInterval(() => {
+          this.apps.sweep();
+          this.listeners.sweep();
+        }, SWEEP_MS)
+        .unref(),
+      ports.clock.setInterval(() => this.tap.tick(), SECOND_MS).unref(),
+    );
+    this.introduce();
+    // Partitions taken before the apps have said that they are there would send their events into the overflow.
+    this.introduced = ports.clock.sleep(INTRODUCTION_MS);
+  }
+
+  /** Asks apps and listeners to say who they are; called again after NATS was away. */
+  introduce(): void {
+    const { ports } = this.options;
+    ports.publish(subjects.appAnnounceSync(), new Uint8Array(0));
+    ports.publish(subjects.interestSync("all"), new Uint8Array(0));
+    for (const number of this.partitions.keys()) {
+      ports.publish(subjects.presenceSync(number), new Uint8Array(0));
+    }
+  }
+
+  /** NATS is back. */
+  reconnected(): void {
+    this.introduce();
+    this.links.reconnected();
+  }
+
+  /** The lease of a partition was taken: resolves when its messages are being taken. */
+  async acquire(number: number, epoch: number, signal: AbortSignal): Promise<void> {
+    const { ports, limits, maxPending, settleMs } = this.options;
+    await this.introduced;
+    await Promise.all(this.starting.splice(0));
+    const partition = new Partition({
+      partition: number,
+      epoch,
+      ports,
+      limits,
+      maxPending,
+      ...(settleMs === undefined ? {} : { settleMs }),
+      ledger: this.ledger,
+      router: this.router,
+      tap: this.tap,
+      unrouted: this.unrouted,
+      targetOf: (ref) => this.targets.targetOf(ref),
+      targets: () => this.targets.refs(),
+    });
+    this.partitions.set(number, partition);
+    this.apps.resizeWindows();
+    await partition.start(signal);
+  }
+
+  /** The lease ends: nothing is taken any more; with `settle`, what is on the way gets a moment. */
+  async release(number: number, settle: boolean): Promise<void> {
+    const partition = this.partitions.get(number);
+    if (partition === undefined) return;
+    const { clock } = this.options.ports;
+    this.partitions.delete(number);
+    await partition.stopTaking();
+    const until = clock.nowMs() + (settle ? this.options.handoverMs : 0);
+    while (!partition.idle && clock.nowMs() < until) await clock.sleep(10);
+    partition.close();
+    this.apps.resizeWindows();
+  }
+
+  /** Replaces the routes between two batches. Targets that no route names any more stay until their queues are empty. */
+  setRoutes(routes: readonly CompiledRoute[]): void {
+    this.compiler.setRoutes(routes);
+  }
+
+  /** The reference of a target, made and started when it is new. */
+  ensure(kind: string, name: string, spec: unknown): TargetRef {
+    const { ref, made } = this.targets.ensure(kind, name, () => this.options.createTarget(kind, name, spec));
+    if (made) this.starting.push(this.startTarget(ref));
+    return ref;
+  }
+
+  /** Calls back when the instances behind `subject` change. */
+  watch(subject: string, listener: (gone: readonly string[]) => void): Release {
+    const set = this.watchers.get(subject) ?? new Set();
+    this.watchers.set(subject, set);
+    set.add(listener);
+    return () => {
+      set.delete(listener);
+    };
+  }
+
+  /** Stops everything that is left; partitions are released before. */
+  async stop(): Promise<void> {
+    const { clock } = this.options.ports;
+    for (const release of this.releases.splice(0)) release();
+    for (const timer of this.timers.splice(0)) clock.clear(timer);
+    clock.clear(this.coalesceTimer);
+    this.coalesceTimer = undefined;
+    for (const number of [...this.partitions.keys()]) await this.release(number, false);
+    this.links.stop();
+    await Promise.allSettled([...this.targets.refs()].map((ref) => this.targets.remove(ref)?.stop()));
+  }
+
+  private async startTarget(ref: TargetRef): Promise<void> {
+    const target = this.targets.targetOf(ref);
+    try {
+      await target?.start(new AbortController().signal);
+    } catch (err) {
+      // It stays: its queue counts it as away, and the target itself goes on trying.
+      this.options.ports.log.warn({ err, target: `${ref.kind}:${ref.name}` }, "target is not ready yet");
+    }
+    for (const partition of this.partitions.values()) partition.events.of(ref);
+  }
+
+  private notify(subject: string, gone: readonly string[]): void {
+    for (const listener of this.watchers.get(subject) ?? []) listener(gone);
+  }
+
+  private appChanged(record: AppRecord, keep: boolean): void {
+    const target = this.ensure("app", record.app, record.app);
+    for (const { filter, subscriber } of this.appSubscribers.get(record.app) ?? []) {
+      this.compiler.unsubscribe(filter, subscriber);
+    }
+    const subscribers = record.subscriptions.map((subscription) => ({
+      filter: subscription.filter,
+      subscriber: { target, test: subscriptionTest(subscription) },
+    }));
+    for (const { filter, subscriber } of subscribers) this.compiler.subscribe(filter, subscriber);
+    this.appSubscribers.set(record.app, subscribers);
+    this.invalidateSoon();
+    if (keep) this.options.keepApp(record);
+  }
+
+  private appDeleted(app: string): void {
+    for (const { filter, subscriber } of this.appSubscribers.get(app) ?? []) {
+      this.compiler.unsubscribe(filter, subscriber);
+    }
+    this.appSubscribers.delete(app);
+    this.invalidateSoon();
+  }
+
+  private filterAdded(listener: string, filter: string): void {
+    let subscriber = this.listenerSubscribers.get(listener);
+    if (subscriber === undefined) {
+      subscriber = { target: this.ensure("listener", listener, listener), test: undefined };
+      this.listenerSubscribers.set(listener, subscriber);
+    }
+    this.compiler.subscribe(filter, subscriber);
+    this.invalidateSoon();
+  }
+
+  private filterRemoved(listener: string, filter: string): void {
+    const subscriber = this.listenerSubscribers.get(listener);
+    if (subscriber === undefined) return;
+    this.compiler.unsubscribe(filter, subscriber);
+    this.invalidateSoon();
+  }
+
+  private listenerGone(listener: string): void {
+    this.plans.forget(listener);
+    for (const partition of this.partitions.values()) partition.forgetListener(listener);
+    this.notify(`listener:${listener}`, []);
+  }
+
+  /** At once when it was quiet, so that a subscriber hears the next message; in a burst, a little later and once. */
+  private invalidateSoon(): void {
+    const { clock } = this.options.ports;
+    if (this.coalesceTimer !== undefined) return;
+    const waitMs = this.lastInvalidatedMs + COALESCE_MS - clock.nowMs();
+    if (waitMs <= 0) {
+      this.lastInvalidatedMs = clock.nowMs();
+      this.compiler.invalidate();
+      return;
+    }
+    this.coalesceTimer = clock.setTimeout(() => {
+      this.coalesceTimer = undefined;
+      this.lastInvalidatedMs = clock.nowMs();
+      this.compiler.invalidate();
+    }, waitMs);
+  }
+}

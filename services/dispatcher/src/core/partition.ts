@@ -1,0 +1,252 @@
+/** One owned partition: what comes in, in order and once, is routed; what it owns ends when it is released. */
+import { BatchView, control, subjects } from "@myelin/contract";
+import { AppError, type Timer } from "@myelin/kernel";
+import { DedupeWindow } from "./dedupe.js";
+import { DeviceDirectory } from "./device-directory.js";
+import { answerDownlink } from "./downlink.js";
+import { EventLinks } from "./event-links.js";
+import { EventTracker, type SourceDelivery, type TrackedBatch } from "./event-tracker.js";
+import { LaneQueues, type QueueLimits } from "./lane-queues.js";
+import type { Account, Ledger } from "./ledger.js";
+import type { Target } from "./outlet.js";
+import type { TargetRef } from "./plan.js";
+import type { DispatcherPorts, EventReader, Release, TelemetryAcks } from "./ports.js";
+import type { RouteLane, Router } from "./router.js";
+import type { Tap } from "./tap.js";
+import { TelemetryLinks } from "./telemetry-links.js";
+
+export interface PartitionOptions {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly ports: DispatcherPorts;
+  readonly ledger: Ledger;
+  readonly router: Router;
+  readonly tap: Tap;
+  readonly limits: QueueLimits;
+  readonly targetOf: (ref: TargetRef) => Target | undefined;
+  /** Targets that may have something waiting from an earlier owner. */
+  readonly targets: () => Iterable<TargetRef>;
+  /** Where events go that no plan wants. */
+  readonly unrouted: TargetRef;
+  /** Batches under way beyond which the targets that hold the oldest ones are moved to their overflow. */
+  readonly maxPending: number;
+  readonly settleMs?: number;
+}
+
+const REPLAY_MS = 1_000;
+const RELIEF_EVERY_MS = 250;
+
+/** Started when the lease was taken, stopped before it is given up. */
+export class Partition {
+  readonly devices = new DeviceDirectory();
+  readonly number: number;
+  readonly telemetry: LaneQueues;
+  readonly events: LaneQueues;
+  private readonly view = new BatchView();
+  private readonly tracker: EventTracker;
+  private readonly links: EventLinks;
+  private readonly telemetryLinks: TelemetryLinks;
+  private readonly dedupe = new DedupeWindow();
+  private readonly telemetryLane: RouteLane;
+  private readonly eventLane: RouteLane;
+  private readonly releases: Release[] = [];
+  private reader: EventReader | undefined;
+  private acks: TelemetryAcks | undefined;
+  private relief: Timer | undefined;
+  private startedAtMs = 0;
+  private stopped = false;
+
+  constructor(private readonly options: PartitionOptions) {
+    const { partition, epoch, ports, ledger, limits, targetOf } = options;
+    this.number = partition;
+    const way = { partition, epoch };
+    this.telemetry = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "telemetry" } });
+    this.events = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "event" } });
+    const telemetryAccount = ledger.account("route", "telemetry");
+    const eventAccount = ledger.account("route", "event");
+    this.telemetryLane = {
+      event: false,
+      queues: this.telemetry,
+      account: telemetryAccount,
+      unrouted: undefined,
+    };
+    this.eventLane = { event: true, queues: this.events, account: eventAccount, unrouted: options.unrouted };
+    this.telemetryLinks = new TelemetryLinks((lost) => book(telemetryAccount, "lost_in_transit", lost));
+    this.tracker = new EventTracker(ports.clock);
+    this.links = new EventLinks({
+      clock: ports.clock,
+      release: (batch, late) => this.routeEvents(batch, late),
+      double: (batch, count) => {
+        book(eventAccount, "double", count);
+        batch.done();
+      },
+      missing: (lost) => book(eventAccount, "lost_in_transit", lost),
+      ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
+    });
+    this.releases.push(eventAccount.hold(() => this.links.heldEnvelopes));
+  }
+
+  /** Batches of the event stream that are not acknowledged yet. */
+  get pending(): number {
+    return this.tracker.size;
+  }
+
+  /** Resolves when messages of both lanes are being taken. */
+  async start(signal: AbortSignal): Promise<void> {
+    const { ports, partition } = this.options;
+    this.startedAtMs = ports.clock.nowMs();
+    for await (const record of ports.loadDedupe(partition, signal)) this.dedupe.load(record);
+    // Opened before the first message, so that what an earlier owner left in an overflow goes first.
+    for (const ref of this.options.targets()) this.events.of(ref);
+    this.releases.push(
+      ports.subscribe(subjects.presence(partition), (data) => this.onPresence(data)),
+      ports.serve(subjects.downlink(partition), (data) => this.onDownlink(data)),
+    );
+    ports.publish(subjects.presenceSync(partition), new Uint8Array(0));
+    this.acks = ports.openTelemetryAcks(partition);
+    this.releases.push(ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data)));
+    this.reader = ports.openEvents(partition, (delivery) => this.onEvents(delivery));
+    await this.reader.start(signal);
+    this.relief = ports.clock.setInterval(() => this.relieve(), RELIEF_EVERY_MS).unref();
+  }
+
+  /** Takes nothing more; resolves when nothing more is delivered to this partition. */
+  async stopTaking(): Promise<void> {
+    if (this.stopped) return;
+    this.stopped = true;
+    this.options.ports.clock.clear(this.relief);
+    for (const release of this.releases.splice(0)) release();
+    this.acks?.stop();
+    await this.reader?.stop();
+  }
+
+  /** Everything taken is settled. */
+  get idle(): boolean {
+    return this.tracker.size === 0 && this.telemetry.idle && this.events.idle;
+  }
+
+  /** Gives up what is not settled; it comes again from the stream. Safe twice. */
+  close(): void {
+    this.links.close();
+    this.tracker.close();
+    this.telemetry.close();
+    this.events.close();
+  }
+
+  /** A listener is gone. */
+  forgetListener(listener: string): void {
+    this.devices.forget(listener);
+  }
+
+  private onTelemetry(data: Uint8Array): void {
+    if (this.stopped) return;
+    const { router, tap, ports } = this.options;
+    const { account } = this.telemetryLane;
+    const { view } = this;
+    try {
+      view.reset(data);
+      if (!this.telemetryLinks.accept(view.hop)) {
+        book(account, "double", view.hop.count);
+      } else {
+        router.route(view, this.telemetryLane, undefined, false, undefined);
+        if (tap.active) tap.copy(view, this.number);
+      }
+      this.acks?.consumed(view.hop, data.length);
+    } catch (err) {
+      this.refuse(err, account, view.hop.count);
+      ports.log.debug({ err, partition: this.number }, "telemetry batch cannot be read");
+    }
+  }
+
+  private onEvents(delivery: SourceDelivery): void {
+    if (this.stopped) return;
+    const batch = this.tracker.begin(delivery);
+    if (batch === undefined) return;
+    try {
+      this.view.reset(delivery.data);
+    } catch (err) {
+      this.spoiled(batch, err, 1);
+      return;
+    }
+    this.links.accept(this.view, batch);
+    if (this.tracker.size >= this.options.maxPending) this.relieve();
+  }
+
+  private routeEvents(batch: TrackedBatch, late: boolean): void {
+    const { router, tap, ports } = this.options;
+    const { delivery } = batch;
+    const { view, dedupe } = this;
+    try {
+      view.reset(delivery.data);
+      dedupe.begin(delivery.streamSequence);
+      router.route(view, this.eventLane, batch, delivery.redelivered || late, dedupe);
+      if (tap.active && !delivery.redelivered) tap.copy(view, this.number);
+    } catch (err) {
+      this.spoiled(batch, err, view.hop.count);
+      return;
+    }
+    const record = dedupe.commit();
+    if (record !== undefined) {
+      batch.claim();
+      void this.storeDedupe(batch, record, `${ports.partitions}.${this.number}.${delivery.streamSequence}`);
+    }
+    batch.done();
+  }
+
+  /** Tried until it is stored: the batch stays unacknowledged meanwhile. */
+  private async storeDedupe(batch: TrackedBatch, record: Uint8Array, id: string): Promise<void> {
+    const { ports } = this.options;
+    for (let waitMs = 50; !this.stopped; waitMs = Math.min(5_000, waitMs * 2)) {
+      try {
+        await ports.storeDedupe(this.number, record, id);
+        batch.done();
+        return;
+      } catch (err) {
+        ports.log.debug({ err, partition: this.number }, "ids cannot be stored, will retry");
+        await ports.clock.sleep(waitMs);
+      }
+    }
+  }
+
+  /** A batch that no reader can read would come again for ever; its sender is broken, so it is counted and let go. */
+  private spoiled(batch: TrackedBatch, err: unknown, count: number): void {
+    this.refuse(err, this.eventLane.account, Math.max(1, count));
+    this.options.ports.log.error(
+      { err, partition: this.number },
+      "event batch cannot be read and is dropped",
+    );
+    batch.done();
+  }
+
+  private refuse(err: unknown, account: Account, count: number): void {
+    if (!AppError.is(err) || err.code !== "contract.bad_envelope") throw err;
+    book(account, "bad_envelope", count);
+  }
+
+  private onPresence(data: Uint8Array): void {
+    this.devices.apply(control.PresenceBatch.decode(data));
+  }
+
+  private async onDownlink(data: Uint8Array): Promise<Uint8Array> {
+    const { ports } = this.options;
+    const request = control.DownlinkRequest.decode(data);
+    return answerDownlink(request, {
+      devices: this.devices,
+      ports,
+      // Right after a change of owner the directory is still being filled.
+      patienceMs: Math.max(0, this.startedAtMs + REPLAY_MS - ports.clock.nowMs()),
+    });
+  }
+
+  /** The partition runs short of room: whoever holds the oldest batch goes on another way, see `WhenLagging`. */
+  private relieve(): void {
+    const { oldest } = this.tracker;
+    if (this.stopped || oldest === undefined || this.tracker.size < this.options.maxPending) return;
+    for (const [, queue] of this.events.entries()) if (queue.oldestSource === oldest) queue.relieve();
+  }
+}
+
+function book(account: Account, reason: string, count: number): void {
+  account.received += count;
+  account.drop(reason, count);
+}

@@ -1,0 +1,64 @@
+/** What the core asks of the world around it: NATS through packages/bus, or a simulated one in tests. */
+import type { Clock } from "@myelin/kernel";
+import type { SourceDelivery } from "./event-tracker.js";
+import type { OverflowPort } from "./overflow.js";
+
+/** Ends a subscription; safe twice. */
+export type Release = () => void;
+
+/** The log as the core uses it: a constant sentence, and what varies in fields. */
+export interface CoreLog {
+  readonly debug: (fields: object, sentence: string) => void;
+  readonly info: (fields: object, sentence: string) => void;
+  readonly warn: (fields: object, sentence: string) => void;
+  readonly error: (fields: object, sentence: string) => void;
+}
+
+/** A running consumer of one partition's events. */
+export interface EventReader {
+  /** Begins to deliver; resolves when the consumer exists. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Resolves when nothing more is delivered. */
+  stop(): Promise<void>;
+  pause(): void;
+  resume(): void;
+}
+
+/** Tells producers of telemetry what was consumed, so that they can send more. */
+export interface TelemetryAcks {
+  /** Called for each accepted batch. */
+  consumed(
+    hop: { sender: string; incarnation: number; sequence: number; firstOrdinal: number; count: number },
+    bytes: number,
+  ): void;
+  stop(): void;
+}
+
+/** Publishing outside of Myelin's own subjects. */
+export interface ExternalSubjects {
+  /** Core NATS; false when it was not sent. */
+  publish(subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>): boolean;
+  /** Resolves when everything published has reached the server. */
+  flush(): Promise<void>;
+}
+
+/** NATS as the core sees it. */
+export interface DispatcherPorts {
+  readonly instance: string;
+  readonly incarnation: number;
+  readonly partitions: number;
+  readonly clock: Clock;
+  readonly log: CoreLog;
+  publish(subject: string, data: Uint8Array): boolean;
+  subscribe(subject: string, handler: (data: Uint8Array) => void): Release;
+  serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
+  request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  readonly external: ExternalSubjects;
+  openEvents(partition: number, handler: (delivery: SourceDelivery) => void): EventReader;
+  openTelemetryAcks(partition: number): TelemetryAcks;
+  openOverflow(kind: string, target: string, partition: number): OverflowPort;
+  storeUnrouted(partition: number, data: Uint8Array, messageId: string): Promise<void>;
+  storeDedupe(partition: number, data: Uint8Array, messageId: string): Promise<void>;
+  /** The records kept of a partition, oldest first. */
+  loadDedupe(partition: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}

@@ -1,0 +1,1 @@
+export { appTarget as plugin } from "./app-target.js";

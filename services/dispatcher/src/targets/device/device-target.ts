@@ -1,0 +1,127 @@
+/** Sends messages to a connected device, through the owner of its partition. */
+import { app, BatchView, control, partitionOf, subjects } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
+import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
+import type { LeftOut, Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
+
+/** What stands under `device` in a route. */
+export interface DeviceSpec {
+  readonly id: string;
+  readonly path: string;
+  /** Events that the device could not be given within this time after their arrival are left out. */
+  readonly ttlMs?: number | undefined;
+}
+
+interface Progress {
+  next: number;
+  expired: number;
+  refused: number;
+}
+
+const DEFAULT_TTL_MS = 3_600_000;
+const TIMEOUT_MS = 5_000;
+
+class DeviceTarget implements Target {
+  readonly name: string;
+  readonly whenLagging = "overflow";
+  private readonly view = new BatchView();
+  /** Where a batch goes on that is tried again. */
+  private readonly progress = new WeakMap<Buffer, Progress>();
+
+  constructor(
+    private readonly spec: DeviceSpec,
+    private readonly context: TargetContext,
+  ) {
+    this.name = `device:${deviceName(spec)}`;
+  }
+
+  async start(): Promise<void> {}
+
+  async stop(): Promise<void> {}
+
+  openOutlet(way: Way, events: OutletEvents): Outlet {
+    const { clock, log } = this.context.ports;
+    return new SinkOutlet({
+      way,
+      events,
+      clock,
+      onError: (err) => log.debug({ err, target: this.name }, "device cannot be given messages, will retry"),
+      writer: { maxGroup: 1, write: (batches) => this.write(batches, way) },
+      windowBytes: 64 * 1024,
+    });
+  }
+
+  private async write(batches: readonly SinkBatch[], way: Way): Promise<LeftOut> {
+    const leftOut = { expired: 0, refused: 0 };
+    for (const { data } of batches) {
+      const progress = this.progress.get(data) ?? { next: 0, expired: 0, refused: 0 };
+      this.progress.set(data, progress);
+      const requests = this.requestsOf(data, progress.next, way);
+      for (const request of requests) {
+        if (request === undefined) progress.expired++;
+        else if (!(await this.send(request))) progress.refused++;
+        progress.next++;
+      }
+      leftOut.expired += progress.expired;
+      leftOut.refused += progress.refused;
+    }
+    return leftOut;
+  }
+
+  /** The messages of a batch from one on; undefined stands for one that is too old. */
+  private requestsOf(data: Buffer, from: number, way: Way): (control.DownlinkRequest | undefined)[] {
+    const { id, path, ttlMs = DEFAULT_TTL_MS } = this.spec;
+    const oldestUs = this.context.ports.clock.wallUs() - ttlMs * 1000;
+    const { view } = this;
+    const requests: (control.DownlinkRequest | undefined)[] = [];
+    view.reset(data);
+    for (let i = 0; view.next(); i++) {
+      if (i < from) continue;
+      const { ingestTimeUs } = view;
+      const old = ingestTimeUs !== 0 && ingestTimeUs < oldestUs;
+      requests.push(
+        old
+          ? undefined
+          : {
+              tenant: view.tenant,
+              deviceId: id,
+              path,
+              payload: view.payload(),
+              contentType: view.contentType,
+              waitForDevice: way.lane === "event",
+              timeoutMs: TIMEOUT_MS,
+              traceparent: view.traceparent,
+              connectionEpoch: 0,
+            },
+      );
+    }
+    return requests;
+  }
+
+  /** False when the device will never take it. @throws AppError when it may later */
+  private async send(request: control.DownlinkRequest): Promise<boolean> {
+    const { ports } = this.context;
+    const partition = partitionOf(request.tenant, request.deviceId, ports.partitions);
+    const answer = await ports.request(
+      subjects.downlink(partition),
+      control.DownlinkRequest.encode(request).finish(),
+      TIMEOUT_MS + 1_000,
+    );
+    const { state, error } = control.DownlinkResult.decode(answer);
+    if (state !== app.SendState.REFUSED) return true;
+    const refusal = AppError.fromWire(error);
+    if (!refusal.retryable) return false;
+    throw refusal;
+  }
+}
+
+function deviceName({ id, path }: DeviceSpec): string {
+  return `${id}/${path}`;
+}
+
+/** `device: { id: display-1, path: display/text }` */
+export const deviceTarget: TargetPlugin<DeviceSpec> = {
+  kind: "device",
+  nameOf: deviceName,
+  create: (spec, context) => new DeviceTarget(spec, context),
+};

@@ -1,0 +1,1 @@
+export { deviceTarget as plugin } from "./device-target.js";

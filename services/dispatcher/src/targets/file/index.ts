@@ -1,0 +1,1 @@
+export { fileTarget as plugin } from "./file-target.js";

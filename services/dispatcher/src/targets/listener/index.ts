@@ -1,0 +1,1 @@
+export { listenerTarget as plugin } from "./listener-target.js";

@@ -1,0 +1,1 @@
+export { natsTarget as plugin } from "./nats-target.js";

@@ -1,0 +1,11 @@
+/** Every target kind: one line each. Key = folder = key in a route's target. */
+import type { TargetRegistry } from "./target.js";
+
+export const targets = {
+  app: () => import("./app/index.js"),
+  device: () => import("./device/index.js"),
+  file: () => import("./file/index.js"),
+  listener: () => import("./listener/index.js"),
+  nats: () => import("./nats/index.js"),
+  unrouted: () => import("./unrouted/index.js"),
+} satisfies TargetRegistry;

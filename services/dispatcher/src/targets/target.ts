@@ -1,0 +1,35 @@
+/** What every target kind must do. */
+import type { AppDirectory } from "../core/app-directory.js";
+import type { LinkHub } from "../core/link-hub.js";
+import type { ListenerDirectory } from "../core/listener-directory.js";
+import type { Target } from "../core/outlet.js";
+import type { DispatcherPorts, Release } from "../core/ports.js";
+
+export type { LeftOut, Outlet, OutletEvents, Target, Way } from "../core/outlet.js";
+
+/** Everything outside that a target may use. */
+export interface TargetContext {
+  readonly ports: DispatcherPorts;
+  readonly links: LinkHub;
+  readonly apps: AppDirectory;
+  readonly listeners: ListenerDirectory;
+  /** Tells of changes of an app's instances (`app:<name>`) or of a listener (`listener:<name>`). */
+  readonly onChange: (subject: string, listener: (gone: readonly string[]) => void) => Release;
+  /** Files may be written below it; undefined when the process has no data directory. */
+  readonly dataDir: string | undefined;
+}
+
+/** A target kind. `Spec` is what stands under the kind's key in a route. */
+export interface TargetPlugin<Spec = unknown> {
+  /** Key in the registry and in a route's target. */
+  readonly kind: string;
+  /** Two specs of equal name are one target with one queue. Short and without secrets: it is a label in the books. */
+  nameOf(spec: Spec): string;
+  /** Does no I/O. @throws AppError `route.invalid` when the process cannot serve such a target */
+  create(spec: Spec, context: TargetContext): Target;
+}
+
+/** The registry's shape: key = folder = kind; imported on first use. */
+export type TargetRegistry = Readonly<
+  Record<string, () => Promise<{ readonly plugin: TargetPlugin<never> }>>
+>;

@@ -1,0 +1,1 @@
+export { unroutedTarget as plugin } from "./unrouted-target.js";
