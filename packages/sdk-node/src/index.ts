@@ -1,1 +1,2 @@
-export {};
+/** Clients of Myelin for Node.js: applications (`IpcClient`). */
+export * from "./ipc/index.js";

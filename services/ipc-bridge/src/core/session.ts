@@ -31,6 +31,9 @@ const TAGS_WITH_PAYLOAD: ReadonlySet<number> = new Set([0x42, 0x4a, 0x7a]);
 /** Answers to an app that reads none of them: beyond this many the stream is closed. */
 const MAX_UNREAD_ANSWERS = 4_096;
 
+/** For what is buffered when a stream is closed, the reason above all. */
+const CLOSE_WITHIN_MS = 2_000;
+
 /** Created for each stream that a transport accepts; `closed` is final. */
 export class AppSession implements Patient {
   app = "";
@@ -134,6 +137,8 @@ export class AppSession implements Patient {
   close(error?: AppError): void {
     if (this.state === "closed") return;
     this.#stream.close();
+    // An app that reads nothing would keep what is buffered for it, and its stream, for ever.
+    this.#core.clock.setTimeout(() => this.#stream.destroy(), CLOSE_WITHIN_MS).unref();
     this.#ended(error);
   }
 
