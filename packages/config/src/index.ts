@@ -60,3 +60,4 @@ export {
 } from "./static/load.js";
 export { type ConfigEntry, configEntries, formatConfig } from "./static/print.js";
 export { settingsTable } from "./static/reference.js";
+export { parseYaml, type YamlDocument, type YamlError, type YamlFile } from "./static/yaml.js";

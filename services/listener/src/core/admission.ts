@@ -8,6 +8,10 @@ export interface Identity {
   readonly deviceId: string;
   /** Empty for anonymous. */
   readonly user: string;
+  /** What the client called itself, where that is not the device id. */
+  readonly clientId?: string | undefined;
+  /** Anonymous from the machine itself, and trusted for it. */
+  readonly local?: boolean | undefined;
 }
 
 /** What a client has shown of itself. Nothing of it is kept; `password` may be overwritten after the answer. */

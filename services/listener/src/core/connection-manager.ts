@@ -164,6 +164,12 @@ export class ConnectionManager {
     return this.all;
   }
 
+  /** The first half of a drain: nothing new is taken in, what is under way goes on. */
+  stopReading(): void {
+    this.draining = true;
+    for (const connection of this.all) connection.hold(HOLD.drain);
+  }
+
   /**
    * Says goodbye to everybody and waits until they are gone, `deadlineMs` at most; what is left is closed hard by the ports.
    * No new ones are taken from here on.

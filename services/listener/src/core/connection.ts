@@ -27,7 +27,7 @@ export type DisconnectReason =
   | "internal";
 
 /** Bits of `Connection.held`: reading stops while any is set. */
-export const HOLD = { congestion: 1, rate: 2, writing: 4, admission: 8 } as const;
+export const HOLD = { congestion: 1, rate: 2, writing: 4, admission: 8, drain: 16 } as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** What the connections of one port share, so that each of them keeps one pointer. */
@@ -72,6 +72,8 @@ export abstract class Connection implements WheelEntry, ChannelSource {
   held = 0;
   /** 0: none. Set by the protocol when the client promised to be heard of within this time (MQTT keep alive × 1.5). */
   keepAliveTicks = 0;
+  /** Unix microseconds of the session's beginning; 0 before. */
+  openedAtUs = 0;
   /** Where the manager has it; -1 when it has not. */
   slot = -1;
   /** Set by `remove`: a late callback of a transport finds out here. */

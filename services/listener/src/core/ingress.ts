@@ -137,6 +137,11 @@ export class Ingress {
     return channel;
   }
 
+  /** Channels that lost their place in the shared table. */
+  get evicted(): number {
+    return this.sharedCache?.evicted ?? 0;
+  }
+
   /** Telemetry lane; the payload is copied. Payloads above MAX_PAYLOAD_BYTES must have been refused before. */
   telemetry(channel: Channel, source: Uint8Array, start: number, end: number): void {
     this.telemetrySender.append(channel, source, start, end);

@@ -10,18 +10,31 @@ export class LabelCounter {
   }
 }
 
+/** What came and went by one protocol; fields are added to directly. */
+export interface Traffic {
+  receivedMessages: number;
+  receivedBytes: number;
+  sentMessages: number;
+  sentBytes: number;
+}
+
 /** What happens in the listener's protocols. */
 export class ListenerMetrics {
   /** `protocol,reason`: bytes that are not what they should be. */
   readonly malformed = new LabelCounter();
   /** `protocol,code`: connects that were refused. */
   readonly refused = new LabelCounter();
-  /** `protocol`: messages and bytes that came in. */
-  readonly receivedBytes = new LabelCounter();
-  readonly receivedMessages = new LabelCounter();
-  /** `protocol`: what was written to devices. */
-  readonly sentBytes = new LabelCounter();
-  readonly sentMessages = new LabelCounter();
   /** `protocol,reason`: messages for a device or subscriber that could not be written. */
   readonly undelivered = new LabelCounter();
+  readonly trafficByProtocol = new Map<string, Traffic>();
+
+  /** Always the same object for a protocol: take it once and add to its fields. */
+  traffic(kind: string): Traffic {
+    let traffic = this.trafficByProtocol.get(kind);
+    if (traffic === undefined) {
+      traffic = { receivedMessages: 0, receivedBytes: 0, sentMessages: 0, sentBytes: 0 };
+      this.trafficByProtocol.set(kind, traffic);
+    }
+    return traffic;
+  }
 }

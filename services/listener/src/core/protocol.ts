@@ -55,6 +55,8 @@ export interface ProtocolPlugin<Config> {
   readonly kind: string;
   /** Settings of one port, beside `protocol`; every field with default and description. */
   readonly schema: Schema<Config>;
+  /** Ports that are opened when the configuration names none of this protocol; left out, one named like the protocol. */
+  readonly defaultPorts?: Readonly<Record<string, object>>;
   /** No I/O. `config` is checked, complete and frozen. */
   create(config: Config, ctx: ProtocolContext): ProtocolPort | Promise<ProtocolPort>;
 }
@@ -66,5 +68,6 @@ export type ProtocolRegistry = Record<string, () => Promise<{ readonly plugin: A
 export interface AnyProtocolPlugin {
   readonly kind: string;
   readonly schema: Schema;
+  readonly defaultPorts?: Readonly<Record<string, object>>;
   create(config: unknown, ctx: ProtocolContext): ProtocolPort | Promise<ProtocolPort>;
 }

@@ -22,6 +22,8 @@ export interface DeviceSession {
   readonly number: number;
   readonly protocol: Protocol;
   readonly address: string;
+  /** Unix microseconds; set by `Sessions.open`. */
+  openedAtUs: number;
   /**
    * Called for each downlink message, in order. Resolves with how far it came.
    * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`

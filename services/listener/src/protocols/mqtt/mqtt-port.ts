@@ -53,10 +53,6 @@ export class MqttPort implements ProtocolPort {
     this.ctx.connections.add(connection);
     return connection;
   }
-
-  get counters(): MqttShared["counters"] {
-    return this.shared.counters;
-  }
 }
 
 function scopeOf(config: MqttConfig, ctx: ProtocolContext): ConnectionScope {

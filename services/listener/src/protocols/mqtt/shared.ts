@@ -1,5 +1,6 @@
 /** What the connections of one MQTT port share: settings, counters, the packet reader, and the flush at the end of a turn. */
 import type { ConnectionScope } from "../../core/connection.js";
+import type { Traffic } from "../../core/metrics.js";
 import type { ProtocolContext } from "../../core/protocol.js";
 import { Outbox } from "./codec/outbox.js";
 import { PacketReader } from "./codec/reader.js";
@@ -8,18 +9,10 @@ import type { MqttConnection } from "./mqtt-connection.js";
 
 const POOLED_OUTBOXES = 64;
 
-/** Numbers that connections add to; plain fields, folded when metrics are read. */
-export interface MqttCounters {
-  receivedMessages: number;
-  receivedBytes: number;
-  sentMessages: number;
-  sentBytes: number;
-}
-
 /** One per port. */
 export class MqttShared {
   readonly reader = new PacketReader();
-  readonly counters: MqttCounters = { receivedMessages: 0, receivedBytes: 0, sentMessages: 0, sentBytes: 0 };
+  readonly counters: Traffic;
   private readonly pool: Outbox[] = [];
   private dirty: MqttConnection[] = [];
   private spare: MqttConnection[] = [];
@@ -28,7 +21,9 @@ export class MqttShared {
     readonly config: MqttConfig,
     readonly ctx: ProtocolContext,
     readonly scope: ConnectionScope,
-  ) {}
+  ) {
+    this.counters = ctx.metrics.traffic(scope.kind);
+  }
 
   borrow(): Outbox {
     return this.pool.pop() ?? new Outbox();

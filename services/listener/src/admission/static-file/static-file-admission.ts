@@ -1,0 +1,162 @@
+/** Admission out of two files, or out of none: then only the machine itself may connect. */
+import { BlockList } from "node:net";
+import { AppError, type Clock, type Component, type ComponentCondition } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
+import type { Admission, ConnectVerdict, Credentials, Identity } from "../../core/admission.js";
+import { Acl, aclSchema } from "./acl.js";
+import type { StaticFileConfig } from "./config.js";
+import { PasswordChecker, Users, usersSchema } from "./users.js";
+import { WatchedFile } from "./watched-file.js";
+
+const REFUSED: ConnectVerdict = { allow: false, code: "auth.bad_credentials" };
+
+export class StaticFileAdmission implements Admission, Component {
+  readonly name = "admission";
+  generation = 1;
+  private acl: Acl | undefined;
+  private users: Users | undefined;
+  private readonly passwords: PasswordChecker;
+  private readonly files: WatchedFile<never>[] = [];
+  private broken: string | undefined;
+  private readonly loopback = new BlockList();
+
+  constructor(
+    private readonly config: StaticFileConfig,
+    private readonly log: Logger,
+    private readonly clock: Clock,
+  ) {
+    this.passwords = new PasswordChecker(clock);
+    this.loopback.addSubnet("127.0.0.0", 8, "ipv4");
+    this.loopback.addAddress("::1", "ipv6");
+  }
+
+  /** @throws AppError `config.unreadable`, `config.invalid`: a listener without its rules must not start */
+  async start(): Promise<void> {
+    const { usersFile, aclFile, anonymous } = this.config;
+    if (usersFile !== "") {
+      await this.follow(usersFile, usersSchema, (file) => {
+        const users = new Users(file);
+        if (users.problems.length > 0) {
+          throw new AppError("config.invalid", `${usersFile}: ${users.problems.join("; ")}`);
+        }
+        this.users = users;
+        this.passwords.forget();
+        this.changed("users read");
+      });
+    }
+    if (aclFile !== "") {
+      await this.follow(aclFile, aclSchema, (file) => {
+        this.acl = new Acl(file);
+        this.changed("access rules read");
+      });
+    }
+    if (anonymous === "loopback" && usersFile === "") {
+      this.log.info("no users file is set: only clients on this machine may connect, without a password");
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const file of this.files.splice(0)) file.stop();
+  }
+
+  condition(): ComponentCondition {
+    return this.broken === undefined ? { state: "running" } : { state: "degraded", reason: this.broken };
+  }
+
+  connect(who: Credentials): ConnectVerdict | Promise<ConnectVerdict> {
+    const { user } = who;
+    if (user === undefined || user === "") {
+      if (this.config.anonymous === "everybody") return allow(who, "", "", undefined, false);
+      return this.config.anonymous === "loopback" && this.isLocal(who.address)
+        ? allow(who, "", "", undefined, true)
+        : REFUSED;
+    }
+    if (this.users === undefined || who.password === undefined) {
+      // Without a users file a name proves nothing and hurts nothing: it is what the machine's own tools send.
+      return this.users === undefined && this.config.anonymous === "loopback" && this.isLocal(who.address)
+        ? allow(who, user, "", undefined, true)
+        : REFUSED;
+    }
+    const verdict = this.passwords.check(this.users, who.address, user, who.password);
+    return verdict instanceof Promise
+      ? verdict.then(
+          (late) => verdictOf(who, late),
+          (thrown) => this.failed(thrown),
+        )
+      : verdictOf(who, verdict);
+  }
+
+  publish(identity: Identity, path: string): boolean {
+    return this.decide("publish", identity, path);
+  }
+
+  subscribe(identity: Identity, filter: string): boolean {
+    return this.decide("subscribe", identity, filter);
+  }
+
+  /** What no rule mentions is open to the machine itself and closed to everybody else. */
+  private decide(action: "publish" | "subscribe", identity: Identity, topic: string): boolean {
+    if (this.acl === undefined) return true;
+    return this.acl.decide(action, identity, topic) ?? identity.local === true;
+  }
+
+  private async follow<S extends typeof usersSchema | typeof aclSchema>(
+    path: string,
+    schema: S,
+    onContent: (content: never) => void,
+  ): Promise<void> {
+    const file = new WatchedFile({
+      path,
+      schema,
+      clock: this.clock,
+      onContent: onContent as never,
+      onRefused: (error) => {
+        this.broken = `${path} was changed and refused`;
+        this.log.warn(
+          { code: error.code, problem: error.message },
+          "a changed file is refused, the last good one stays",
+        );
+      },
+    });
+    this.files.push(file as never);
+    await file.start();
+  }
+
+  private changed(sentence: string): void {
+    this.broken = undefined;
+    this.generation += 1;
+    this.log.info({ generation: this.generation }, sentence);
+  }
+
+  private isLocal(address: string): boolean {
+    const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
+    return this.loopback.check(plain, plain.includes(":") ? "ipv6" : "ipv4");
+  }
+
+  private failed(thrown: unknown): ConnectVerdict {
+    this.log.error({ err: thrown }, "a password could not be checked");
+    return { allow: false, code: "internal.unexpected" };
+  }
+}
+
+function verdictOf(who: Credentials, verdict: Awaited<ReturnType<PasswordChecker["check"]>>): ConnectVerdict {
+  if (typeof verdict === "string") return { allow: false, code: verdict };
+  return allow(who, verdict.name, verdict.tenant, verdict.device, false);
+}
+
+function allow(
+  who: Credentials,
+  user: string,
+  tenant: string,
+  device: string | undefined,
+  local: boolean,
+): ConnectVerdict {
+  const identity: Identity = {
+    tenant,
+    deviceId: device ?? who.deviceId,
+    user,
+    clientId: device === undefined ? undefined : who.deviceId,
+    local,
+  };
+  return { allow: true, identity };
+}

@@ -1,0 +1,192 @@
+/** Batches from the dispatchers to the subscribers of this listener. */
+import type { Bus, Unsubscribe } from "@myelin/bus";
+import { BatchView, control, envelope, Lane, subjects } from "@myelin/contract";
+import type { Clock, Component } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
+import type { LedgerBook } from "./ledger.js";
+import type { Match, SubscriptionTable, Target } from "./subscription-table.js";
+import type { SubscriberExtras, SubscriberMessage } from "./subscriptions.js";
+
+const MAX_PRODUCERS = 256;
+const MAX_CHANNELS_PER_PRODUCER = 100_000;
+
+/** Head and match of one channel. */
+interface CachedMatch {
+  readonly path: string;
+  readonly contentType: string;
+  readonly tenant: string;
+  readonly deviceId: string;
+  match: Match;
+  generation: number;
+}
+
+/** The message on its way; one object for all of them. */
+class CurrentMessage implements SubscriberMessage {
+  path = "";
+  contentType = "";
+  tenant = "";
+  deviceId = "";
+  qos = 0;
+  retain = false;
+  bytes: Buffer = Buffer.alloc(0);
+  payloadStart = 0;
+  payloadEnd = 0;
+  private decoded: SubscriberExtras | undefined;
+  private isDecoded = false;
+
+  constructor(private readonly view: BatchView) {}
+
+  take(cached: CachedMatch): void {
+    const { view } = this;
+    this.path = cached.path;
+    this.contentType = cached.contentType;
+    this.tenant = cached.tenant;
+    this.deviceId = cached.deviceId;
+    this.bytes = view.bytes;
+    this.payloadStart = view.payloadStart;
+    this.payloadEnd = view.payloadEnd;
+    const event = view.lane === Lane.EVENT;
+    // Without anything behind the payload there is neither QoS 2 nor RETAIN to look for.
+    const plain = this.payloadEnd === view.recordEnd;
+    this.qos = event ? (plain ? 1 : Math.max(1, view.qos)) : 0;
+    this.retain = !plain && view.retain;
+    this.decoded = undefined;
+    this.isDecoded = plain;
+  }
+
+  extras(): SubscriberExtras | undefined {
+    if (!this.isDecoded) {
+      const { expiresAtUs, headers, responsePath, correlation } = envelope.Envelope.decode(
+        this.view.envelopeBytes(),
+      );
+      this.decoded = { expiresAtUs, headers, responsePath, correlation };
+      this.isDecoded = true;
+    }
+    return this.decoded;
+  }
+}
+
+export interface DeliveriesOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly table: SubscriptionTable;
+  /** Hop `deliver`, telemetry and event. */
+  readonly books: { readonly telemetry: LedgerBook; readonly event: LedgerBook };
+}
+
+export class Deliveries implements Component {
+  readonly name = "deliveries";
+  /** Batches that could not be read, or came from an owner that is none any more. */
+  readonly refusedBatches = { malformed: 0, staleEpoch: 0 };
+  private readonly view = new BatchView();
+  private readonly message = new CurrentMessage(this.view);
+  private readonly producers = new Map<string, Map<number, CachedMatch>>();
+  private readonly epochs = new Map<number, number>();
+  private end: Unsubscribe | undefined;
+
+  constructor(private readonly options: DeliveriesOptions) {}
+
+  async start(): Promise<void> {
+    const { bus } = this.options;
+    this.end = bus.subscribe(subjects.listenerDeliver(bus.instance), (data) => this.onBatch(data));
+  }
+
+  async stop(): Promise<void> {
+    this.end?.();
+    this.end = undefined;
+  }
+
+  private onBatch(data: Uint8Array): void {
+    const { view } = this;
+    try {
+      view.reset(data);
+      if (!this.isCurrent(view.hop.partition, view.hop.epoch)) return;
+      const channels = this.channelsOf(`${view.producer}\0${view.producerIncarnation}`);
+      const { books } = this.options;
+      const book = view.lane === Lane.EVENT ? books.event : books.telemetry;
+      while (view.next()) this.deliverOne(channels, book);
+    } catch (err) {
+      this.refusedBatches.malformed += 1;
+      this.options.log.warn({ err }, "a batch for subscribers cannot be read, the rest of it is left out");
+    }
+    this.acknowledge();
+  }
+
+  /** An owner that has lost its partition may still be sending: the highest epoch seen is the one that counts. */
+  private isCurrent(partition: number, epoch: number): boolean {
+    if (epoch < (this.epochs.get(partition) ?? 0)) {
+      this.refusedBatches.staleEpoch += 1;
+      return false;
+    }
+    this.epochs.set(partition, epoch);
+    return true;
+  }
+
+  private deliverOne(channels: Map<number, CachedMatch>, book: LedgerBook): void {
+    const { view, message } = this;
+    book.received += 1;
+    const cached = this.matchOf(channels);
+    const { targets, groups } = cached.match;
+    if (targets.length === 0 && groups.length === 0) {
+      book.drop("no_subscriber");
+      return;
+    }
+    message.take(cached);
+    let delivered = false;
+    for (const target of targets) delivered = this.give(target) || delivered;
+    for (const group of groups) delivered = this.give(group.next()) || delivered;
+    if (delivered) book.forwarded += 1;
+    else book.drop("not_taken");
+    if (view.channel === 0) channels.delete(0);
+  }
+
+  private give(target: Target): boolean {
+    return target.subscriber.deliver(this.message, target.tags);
+  }
+
+  private matchOf(channels: Map<number, CachedMatch>): CachedMatch {
+    const { view } = this;
+    const { table } = this.options;
+    const known = channels.get(view.channel);
+    if (known !== undefined) {
+      if (known.generation !== table.generation) {
+        known.match = table.match(known.tenant, known.path);
+        known.generation = table.generation;
+      }
+      return known;
+    }
+    const { tenant, deviceId, path, contentType } = view.head();
+    const match = table.match(tenant, path);
+    const cached = { path, contentType, tenant, deviceId, match, generation: table.generation };
+    if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
+    channels.set(view.channel, cached);
+    return cached;
+  }
+
+  private channelsOf(producer: string): Map<number, CachedMatch> {
+    let channels = this.producers.get(producer);
+    if (channels === undefined) {
+      channels = new Map();
+      if (this.producers.size >= MAX_PRODUCERS) this.producers.delete(this.producers.keys().next().value!);
+      this.producers.set(producer, channels);
+    }
+    return channels;
+  }
+
+  /** What the owner has on the way to us is done with: the sockets are bounded for themselves. */
+  private acknowledge(): void {
+    const { hop } = this.view;
+    const ack = control.LinkAck.encode({
+      target: hop.target,
+      targetInstance: hop.targetInstance,
+      partition: hop.partition,
+      lane: hop.lane,
+      epoch: hop.epoch,
+      sequence: hop.sequence,
+      ordinal: hop.firstOrdinal + hop.count,
+      incarnation: hop.incarnation,
+    });
+    this.options.bus.publish(subjects.linkAck(hop.sender), ack.finish());
+  }
+}

@@ -1,0 +1,99 @@
+/** Tells the dispatchers which filters this listener's subscribers want. */
+import type { Bus, Unsubscribe } from "@myelin/bus";
+import { control, subjects } from "@myelin/contract";
+import type { Clock, Component, Timer } from "@myelin/kernel";
+import type { InterestListener, SubscriptionTable } from "./subscription-table.js";
+
+const FILTERS_PER_BATCH = 2000;
+const ALL_LISTENERS = "all";
+/** Dispatchers that start together ask together: one replay answers all that ask within this time. */
+const REPLAY_PAUSE_MS = 50;
+
+export class Interest implements Component, InterestListener {
+  readonly name = "interest";
+  private added = new Set<string>();
+  private removed = new Set<string>();
+  private sequence = 0;
+  private ends: Unsubscribe[] = [];
+  private table: SubscriptionTable | undefined;
+  private replaying: Timer | undefined;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Before `start`: the table is made with this listener of its changes. */
+  attach(table: SubscriptionTable): void {
+    this.table = table;
+  }
+
+  async start(): Promise<void> {
+    const onSync = (): void => {
+      this.replaying ??= this.clock.setTimeout(() => this.replay(), REPLAY_PAUSE_MS);
+    };
+    this.ends = [
+      this.bus.subscribe(subjects.interestSync(this.bus.instance), onSync),
+      this.bus.subscribe(subjects.interestSync(ALL_LISTENERS), onSync),
+      this.bus.onConnectionChange((connected) => {
+        if (connected) this.replay();
+      }),
+    ];
+    this.replay();
+  }
+
+  async stop(): Promise<void> {
+    for (const end of this.ends.splice(0)) end();
+    this.clock.clear(this.replaying);
+    this.replaying = undefined;
+    // Nobody is here any more; dispatchers need not find out by our silence.
+    this.send(true, [], []);
+  }
+
+  wanted(filter: string): void {
+    this.changed();
+    if (!this.removed.delete(filter)) this.added.add(filter);
+  }
+
+  unwanted(filter: string): void {
+    this.changed();
+    if (!this.added.delete(filter)) this.removed.add(filter);
+  }
+
+  /**
+   * Published when the running callback is done, which is before SUBACK has left the socket: what the subscriber sends or
+   * causes after it comes behind this on our connection to NATS.
+   */
+  private changed(): void {
+    if (this.added.size === 0 && this.removed.size === 0) queueMicrotask(() => this.flush());
+  }
+
+  private flush(): void {
+    const added = [...this.added];
+    const removed = [...this.removed];
+    this.added = new Set();
+    this.removed = new Set();
+    for (let i = 0; i < Math.max(added.length, removed.length); i += FILTERS_PER_BATCH) {
+      this.send(false, added.slice(i, i + FILTERS_PER_BATCH), removed.slice(i, i + FILTERS_PER_BATCH));
+    }
+  }
+
+  private replay(): void {
+    this.clock.clear(this.replaying);
+    this.replaying = undefined;
+    const filters = [...(this.table?.filters() ?? [])];
+    this.added.clear();
+    this.removed.clear();
+    this.send(true, filters.slice(0, FILTERS_PER_BATCH), []);
+    for (let i = FILTERS_PER_BATCH; i < filters.length; i += FILTERS_PER_BATCH) {
+      this.send(false, filters.slice(i, i + FILTERS_PER_BATCH), []);
+    }
+  }
+
+  private send(reset: boolean, added: string[], removed: string[]): void {
+    this.sequence += 1;
+    const { instance: listener, incarnation } = this.bus;
+    const batch = { listener, incarnation, reset, added, removed, sequence: this.sequence };
+    this.bus.publish(subjects.interest(), control.InterestBatch.encode(batch).finish());
+  }
+}

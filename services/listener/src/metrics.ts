@@ -1,0 +1,203 @@
+/** The listener's metrics: the list, and how plain counters become it when the page is read. */
+import type { SenderCounters } from "@myelin/bus";
+import { bounded, defineMetrics, type Metrics } from "@myelin/observability";
+import type { ConnectionManager } from "./core/connection-manager.js";
+import type { Ingress } from "./core/ingress.js";
+import type { LabelCounter, ListenerMetrics } from "./core/metrics.js";
+
+const protocol = bounded(16);
+const reason = bounded(64);
+const lane = ["telemetry", "event"] as const;
+
+export const listenerMetricsList = defineMetrics({
+  connectionsActive: {
+    type: "gauge",
+    name: "myelin_listener_connections_active",
+    help: "Connections open now.",
+    labels: { protocol },
+  },
+  connectionsAccepted: {
+    type: "counter",
+    name: "myelin_listener_connections_accepted_total",
+    help: "Connections taken.",
+    labels: { protocol },
+  },
+  transportsRefused: {
+    type: "counter",
+    name: "myelin_listener_transports_refused_total",
+    help: "Connections closed unread because of a limit.",
+    labels: { reason },
+  },
+  connectsRefused: {
+    type: "counter",
+    name: "myelin_listener_connects_refused_total",
+    help: "Clients that were refused by admission.",
+    labels: { protocol, code: reason },
+  },
+  disconnects: {
+    type: "counter",
+    name: "myelin_listener_disconnects_total",
+    help: "Connections that ended.",
+    labels: { protocol, reason },
+  },
+  malformed: {
+    type: "counter",
+    name: "myelin_listener_malformed_total",
+    help: "Packets, frames and requests that broke their protocol.",
+    labels: { protocol, reason },
+  },
+  receivedBytes: {
+    type: "counter",
+    name: "myelin_listener_received_bytes_total",
+    help: "Bytes read from devices.",
+    labels: { protocol },
+  },
+  receivedMessages: {
+    type: "counter",
+    name: "myelin_listener_received_messages_total",
+    help: "Messages read from devices.",
+    labels: { protocol },
+  },
+  sentBytes: {
+    type: "counter",
+    name: "myelin_listener_sent_bytes_total",
+    help: "Bytes written to devices.",
+    labels: { protocol },
+  },
+  sentMessages: {
+    type: "counter",
+    name: "myelin_listener_sent_messages_total",
+    help: "Messages written to devices.",
+    labels: { protocol },
+  },
+  undelivered: {
+    type: "counter",
+    name: "myelin_listener_undelivered_messages_total",
+    help: "Messages for devices that could not be written.",
+    labels: { protocol, reason },
+  },
+  ingressMessages: {
+    type: "counter",
+    name: "myelin_listener_ingress_messages_total",
+    help: "Messages that came in, by lane.",
+    labels: { lane },
+  },
+  ingressDropped: {
+    type: "counter",
+    name: "myelin_listener_ingress_dropped_total",
+    help: "Messages that came in and got no further.",
+    labels: { lane, reason },
+  },
+  ingressQueued: {
+    type: "gauge",
+    name: "myelin_listener_ingress_queued",
+    help: "Messages on their way to NATS without an answer.",
+    labels: { lane },
+  },
+  congestion: {
+    type: "counter",
+    name: "myelin_listener_congestion_seconds_total",
+    help: "Time in which inputs were not read because the bus was congested.",
+  },
+  sessions: {
+    type: "gauge",
+    name: "myelin_listener_sessions",
+    help: "Devices that are connected.",
+  },
+  subscriptions: {
+    type: "gauge",
+    name: "myelin_listener_subscriptions",
+    help: "Topic filters held by clients.",
+  },
+  sharedChannelsEvicted: {
+    type: "counter",
+    name: "myelin_listener_shared_channels_evicted_total",
+    help: "Topics that lost their channel because too many were in use.",
+  },
+});
+
+export type ListenerMetricsPage = Metrics<typeof listenerMetricsList>;
+
+/** Where the numbers are. */
+export interface MetricSources {
+  readonly connections: ConnectionManager;
+  readonly protocols: ListenerMetrics;
+  readonly ingress: Ingress;
+  readonly telemetry: SenderCounters;
+  readonly events: SenderCounters;
+  readonly sessions: { readonly size: number };
+  readonly subscriptions: { readonly size: number };
+  /** Milliseconds of congestion so far. */
+  readonly congestionMs: () => number;
+}
+
+/** Brings the page up to date before each reading. */
+export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): void {
+  page.connectionsActive.onCollect(() => {
+    foldConnections(page, from.connections);
+    foldTraffic(page, from.protocols);
+    foldIngress(page, from);
+    page.congestion.with().value = from.congestionMs() / 1000;
+    page.sessions.with().set(from.sessions.size);
+    page.subscriptions.with().set(from.subscriptions.size);
+    page.sharedChannelsEvicted.with().value = from.ingress.evicted;
+  });
+}
+
+function foldConnections(page: ListenerMetricsPage, { counters }: ConnectionManager): void {
+  for (const [kind, n] of Object.entries(counters.active))
+    page.connectionsActive.with({ protocol: kind }).set(n);
+  for (const [kind, n] of Object.entries(counters.accepted)) {
+    page.connectionsAccepted.with({ protocol: kind }).value = n;
+  }
+  for (const [why, n] of Object.entries(counters.refused))
+    page.transportsRefused.with({ reason: why }).value = n;
+  for (const [kind, reasons] of Object.entries(counters.disconnects)) {
+    for (const [why, n] of Object.entries(reasons)) {
+      page.disconnects.with({ protocol: kind, reason: why }).value = n;
+    }
+  }
+}
+
+function foldTraffic(page: ListenerMetricsPage, protocols: ListenerMetrics): void {
+  for (const [kind, traffic] of protocols.trafficByProtocol) {
+    page.receivedBytes.with({ protocol: kind }).value = traffic.receivedBytes;
+    page.receivedMessages.with({ protocol: kind }).value = traffic.receivedMessages;
+    page.sentBytes.with({ protocol: kind }).value = traffic.sentBytes;
+    page.sentMessages.with({ protocol: kind }).value = traffic.sentMessages;
+  }
+  pairs(protocols.malformed, (kind, why, n) => {
+    page.malformed.with({ protocol: kind, reason: why }).value = n;
+  });
+  pairs(protocols.refused, (kind, code, n) => {
+    page.connectsRefused.with({ protocol: kind, code }).value = n;
+  });
+  pairs(protocols.undelivered, (kind, why, n) => {
+    page.undelivered.with({ protocol: kind, reason: why }).value = n;
+  });
+}
+
+function pairs(counter: LabelCounter, put: (first: string, second: string, n: number) => void): void {
+  for (const [labels, n] of counter.values) {
+    const [first = "", second = ""] = labels.split(",", 2);
+    put(first, second, n);
+  }
+}
+
+function foldIngress(page: ListenerMetricsPage, from: MetricSources): void {
+  const lanes = [
+    { lane: "telemetry", sender: from.telemetry, refusals: from.ingress.refusals[0] },
+    { lane: "event", sender: from.events, refusals: from.ingress.refusals[1] },
+  ] as const;
+  for (const { lane: name, sender, refusals } of lanes) {
+    let refused = 0;
+    const dropped = new Map(Object.entries(sender.dropped));
+    for (const [why, n] of refusals) {
+      refused += n;
+      dropped.set(why, (dropped.get(why) ?? 0) + n);
+    }
+    page.ingressMessages.with({ lane: name }).value = sender.received + refused;
+    for (const [why, n] of dropped) page.ingressDropped.with({ lane: name, reason: why }).value = n;
+    page.ingressQueued.with({ lane: name }).set(sender.queued());
+  }
+}

@@ -1,0 +1,196 @@
+/** The wiring: what a listener is made of, in the order it starts. */
+import type { Bus, EventSender, TelemetrySender } from "@myelin/bus";
+import { Lane } from "@myelin/contract";
+import { AppError, type Clock, type Component, ComponentHost, Supervised } from "@myelin/kernel";
+import type { Logger, MetricsRegistry } from "@myelin/observability";
+import { type AdmissionPlugin, admissions } from "./admission/registry.js";
+import type { ListenerConfig } from "./config.js";
+import type { Admission } from "./core/admission.js";
+import { CongestionWatch } from "./core/congestion.js";
+import { ConnectionManager } from "./core/connection-manager.js";
+import { Deliveries } from "./core/deliveries.js";
+import { DownlinkServer } from "./core/downlink.js";
+import { ListenerHeartbeat } from "./core/heartbeat.js";
+import { Ingress } from "./core/ingress.js";
+import { InputDrain } from "./core/input-drain.js";
+import { Interest } from "./core/interest.js";
+import { ingressAccount, LedgerAnswer, LedgerBook } from "./core/ledger.js";
+import { ListenerMetrics } from "./core/metrics.js";
+import { PortSlot, type SharedContext } from "./core/port-slot.js";
+import { Presence } from "./core/presence.js";
+import type { AnyProtocolPlugin } from "./core/protocol.js";
+import { SessionDirectory } from "./core/session-directory.js";
+import { SubscriptionTable } from "./core/subscription-table.js";
+import { Takeover } from "./core/takeover.js";
+import { foldMetrics, listenerMetricsList } from "./metrics.js";
+import { protocols } from "./protocols/registry.js";
+
+/** What a listener needs of its process. The senders are started and stopped here, the bus is not. */
+export interface ListenerDependencies {
+  readonly bus: Bus;
+  readonly telemetry: TelemetrySender;
+  readonly events: EventSender;
+  readonly partitions: number;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Absent: nobody reads metrics. */
+  readonly metrics?: MetricsRegistry | undefined;
+}
+
+/** A listener as a component, and what tests and tools look at. */
+export interface Listener extends Component {
+  readonly connections: ConnectionManager;
+  /** Ports by name: where each is bound once it is open. */
+  readonly ports: ReadonlyMap<string, PortSlot>;
+  readonly ledger: LedgerAnswer;
+}
+
+/**
+ * Puts a listener together; nothing is opened before `start`.
+ * @throws AppError `config.invalid` when two ports have one name, `config.unknown_kind`
+ */
+export async function createListener(config: ListenerConfig, deps: ListenerDependencies): Promise<Listener> {
+  const { bus, telemetry, events, clock, log, partitions } = deps;
+  const admission = await createAdmission(config, deps);
+  const ingress = new Ingress({
+    telemetry,
+    events,
+    admission,
+    partitions,
+    limits: {
+      channelsPerConnection: config.channelsPerConnection,
+      sharedChannels: config.sharedChannels,
+    },
+  });
+  const connections = new ConnectionManager(clock, config, () => ingress.congested);
+  const sessions = new SessionDirectory(partitions, clock);
+  const presence = new Presence(bus, clock, sessions, partitions);
+  const takeover = new Takeover(bus, clock, sessions, log);
+  sessions.addListener(presence);
+  sessions.addListener(takeover);
+  const interest = new Interest(bus, clock);
+  const table = new SubscriptionTable(interest);
+  interest.attach(table);
+  const downlinkBook = new LedgerBook("downlink", Lane.COMMAND);
+  const books = {
+    telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
+    event: new LedgerBook("deliver", Lane.EVENT),
+  };
+  const ledger = new LedgerAnswer(bus, clock, () => [
+    ingressAccount(Lane.TELEMETRY, telemetry.counters, ingress.refusals[0]),
+    ingressAccount(Lane.EVENT, events.counters, ingress.refusals[1]),
+    books.telemetry.account(),
+    books.event.account(),
+    downlinkBook.account(),
+  ]);
+  const metrics = new ListenerMetrics();
+  const congestion = new CongestionWatch([telemetry, events], clock, () => connections.congestionEnded());
+  if (deps.metrics !== undefined) {
+    foldMetrics(deps.metrics.register(listenerMetricsList), {
+      connections,
+      protocols: metrics,
+      ingress,
+      telemetry: telemetry.counters,
+      events: events.counters,
+      sessions,
+      subscriptions: table,
+      congestionMs: () => congestion.ms,
+    });
+  }
+  const ports = createPorts(config, {
+    clock,
+    log,
+    admission,
+    connections,
+    ingress,
+    sessions,
+    subscriptions: table,
+    metrics,
+  });
+  const host = new ComponentHost(
+    [
+      telemetry,
+      events,
+      congestion,
+      admission,
+      ledger,
+      presence,
+      takeover,
+      interest,
+      new Deliveries({ bus, clock, log, table, books }),
+      new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
+      new ListenerHeartbeat(bus, clock, deps.version, () => connections.draining),
+      new InputDrain(connections, events.counters, clock, config.drainTimeout),
+      ...[...ports].map(([name, slot]) => supervise(name, slot, config, deps)),
+    ],
+    { name: "listener", clock, stopTimeoutMs: config.drainTimeout * 2 + STOP_MARGIN_MS },
+  );
+  return Object.assign(host, {
+    connections,
+    ports: new Map([...ports].map(([n, s]) => [n, s.slot])),
+    ledger,
+  });
+}
+
+const STOP_MARGIN_MS = 2_000;
+
+function createPorts(
+  config: ListenerConfig,
+  shared: SharedContext & { readonly log: Logger },
+): Map<string, PortSlot> {
+  const slots = new Map<string, PortSlot>();
+  for (const [kind, named] of Object.entries(config.protocols)) {
+    for (const [name, portConfig] of Object.entries(named)) {
+      if (slots.has(name)) {
+        throw new AppError(
+          "config.invalid",
+          `the port name ${name} is used twice; names are unique over protocols`,
+        );
+      }
+      slots.set(name, new PortSlot(kind, name, portConfig, shared, findProtocol));
+    }
+  }
+  return slots;
+}
+
+function supervise(
+  name: string,
+  slot: PortSlot,
+  config: ListenerConfig,
+  { clock, log }: ListenerDependencies,
+): Component {
+  return new Supervised({
+    name: slot.name,
+    // A slot makes its port anew with every start, so it may be started again after a failure.
+    create: () => slot,
+    clock,
+    onStartError: config.onStartError,
+    onStartFailed: (error, attempt) => {
+      if (attempt === 1) {
+        log.error({ port: name, code: error.code, problem: error.message }, "a port cannot be opened");
+      }
+    },
+    onRecovered: (attempts) => log.info({ port: name, attempts }, "a port could be opened after all"),
+  });
+}
+
+/** @throws AppError `config.unknown_kind` */
+export async function findProtocol(kind: string): Promise<AnyProtocolPlugin> {
+  if (!Object.hasOwn(protocols, kind)) {
+    throw new AppError(
+      "config.unknown_kind",
+      `there is no protocol ${kind}; known are ${Object.keys(protocols).join(", ")}`,
+    );
+  }
+  return (await protocols[kind as keyof typeof protocols]()).plugin;
+}
+
+async function createAdmission(
+  config: ListenerConfig,
+  { log, clock }: ListenerDependencies,
+): Promise<Admission & Component> {
+  const [kind = "static-file", settings] = Object.entries(config.admission)[0] ?? [];
+  const { plugin }: { plugin: AdmissionPlugin } = await admissions[kind as keyof typeof admissions]();
+  return await plugin.create(settings, { log: log.child({ component: "admission" }), clock });
+}
