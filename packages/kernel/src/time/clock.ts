@@ -50,6 +50,9 @@ export function sleepOn(clock: Clock, ms: number, signal: AbortSignal | undefine
   });
 }
 
+// Node takes a longer delay for one millisecond.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 // Beyond this the microsecond clock follows the machine's clock again: it was set, or the machine slept.
 const MAX_WALL_DRIFT_MS = 2;
 
@@ -75,11 +78,11 @@ class SystemClock implements Clock {
   }
 
   setTimeout(callback: () => void, ms: number): Timer {
-    return setTimeout(callback, ms);
+    return setTimeout(callback, Math.min(ms, MAX_TIMER_MS));
   }
 
   setInterval(callback: () => void, ms: number): Timer {
-    return setInterval(callback, ms);
+    return setInterval(callback, Math.min(ms, MAX_TIMER_MS));
   }
 
   clear(timer: Timer | undefined): void {

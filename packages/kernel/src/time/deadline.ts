@@ -17,7 +17,7 @@ export interface Deadline extends Disposable {
 
 /**
  * A signal that aborts after `ms` (with an AppError of the given code as its reason) or when `parent` does
- * (with the parent's reason). Unlike `AbortSignal.any`, nothing stays attached to a long-lived parent.
+ * (with the parent's reason); with `ms` infinite only the parent counts. Unlike `AbortSignal.any`, nothing stays attached to a long-lived parent.
  */
 export function deadline(
   parent: AbortSignal | undefined,
@@ -38,10 +38,11 @@ export function deadline(
     dispose();
     controller.abort((parent as AbortSignal).reason);
   };
-  const timer = clock.setTimeout(() => {
+  const onTimeout = (): void => {
     dispose();
     controller.abort(new AppError(code, `${what} did not end within ${ms} ms`));
-  }, ms);
+  };
+  const timer = ms === Number.POSITIVE_INFINITY ? undefined : clock.setTimeout(onTimeout, ms);
   parent?.addEventListener("abort", onParentAbort, { once: true });
   return { signal: controller.signal, [Symbol.dispose]: dispose };
 }

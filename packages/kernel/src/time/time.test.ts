@@ -105,6 +105,15 @@ describe("deadline", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it("sets no timer for an infinite time", async () => {
+    const clock = new FakeClock();
+    const parent = new AbortController();
+    using limit = deadline(parent.signal, Number.POSITIVE_INFINITY, { clock });
+    expect(clock.pendingTimers).toBe(0);
+    parent.abort("stop");
+    expect(limit.signal.reason).toBe("stop");
+  });
+
   it("rejects at the deadline even if the task ignores its signal", async () => {
     const clock = new FakeClock();
     const waiting = withDeadline(undefined, 100, never, { clock, code: "bus.timeout" });

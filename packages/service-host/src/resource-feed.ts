@@ -1,0 +1,135 @@
+/** Hands the resources in force to a service, and says once what was refused. */
+import {
+  formatResourceProblem,
+  type Resource,
+  type ResourceSource,
+  type ResourceStatus,
+  type Snapshot,
+} from "@myelin/config";
+import { AppError, abortError, type Component, type ComponentCondition } from "@myelin/kernel";
+import { bounded, defineMetrics } from "@myelin/observability";
+import type { ServiceContext } from "./service.js";
+
+/** The list of the feed's metrics. */
+export const resourceMetricsList = defineMetrics({
+  resources: {
+    type: "gauge",
+    name: "myelin_config_resources",
+    help: "Resources by kind and state.",
+    labels: { kind: bounded(64), state: ["active", "stale", "refused"] },
+  },
+  changes: {
+    type: "counter",
+    name: "myelin_config_changes_total",
+    help: "Changes of resources that took effect, and problems for which some did not.",
+    labels: { outcome: ["applied", "refused"] },
+  },
+});
+
+/** `apply` is called with each new state, one at a time; the next one waits for it. */
+export interface ResourceFeedOptions {
+  /** `onStatusChange` must be wired to the source: it is called whenever a status changes. */
+  readonly openSource: (onStatusChange: (statuses: readonly ResourceStatus[]) => void) => ResourceSource;
+  readonly apply: (snapshot: Snapshot) => void | Promise<void>;
+}
+
+type FeedContext = Pick<ServiceContext<unknown>, "log" | "metrics" | "addPage">;
+
+/** Usable when the first state has been applied. Makes the page `/resources`. One per process and source. */
+export class ResourceFeed implements Component {
+  readonly name = "resources";
+  readonly #context: FeedContext;
+  readonly #options: ResourceFeedOptions;
+  readonly #source: ResourceSource;
+  readonly #metrics;
+  readonly #stopping = new AbortController();
+  #known = new Set<string>();
+  #running: Promise<void> | undefined;
+  #failure: AppError | undefined;
+
+  constructor(context: FeedContext, options: ResourceFeedOptions) {
+    this.#context = context;
+    this.#options = options;
+    this.#metrics = context.metrics.register(resourceMetricsList);
+    this.#source = options.openSource((statuses) => this.#report(statuses));
+    this.#metrics.resources.onCollect(() => this.#count());
+    context.addPage("/resources", () => this.#source.statuses());
+  }
+
+  /** @throws AppError when the first state cannot be applied, or the signal's reason. */
+  async start(signal: AbortSignal): Promise<void> {
+    const first = Promise.withResolvers<void>();
+    const onAbort = (): void => first.reject(abortError(signal));
+    signal.addEventListener("abort", onAbort, { once: true });
+    this.#running = this.#follow(first.resolve).catch((thrown: unknown) => {
+      this.#failure = AppError.from(thrown);
+      this.#context.log.error({ err: this.#failure }, "resources are no longer followed");
+      first.reject(this.#failure);
+    });
+    try {
+      await first.promise;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new AppError("operation.aborted", "resources are no longer followed"));
+    await this.#running;
+  }
+
+  condition(): ComponentCondition {
+    if (this.#failure !== undefined) return { state: "failed", reason: this.#failure.message };
+    return { state: "running" };
+  }
+
+  async #follow(onFirst: () => void): Promise<void> {
+    for await (const snapshot of this.#source.watch(this.#stopping.signal)) {
+      await this.#options.apply(snapshot);
+      this.#metrics.changes.with({ outcome: "applied" }).inc();
+      this.#context.log.info(
+        {
+          revision: snapshot.revision,
+          resources: snapshot.resources.length,
+          kinds: kindsOf(snapshot.resources),
+        },
+        "resources are in force",
+      );
+      onFirst();
+    }
+  }
+
+  #report(statuses: readonly ResourceStatus[]): void {
+    const now = new Set<string>();
+    for (const { kind, name, state, problems } of statuses) {
+      for (const problem of problems) {
+        const line = formatResourceProblem(problem);
+        now.add(line);
+        if (this.#known.has(line)) continue;
+        this.#metrics.changes.with({ outcome: "refused" }).inc();
+        this.#context.log.warn({ kind, name, state, problem: line }, "a resource was refused");
+      }
+    }
+    this.#known = now;
+  }
+
+  #count(): void {
+    const counts = new Map<string, number>();
+    for (const { kind, state } of this.#source.statuses()) {
+      const key = JSON.stringify([kind === "" ? "unknown" : kind, state]);
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    for (const key of this.#counted) if (!counts.has(key)) counts.set(key, 0);
+    for (const [key, count] of counts) {
+      const [kind, state] = JSON.parse(key) as [string, ResourceStatus["state"]];
+      this.#metrics.resources.with({ kind, state }).set(count);
+      this.#counted.add(key);
+    }
+  }
+
+  readonly #counted = new Set<string>();
+}
+
+function kindsOf(resources: readonly Resource[]): string[] {
+  return [...new Set(resources.map((r) => r.kind))].sort();
+}
