@@ -10,7 +10,6 @@ import {
   TokenBucket,
 } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
-import { createPlatformMethods } from "../platform/methods.js";
 import type { AppAdmission } from "./admission.js";
 import { Announcer } from "./announcer.js";
 import { AppChannels, type ChannelNumbers } from "./app-channels.js";
@@ -19,6 +18,7 @@ import { Downlinks } from "./downlinks.js";
 import { EpochFence } from "./fence.js";
 import { HealthMonitor, type HealthProbe } from "./health.js";
 import { LinkAcks } from "./link-acks.js";
+import type { PlatformContext, PlatformMethods } from "./platform-method.js";
 import type { PublishLanes } from "./publisher.js";
 import { Requests } from "./requests.js";
 import { AppSession } from "./session.js";
@@ -37,6 +37,8 @@ export interface BridgeParts {
   readonly channels: ChannelNumbers;
   readonly admission: AppAdmission;
   readonly probe: HealthProbe;
+  /** Makes the methods that apps may ask of the platform. */
+  readonly platform: (context: PlatformContext) => PlatformMethods;
   readonly version: string;
   /** An error that an app got to know. */
   readonly onRefused: (error: AppError) => void;
@@ -78,7 +80,8 @@ export class BridgeCore implements Component {
   readonly #buckets = new Map<string, TokenBucket>();
   readonly #unsubscribe: Unsubscribe[] = [];
   #heartbeatTimer: Timer | undefined;
-  #stopping = false;
+  #draining = false;
+  #stopped = false;
   #drained: (() => void) | undefined;
 
   constructor(parts: BridgeParts) {
@@ -95,7 +98,7 @@ export class BridgeCore implements Component {
     this.#announcer = new Announcer(bus, clock, () => this.openSessions());
     const refused = (error: AppError): void => this.refused(error);
     this.downlinks = new Downlinks({ bus, partitions, settings: settings.calls, refused });
-    const platform = createPlatformMethods({
+    const platform = parts.platform({
       bridge: bus.instance,
       version: parts.version,
       wallMs: () => clock.wallMs(),
@@ -125,21 +128,30 @@ export class BridgeCore implements Component {
     this.#heartbeatTimer = clock.setInterval(heartbeat, settings.heartbeatMs / 2).unref();
   }
 
-  /** Drains every session, waits for what they still acknowledge, then closes. */
+  /** Drains every session and waits for what they still acknowledge, at most their drain timeout. Safe twice. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    for (const session of [...this.#streams]) {
+      if (session.state === "open" || session.state === "draining") session.drain("the bridge stops");
+      else session.close();
+    }
+    if (this.#streams.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#drained = resolve;
+      });
+    }
+  }
+
   async stop(): Promise<void> {
-    if (this.#stopping) return;
-    this.#stopping = true;
+    if (this.#stopped) return;
+    this.#stopped = true;
+    await this.drain();
     this.clock.clear(this.#heartbeatTimer);
     this.monitor.stop();
-    for (const session of [...this.#streams]) {
-      if (session.state === "open") session.drain("the bridge stops");
-      else if (session.state !== "draining") session.close();
-    }
-    if (this.#streams.size > 0) await this.#allEnded();
     this.requests.stop();
     this.#announcer.stop();
     this.acks.stop();
-    for (const unsubscribe of this.#unsubscribe) unsubscribe();
+    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe();
   }
 
   condition(): ComponentCondition {
@@ -153,7 +165,7 @@ export class BridgeCore implements Component {
     const session = new AppSession(stream, this);
     this.#streams.add(session);
     session.open();
-    if (this.#stopping) session.fail(new AppError("rpc.unavailable", "the bridge stops"));
+    if (this.#draining) session.fail(new AppError("rpc.unavailable", "the bridge stops"));
     else if (this.#streams.size > this.settings.maxSessions) {
       session.fail(
         new AppError("limit.connections", `the bridge holds ${this.settings.maxSessions} apps already`),
@@ -269,12 +281,6 @@ export class BridgeCore implements Component {
     const nowMs = this.clock.nowMs();
     for (const session of [...this.#byTarget.values()])
       session.checkHeard(nowMs, 2 * this.settings.heartbeatMs);
-  }
-
-  async #allEnded(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#drained = resolve;
-    });
   }
 
   /** The books of this process for `ledgerQuery`. */

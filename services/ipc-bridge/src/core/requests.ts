@@ -2,7 +2,7 @@
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { app, subjects, toAppErrorMessage } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import type { PlatformMethods } from "../platform/method.js";
+import type { PlatformMethods } from "./platform-method.js";
 import type { AppSession } from "./session.js";
 import type { BridgeSettings } from "./settings.js";
 

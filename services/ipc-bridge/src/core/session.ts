@@ -117,7 +117,7 @@ export class AppSession implements Patient {
 
   /** Tells the app that no more work will come; the stream is closed when it is done, or at the deadline. */
   drain(reason: string, error?: AppError): void {
-    if (this.state !== "open") return;
+    if (this.#drainTimer !== undefined || (this.state !== "open" && this.state !== "draining")) return;
     this.state = "draining";
     if (error !== undefined) this.send({ $case: "error", value: toAppErrorMessage(error) });
     this.send({ $case: "drain", value: { reason } });

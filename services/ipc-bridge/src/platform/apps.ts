@@ -1,5 +1,5 @@
 import type { KnownInstance } from "../core/announcer.js";
-import type { PlatformContext, PlatformMethod } from "./method.js";
+import type { PlatformContext, PlatformMethod } from "../core/platform-method.js";
 
 interface AppSummary {
   readonly app: string;

@@ -1,7 +1,7 @@
 /** The methods of the platform: one line each. */
 import { AppError } from "@myelin/kernel";
+import type { PlatformContext, PlatformMethod, PlatformMethods } from "../core/platform-method.js";
 import { apps } from "./apps.js";
-import type { PlatformContext, PlatformMethod, PlatformMethods } from "./method.js";
 import { ping } from "./ping.js";
 
 const METHODS: readonly ((context: PlatformContext) => PlatformMethod)[] = [ping, apps];

@@ -1,4 +1,4 @@
-import type { PlatformContext, PlatformMethod } from "./method.js";
+import type { PlatformContext, PlatformMethod } from "../core/platform-method.js";
 
 /** `platform/ping`: who answers, and the time there. */
 export function ping(context: PlatformContext): PlatformMethod {

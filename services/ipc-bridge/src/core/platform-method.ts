@@ -1,5 +1,5 @@
 /** What apps may ask of the platform itself, by `platform/<name>`. */
-import type { KnownInstance } from "../core/announcer.js";
+import type { KnownInstance } from "./announcer.js";
 
 /** `payload` is whatever the app sent; methods that take arguments parse it as JSON. */
 export interface PlatformCall {
