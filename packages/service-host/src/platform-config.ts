@@ -3,6 +3,7 @@ import {
   array,
   durationMs,
   type Infer,
+  integer,
   number,
   object,
   oneOf,
@@ -63,6 +64,13 @@ export const platformSections = {
       default: ["nats://127.0.0.1:4222"],
       minItems: 1,
       maxItems: 16,
+    }),
+    partitions: integer({
+      description:
+        "Partitions of the devices; fixed at the first start of a deployment, the same for all its processes.",
+      default: 8,
+      minimum: 1,
+      maximum: 256,
     }),
     user: optional(string({ description: "User name; needs a password.", minLength: 1 })),
     password: optional(secret({ description: "Password of the user." })),

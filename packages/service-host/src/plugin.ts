@@ -40,6 +40,7 @@ export function supervisePlugin(context: PluginContext, options: PluginOptions):
 function watched(inner: Component, started: () => void, stopped: () => void): Component {
   return {
     name: inner.name,
+    ...(inner.stopTimeoutMs !== undefined && { stopTimeoutMs: inner.stopTimeoutMs }),
     async start(signal) {
       await inner.start(signal);
       started();

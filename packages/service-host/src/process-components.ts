@@ -37,8 +37,8 @@ export interface ProcessComponents {
   readonly admin: AdminServer;
 }
 
-// A pod's grace period holds one service's whole stop; within it each component has its share.
-const COMPONENT_STOP_MS = 8_000;
+// For components that state none of their own; the setting process.stopTimeout bounds them all together.
+const COMPONENT_STOP_MS = 5_000;
 const COMPONENT_START_MS = 60_000;
 
 /** The list of the host's own metrics. */
@@ -116,7 +116,7 @@ export async function createProcess(options: ProcessOptions): Promise<ProcessCom
     name: "process",
     // The bus waits for NATS as long as it takes: a missing broker is no reason to end. The others have their limits.
     startTimeoutMs: Number.POSITIVE_INFINITY,
-    stopTimeoutMs: platform.process.stopTimeout,
+    stopTimeoutMs: COMPONENT_STOP_MS,
     clock,
     onStateChange: (status, error) => logState(log, status, error),
   });

@@ -166,7 +166,7 @@ describe("what is derived from a schema", () => {
     expect(formatConfig(schema, config)).toBe(
       [
         'log.level = "debug"  # environment variable MYELIN_LOG__LEVEL',
-        "listener.readTimeoutMs = 30000  # default",
+        'listener.readTimeoutMs = "30000ms"  # default',
         "listener.origins = []  # default",
         "listener.workers = 1  # default",
         "",

@@ -37,11 +37,17 @@ function entriesOf(
     ];
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    return [{ path: formatPath(path), value, source: config.sourceOf(path) }];
+    return [{ path: formatPath(path), value: toText(schema, value), source: config.sourceOf(path) }];
   }
   const { properties = {}, additionalProperties } = schema;
   return Object.entries(value).flatMap(([key, inner]) => {
     const field = Object.hasOwn(properties, key) ? properties[key] : additionalProperties || undefined;
     return entriesOf(field ?? {}, inner, [...path, key], config);
   });
+}
+
+// With its unit, so that a printed value can be written into a file again.
+function toText(schema: Schema, value: unknown): unknown {
+  if (schema["x-form"] === "duration") return `${value}ms`;
+  return schema["x-form"] === "bytes" ? `${value}B` : value;
 }

@@ -4,7 +4,7 @@ import { abortError, type Clock, systemClock } from "../time/clock.js";
 import { withDeadline } from "../time/deadline.js";
 import type { Component, ComponentCondition, ComponentState, ComponentStatus } from "./component.js";
 
-/** Deadlines in milliseconds, one per component; the sum of the stops stays below the pod's grace period. */
+/** Deadlines in milliseconds, for each component that states none of its own. */
 export interface ComponentHostOptions {
   readonly name: string;
   readonly startTimeoutMs?: number;
@@ -46,6 +46,11 @@ export class ComponentHost implements Component {
     this.#clock = options.clock ?? systemClock;
     this.#startTimeoutMs = options.startTimeoutMs ?? 30_000;
     this.#stopTimeoutMs = options.stopTimeoutMs ?? 5_000;
+  }
+
+  /** As long as the stops of all components may take together: so a host inside another one is not cut short. */
+  get stopTimeoutMs(): number {
+    return this.#slots.reduce((sum, slot) => sum + this.#stopLimitMs(slot.component), 0);
   }
 
   /**
@@ -145,7 +150,7 @@ export class ComponentHost implements Component {
 
   async #stopOne(component: Component): Promise<AppError | undefined> {
     try {
-      await withDeadline(undefined, this.#stopTimeoutMs, () => component.stop(), {
+      await withDeadline(undefined, this.#stopLimitMs(component), () => component.stop(), {
         clock: this.#clock,
         code: "lifecycle.stop_timeout",
         what: `the stop of ${component.name}`,
@@ -154,6 +159,10 @@ export class ComponentHost implements Component {
     } catch (thrown) {
       return AppError.wrap("lifecycle.stop_failed", `${component.name} failed to stop`, thrown);
     }
+  }
+
+  #stopLimitMs(component: Component): number {
+    return component.stopTimeoutMs ?? this.#stopTimeoutMs;
   }
 
   #set(slot: Slot, state: ComponentState, error?: AppError): void {

@@ -26,6 +26,8 @@ export interface ComponentStatus {
 /** A part of a process with a beginning and an end. Constructors do nothing; work begins in `start`. */
 export interface Component {
   readonly name: string;
+  /** How long the host waits for `stop`, in milliseconds; absent takes the host's own. For those that drain. */
+  readonly stopTimeoutMs?: number;
   /** Called once by the host. Resolves when the component is usable; gives up promptly when the signal aborts. */
   start(signal: AbortSignal): Promise<void>;
   /** Safe before, during and after a failed start, and safe twice. Resolves when nothing of it is left. */

@@ -79,6 +79,19 @@ describe("ComponentHost", () => {
     expect(clock.pendingTimers).toBe(0);
   });
 
+  it("gives a component the time to stop that it asks for, and a host inside it the sum", async () => {
+    const clock = new FakeClock();
+    const slow = { ...part("slow", [], { stop: () => clock.sleep(900) }), stopTimeoutMs: 1000 };
+    const inner = new ComponentHost([slow, part("b", [])], { name: "inner", clock, stopTimeoutMs: 10 });
+    const outer = new ComponentHost([inner], { name: "outer", clock, stopTimeoutMs: 10 });
+    expect(outer.stopTimeoutMs).toBe(1010);
+    await outer.start(signal);
+    const stopped = outer.stop();
+    await clock.advance(900);
+    await stopped;
+    expect(outer.children().map((s) => s.state)).toEqual(["stopped", "stopped", "stopped"]);
+  });
+
   it("calls off a start under way when it is stopped", async () => {
     const log: string[] = [];
     const host = new ComponentHost([part("a", log), part("b", log, { start: never })], { name: "root" });

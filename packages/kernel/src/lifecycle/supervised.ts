@@ -23,6 +23,7 @@ export interface SupervisedOptions {
   readonly onRecovered?: (attempts: number) => void;
 }
 
+const DEFAULT_STOP_MS = 5_000;
 const DEFAULT_BACKOFF: BackoffOptions = { initialMs: 500, maxMs: 30_000 };
 
 /**
@@ -42,6 +43,11 @@ export class Supervised implements Component {
     this.name = options.name;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+  }
+
+  /** That of the inner component, where it states one. */
+  get stopTimeoutMs(): number {
+    return this.#inner?.stopTimeoutMs ?? this.#options.stopTimeoutMs ?? DEFAULT_STOP_MS;
   }
 
   /** The running inner component; undefined while it is away. */
@@ -90,7 +96,7 @@ export class Supervised implements Component {
   }
 
   async #tryStart(signal: AbortSignal, attempt: number): Promise<AppError | undefined> {
-    const { name, create, startTimeoutMs = 30_000, stopTimeoutMs = 5_000 } = this.#options;
+    const { name, create, startTimeoutMs = 30_000, stopTimeoutMs = DEFAULT_STOP_MS } = this.#options;
     const what = `the start of ${name}`;
     let inner: Component | undefined;
     try {

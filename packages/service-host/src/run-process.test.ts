@@ -1,0 +1,66 @@
+import { integer, object } from "@myelin/config";
+import { AppError } from "@myelin/kernel";
+import { describe, expect, it } from "vitest";
+import { type ProcessIo, runProcess } from "./run-process.js";
+import { defineService } from "./service.js";
+
+const service = defineService({
+  name: "echo",
+  section: "echo",
+  schema: object({ size: integer({ description: "x", default: 3, minimum: 1, maximum: 9 }) }),
+  create: () => {
+    throw new AppError("config.unknown_kind", "no such protocol: coap");
+  },
+});
+
+async function run(argv: readonly string[], environment: Record<string, string> = {}) {
+  const out: string[] = [];
+  const errors: string[] = [];
+  const io: ProcessIo = {
+    print: (text) => out.push(text),
+    printError: (text) => errors.push(text),
+    writeLog: (line) => out.push(line),
+    stop: new AbortController().signal,
+    onUncaught: () => undefined,
+  };
+  const code = await runProcess({ name: "echo-0", version: "1", services: [service], argv, environment, io });
+  return { code, out: out.join(""), errors: errors.join("") };
+}
+
+describe("runProcess without running anything", () => {
+  it("checks the configuration", async () => {
+    expect(await run(["--check-config"])).toMatchObject({ code: 0, out: "the configuration is good\n" });
+    const bad = await run(["--check-config"], { MYELIN_ECHO__SIZE: "10" });
+    expect([bad.code, bad.errors]).toEqual([
+      78,
+      expect.stringContaining(
+        "echo.size: 10 must be a whole number from 1 to 9 (environment variable MYELIN_ECHO__SIZE)",
+      ),
+    ]);
+  });
+
+  it("prints the configuration with sources", async () => {
+    const { code, out } = await run(["--print-config"], { MYELIN_ECHO__SIZE: "4" });
+    expect(code).toBe(0);
+    expect(out).toContain("echo.size = 4  # environment variable MYELIN_ECHO__SIZE\n");
+    expect(out).toContain('log.level = "info"  # default\n');
+  });
+
+  it("refuses options it does not have, and explains those it has", async () => {
+    const { code, errors } = await run(["--verbose"]);
+    expect([code, errors]).toEqual([78, expect.stringContaining("--check-config")]);
+    expect(await run(["--help"])).toMatchObject({ code: 0, out: expect.stringContaining("--print-config") });
+  });
+
+  it("ends with 78 and one fatal line when a service finds its configuration wrong", async () => {
+    const { code, out } = await run([]);
+    expect(code).toBe(78);
+    const fatal = out.split("\n").filter((line) => line.includes('"level":"fatal"'));
+    expect(fatal).toEqual([expect.stringContaining("no such protocol: coap")]);
+  });
+
+  it("refuses a user without a password", async () => {
+    const { code, out } = await run([], { MYELIN_NATS__USER: "a" });
+    expect([code, out]).toEqual([78, expect.stringContaining("without nats.password")]);
+  });
+});
