@@ -77,7 +77,7 @@ export async function runProcess(options: RunOptions): Promise<ExitCode> {
 
 /** The schema of a process: the platform's sections and one for each service. */
 export function processSchema(services: readonly AnyService[]): Schema {
-  const own = services.map((service) => [service.section, service.schema as Schema] as const);
+  const own = services.map((service) => [service.section, service.schema] as const);
   return object({ ...platformSections, ...Object.fromEntries(own) });
 }
 

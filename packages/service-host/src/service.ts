@@ -36,7 +36,12 @@ export interface Service<C = unknown> {
 }
 
 /** Any service, for code that treats all alike. */
-export type AnyService = Service<never>;
+export interface AnyService {
+  readonly name: string;
+  readonly section: string;
+  readonly schema: Schema;
+  create(context: ServiceContext<never>): readonly Component[] | Promise<readonly Component[]>;
+}
 
 /** Keeps the type of the settings together with the service. */
 export function defineService<C>(service: Service<C>): Service<C> {

@@ -4,6 +4,7 @@ import { routeKind } from "./route.js";
 
 type KindRegistry = Readonly<Record<string, AnyKind>>;
 
+/** The kinds that resources may have; a kind that is not here is refused. */
 export const kinds = {
   Route: routeKind,
 } satisfies KindRegistry;

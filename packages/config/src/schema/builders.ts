@@ -1,5 +1,5 @@
 /** The vocabulary in which every service and plugin writes its configuration. */
-import type { Fields, ObjectOf, OptionalSchema, Schema } from "./schema.js";
+import type { Fields, Infer, ObjectOf, OptionalSchema, Schema } from "./schema.js";
 import type { Secret } from "./secret.js";
 import { BYTES_PATTERN, DURATION_PATTERN, parseBytes, parseDurationMs } from "./units.js";
 
@@ -138,10 +138,10 @@ export function exactlyOne<F extends Fields>(fields: F, options: Described): Sch
   };
 }
 
+type Flat<T> = { readonly [P in keyof T]: T[P] };
+
 type OneField<F extends Fields> = {
-  [K in keyof F]: { readonly [P in K]: F[P] extends Schema<infer T> ? T : never } & {
-    readonly [P in Exclude<keyof F, K>]?: never;
-  };
+  [K in keyof F]: Flat<{ [P in K]: Infer<F[P]> } & { [P in Exclude<keyof F, K>]?: never }>;
 }[keyof F];
 
 /** A field that may be left out and is then undefined. */
