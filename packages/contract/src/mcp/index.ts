@@ -10,6 +10,7 @@ export {
   MCP_MAGIC,
   MCP_MAX_DATAGRAM_BYTES,
   MCP_VERSION,
+  MCP_WEBSOCKET_PROTOCOL,
 } from "./layout.js";
 export type {
   McpCommandOutcome,

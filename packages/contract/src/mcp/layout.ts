@@ -15,6 +15,9 @@ export const MCP_VERSION = 1;
 /** Largest message a reader takes unless it is told otherwise. */
 export const MCP_DEFAULT_MAX_MESSAGE_BYTES = 1024 * 1024;
 
+/** The WebSocket sub-protocol of MCP: binary messages, each of one or more whole frames. */
+export const MCP_WEBSOCKET_PROTOCOL = "myelin.mcp.v1";
+
 /** Largest message that fits one UDP datagram over IPv4, frame header included. */
 export const MCP_MAX_DATAGRAM_BYTES = 65_507;
 

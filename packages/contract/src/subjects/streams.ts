@@ -64,6 +64,8 @@ export const STREAMS = {
 
 /** Key-value buckets. */
 export const BUCKETS = {
+  /** What all services of a deployment must agree on: the number of partitions. */
+  deployment: { name: "MLN_DEPLOYMENT", history: 1, ttlMs: 0 },
   /** Partition leases: key = partition number, value = JSON Lease. */
   leases: { name: "MLN_LEASES", history: 1, ttlMs: 0 },
   /** Ledger snapshots by `<service>.<instance>.<incarnation>`, so that kill -9 closes with known books. */

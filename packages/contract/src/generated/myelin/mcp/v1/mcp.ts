@@ -283,7 +283,7 @@ export interface Hello {
   heartbeatMs: number;
   /** In the place of user name and password. */
   token: string;
-  /** Largest message the device takes; 0: the server's default. Larger ones are refused to their sender. */
+  /** Largest message the device takes, the frame's header not counted; 0: the server's default. Larger ones are refused to their sender. */
   maxFrameBytes: number;
 }
 
@@ -293,6 +293,7 @@ export interface Welcome {
   /** True: the session goes on; only what was not acknowledged is sent again, by both sides. */
   resumed: boolean;
   heartbeatMs: number;
+  /** Largest message the server takes, the frame's header not counted; 0: it does not say. */
   maxFrameBytes: number;
   /** Milliseconds the session outlives its connection. */
   resumeWindowMs: number;
