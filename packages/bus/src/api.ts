@@ -106,22 +106,31 @@ export interface EventTicket {
 export interface EventDelivery {
   readonly data: Buffer;
   readonly streamSequence: number;
+  /** An owner before this one, or an earlier try, may have worked on it. */
   readonly redelivered: boolean;
-  /** The owner is done with it: it may be forgotten. */
+  /** The owner is done with it: it may be forgotten. Safe twice, and after the consumer has stopped. */
   ack(): void;
-  /** Not now: deliver again after `delayMs`. */
+  /** Not now: the handler gets it again after `delayMs`. It stays in hand meanwhile; later batches pass it. */
   nak(delayMs: number): void;
-  /** Still being worked on. */
-  working(): void;
 }
 
-/** Pulls the batches of one partition; bounded in messages and bytes on the way. */
+/**
+ * Takes the batches of one partition in stream order; bounded in messages and bytes in hand. Batches may be acknowledged in any
+ * order and may take as long as they need. After a reconnect it goes on where it was.
+ */
 export interface EventConsumer extends Component {
+  /** Set before `start`. */
   onDelivery(handler: (delivery: EventDelivery) => void): void;
+  /** Asks for no more; what was asked for already still comes. */
   pause(): void;
   resume(): void;
   /** Batches delivered and not acknowledged. */
   readonly pending: number;
+  /**
+   * Stops taking, waits until everything in hand is acknowledged and NATS knows it. For a handover.
+   * False when `deadlineMs` passed first: the rest goes to the next owner, flagged `redelivered`.
+   */
+  drain(deadlineMs: number): Promise<boolean>;
 }
 
 /** Stores batches in a stream one at a time or several in flight; used for overflow and unrouted. */
@@ -133,27 +142,73 @@ export interface StreamWriter {
 /** A partition's lease as this instance sees it. */
 export interface Ownership {
   readonly partition: number;
-  /** Revision at which the lease was taken. */
+  /** Revision at which the lease was taken: grows with every change of owner. */
   readonly epoch: number;
+  /**
+   * False from the moment on at which another instance might own the partition, by this process's monotonic clock. Cheap: ask before
+   * acting on a batch; a process that was frozen learns it here before any timer has told it.
+   */
+  readonly held: boolean;
 }
 
-/** Takes, renews and releases partition leases, balanced among the live dispatchers. */
+/** Why a partition is given up. `lost`: another may own it already; stop at once. */
+export type ReleaseReason = "handover" | "lost" | "stop";
+
+/** Takes, renews and releases partition leases, balanced among the live instances of its service. */
 export interface PartitionOwner extends Component {
   readonly owned: ReadonlyMap<number, Ownership>;
-  /** `acquired` may be slow (it loads state); `released` must stop work first and resolves when nothing is under way. */
+  /**
+   * Set before `start`. `acquired` may be slow (it loads state); `released` must stop work first and resolves when nothing is under
+   * way; with `handover` and `stop` the lease is kept meanwhile, for at most 5 s. Per partition they never overlap.
+   */
   onChange(handlers: {
     acquired(ownership: Ownership): Promise<void>;
-    released(ownership: Ownership, reason: "handover" | "lost" | "stop"): Promise<void>;
+    released(ownership: Ownership, reason: ReleaseReason): Promise<void>;
   }): void;
 }
 
-/** Small consistent store on NATS. */
+/** What is known of a live instance of a service. */
+export interface LiveInstance {
+  readonly instance: string;
+  readonly incarnation: number;
+  readonly draining: boolean;
+  readonly version: string;
+  /** Since when it has been heard without a break, by this process's monotonic clock. */
+  readonly sinceMs: number;
+}
+
+/** The instances of a service that were heard of within 3 s. */
+export interface Liveness extends Component {
+  readonly instances: ReadonlyMap<string, LiveInstance>;
+  /** `gone` is told of an instance that fell silent, and of the old incarnation when one restarts. */
+  onChange(handlers: {
+    came?(instance: LiveInstance): void;
+    gone?(instance: LiveInstance): void;
+  }): Unsubscribe;
+}
+
+/** Says every second that this instance lives. */
+export interface Heartbeat extends Component {
+  /** Told to the others at once: give this instance nothing new. */
+  setDraining(draining: boolean): void;
+}
+
+/** One value of a bucket. */
+export interface KeyValueEntry {
+  readonly key: string;
+  readonly value: Uint8Array;
+  readonly revision: number;
+}
+
+/** Small consistent store on NATS. Everything throws AppError `bus.*` when NATS is away or refuses. */
 export interface KeyValue {
-  get(key: string): Promise<{ value: Uint8Array; revision: number } | undefined>;
+  get(key: string): Promise<KeyValueEntry | undefined>;
   /** @throws AppError `store.conflict` when the revision is not `expected` (0: must not exist) */
   put(key: string, value: Uint8Array, expected?: number): Promise<number>;
   delete(key: string): Promise<void>;
-  keys(): Promise<string[]>;
+  /** All values there are; for small buckets. */
+  entries(): Promise<KeyValueEntry[]>;
+  /** All values, then every change; after NATS was away all values again. `value` is undefined for a deleted key. */
   watch(signal: AbortSignal): AsyncIterable<{ key: string; value: Uint8Array | undefined; revision: number }>;
 }
 

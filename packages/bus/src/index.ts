@@ -1,9 +1,14 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
+export { createHeartbeat, createLiveness } from "./heartbeat.js";
 export { createLinkAcker, type LinkAckerOptions } from "./link-acker.js";
 export { createLinkReader } from "./link-reader.js";
 export * from "./links.js";
+export { createEventConsumer, type EventConsumerOptions } from "./nats/event-consumer.js";
 export { createEventSender } from "./nats/event-transport.js";
+export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
-export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject-log.js";
+export { createPartitionOwner } from "./nats/owner.js";
+export { createStreamWriter } from "./nats/stream-writer.js";
+export { type EnsureStreamsOptions, ensureStreams, type StreamOverrides } from "./nats/streams.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";
