@@ -1,8 +1,10 @@
-import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { connect as connectSocket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AppError } from "@myelin/kernel";
+import { requires, tempDir } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import type { FrameServer, FrameStream } from "./frame-stream.js";
 import { connectGrpc } from "./grpc/grpc-client.js";
@@ -222,7 +224,6 @@ describe("a Unix socket", () => {
     const path = join(directory, "app.sock");
     const make = (p: string) => createUdsServer({ path: p, onStream: echo });
     // A process that is killed leaves its socket behind; a child that exits without closing does the same.
-    const { spawnSync } = await import("node:child_process");
     const script = `require("net").createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, "SIGKILL"))`;
     spawnSync(process.execPath, ["-e", script]);
     expect((await stat(path)).isSocket()).toBe(true);
@@ -287,6 +288,50 @@ describe("gRPC", () => {
     expect(await closeOf(second)).toMatchObject({ code: "limit.connections" });
     first.close();
     await closeOf(first);
+    await server.stop();
+  });
+});
+
+describe("gRPC over TLS", requires.program("openssl"), () => {
+  it("carries frames between two ends that know each other, and refuses strangers", async () => {
+    await using dir = await tempDir("tls");
+    const [key, certificate] = [dir.join("key.pem"), dir.join("cert.pem")];
+    const subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+    const made = spawnSync("openssl", [
+      ...[
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+      ],
+      ...["-keyout", key, "-out", certificate, ...subject],
+    ]);
+    expect(made.status).toBe(0);
+    const pem = { key: await readFile(key), certificate: await readFile(certificate) };
+    const server = createGrpcServer({
+      host: "127.0.0.1",
+      port: 0,
+      onStream: echo,
+      stopTimeoutMs: 200,
+      tls: { ...pem, clientCa: pem.certificate },
+    });
+    await server.start(anySignal);
+    const known = await connectGrpc(server.address, {
+      ca: pem.certificate,
+      clientKey: pem.key,
+      clientCertificate: pem.certificate,
+    });
+    const received = collect(known);
+    known.send(Buffer.from("secret"));
+    expect((await received.until(1)).map(String)).toEqual(["secret"]);
+    known.close();
+    await closeOf(known);
+    await expect(connectGrpc(server.address)).rejects.toMatchObject({ code: "rpc.unavailable" });
     await server.stop();
   });
 });
