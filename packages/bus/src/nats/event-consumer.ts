@@ -27,6 +27,7 @@ const HEARTBEAT_MS = 1_000;
 /** Silence of this length while a pull is out means that the consumer is gone. */
 const SILENCE_MS = 3_500;
 const CHECK_MS = 500;
+const CONFIRM_DEADLINE_MS = 2_000;
 const REOPEN = { initialMs: 50, maxMs: 2_000 };
 /** Subject, reply and headers of a delivery, roughly. */
 const FRAME_BYTES = 200;
@@ -72,6 +73,7 @@ class PullingEventConsumer implements EventConsumer {
   #opening: Promise<void> | undefined;
   #checking: Timer | undefined;
   #onEmpty: (() => void) | undefined;
+  #lastAcked = "";
 
   constructor(bus: NatsBus, options: EventConsumerOptions) {
     const { partition, epoch, maxMessages = DEFAULT_MAX_MESSAGES, maxBytes = DEFAULT_MAX_BYTES } = options;
@@ -118,9 +120,15 @@ class PullingEventConsumer implements EventConsumer {
       const { clock } = this.#bus;
       await withDeadline(undefined, deadlineMs, () => emptied, { clock }).catch(() => undefined);
     }
-    // The next owner must find these acknowledgements already counted.
-    if (this.#bus.connected) await this.#bus.flush().catch(() => undefined);
+    await this.#confirm();
     return this.#inHand.size === 0;
+  }
+
+  /** The next owner must find all acknowledgements counted: they are worked off in order, and an answered one tells of the others. */
+  async #confirm(): Promise<void> {
+    if (this.#lastAcked === "") return;
+    // Without an answer the next owner gets some batches again, marked as such.
+    await this.#bus.request(this.#lastAcked, ACK, CONFIRM_DEADLINE_MS).catch(() => undefined);
   }
 
   pause(): void {
@@ -292,6 +300,7 @@ class PullingEventConsumer implements EventConsumer {
   #acknowledge(delivery: InHand): void {
     if (!this.#inHand.delete(delivery.streamSequence)) return;
     this.#inHandBytes -= delivery.bytes;
+    this.#lastAcked = delivery.reply;
     // Not sent: the server delivers it again when it is back, and it is acknowledged then.
     this.#bus.publish(delivery.reply, ACK);
     if (this.#inHand.size === 0) this.#onEmpty?.();
