@@ -1,11 +1,12 @@
 /** The reference page of the error codes, made from the catalogue. */
-import { ERROR_CODES, type ErrorEntry, RETIRED } from "./codes.js";
+import { ERROR_CODES, type ErrorCode, type ErrorEntry, RETIRED } from "./codes.js";
+import { ERROR_MEANINGS } from "./meanings.table.js";
 
 /** The whole text of `docs/reference/errors.md`; a test holds the file to it. */
 export function errorsReference(): string {
-  const rows = Object.entries<ErrorEntry>(ERROR_CODES).map(
+  const rows = (Object.entries(ERROR_CODES) as [ErrorCode, ErrorEntry][]).map(
     ([code, e]) =>
-      `| \`${code}\` | ${e.family} | ${e.retryable ? "yes" : "no"} | ${e.http} | ${e.grpc} | ${e.meaning} |`,
+      `| \`${code}\` | ${e.family} | ${e.retryable ? "yes" : "no"} | ${e.http} | ${e.grpc} | ${ERROR_MEANINGS[code]} |`,
   );
   return [
     "# Error codes",
