@@ -22,7 +22,10 @@ export interface AppRecord {
 
 /** Told of changes; called after the directory has changed. */
 export interface AppDirectoryEvents {
-  /** The instances of an app have changed, or their health; `gone` are keys of instances that are no more. */
+  /**
+   * The instances of an app have changed, or their health. `gone` are keys of instances whose bridge says that they are no more;
+   * those of a bridge that merely fell silent are not among them, as they may live on.
+   */
   instancesChanged(app: string, gone: readonly string[]): void;
   /** An app's subscriptions are new or different. `keep`: they differ from what is stored. */
   subscriptionsChanged(app: string, record: AppRecord, keep: boolean): void;
@@ -42,7 +45,8 @@ interface Bridge {
   readonly incarnation: number;
   sequence: number;
   heardAtMs: number;
-  instances: Map<string, Instance>;
+  silent: boolean;
+  readonly instances: ReadonlyMap<string, Instance>;
 }
 
 interface Instance extends AppInstance {
@@ -59,6 +63,9 @@ interface App {
 
 const DEFAULT_CREDIT = { envelopes: 65_536, bytes: 8 * 1024 * 1024 };
 const MAX_APPS = 10_000;
+const MAX_BRIDGES = 1_000;
+/** A bridge that fell silent may come back with the sessions it had; after this long it is taken for a stranger. */
+const FORGET_AFTER_MS = 24 * 3_600_000;
 
 /** Fed by announcements and by the stored records; asked by the targets of kind `app`. */
 export class AppDirectory {
@@ -78,13 +85,14 @@ export class AppDirectory {
   /** Running instances of an app. */
   *instances(name: string): IterableIterator<AppInstance> {
     for (const bridge of this.bridges.values()) {
+      if (bridge.silent) continue;
       for (const instance of bridge.instances.values()) if (instance.app === name) yield instance;
     }
   }
 
   /** True while an instance with this key is announced. */
   isRunning(key: string): boolean {
-    for (const bridge of this.bridges.values()) if (bridge.instances.has(key)) return true;
+    for (const bridge of this.bridges.values()) if (!bridge.silent && bridge.instances.has(key)) return true;
     return false;
   }
 
@@ -103,26 +111,30 @@ export class AppDirectory {
   /** Takes an announcement; older ones than the last are ignored. */
   announced(announcement: control.AppAnnouncement): void {
     const { bridge: name, incarnation, sequence } = announcement;
-    let bridge = this.bridges.get(name);
-    if (bridge !== undefined && bridge.incarnation === incarnation && sequence <= bridge.sequence) return;
-    const before = bridge?.instances ?? new Map<string, Instance>();
+    const known = this.bridges.get(name);
+    if (known !== undefined && known.incarnation === incarnation && sequence <= known.sequence) return;
+    if (known === undefined && this.bridges.size >= MAX_BRIDGES) return;
+    const before = known?.instances ?? new Map<string, Instance>();
     const after = new Map<string, Instance>();
     for (const given of announcement.instances) {
       const key = `${name}\0${incarnation}\0${given.instance}\0${given.app}`;
       after.set(key, this.createInstance(key, name, given, before.get(key)));
     }
-    bridge = { incarnation, sequence, heardAtMs: this.options.clock.nowMs(), instances: after };
-    this.bridges.set(name, bridge);
-    this.compare(before, after);
+    const heardAtMs = this.options.clock.nowMs();
+    this.bridges.set(name, { incarnation, sequence, heardAtMs, silent: false, instances: after });
+    this.compare(before, after, known?.silent === true);
   }
 
-  /** Takes bridges out that have been silent for too long; called about twice a second. */
+  /** Takes bridges out of work that have been silent for too long; called about twice a second. */
   sweep(): void {
     const now = this.options.clock.nowMs();
     for (const [name, bridge] of this.bridges) {
-      if (now - bridge.heardAtMs < this.timeoutMs) continue;
-      this.bridges.delete(name);
-      this.compare(bridge.instances, new Map());
+      const silentMs = now - bridge.heardAtMs;
+      if (silentMs >= FORGET_AFTER_MS) this.bridges.delete(name);
+      if (silentMs < this.timeoutMs || bridge.silent) continue;
+      bridge.silent = true;
+      const apps = new Set([...bridge.instances.values()].map((instance) => instance.app));
+      for (const app of apps) this.options.events.instancesChanged(app, []);
     }
   }
 
@@ -169,7 +181,11 @@ export class AppDirectory {
     return [Math.max(1, Math.floor(envelopes * share)), Math.max(1, Math.floor(bytes * share))];
   }
 
-  private compare(before: ReadonlyMap<string, Instance>, after: ReadonlyMap<string, Instance>): void {
+  private compare(
+    before: ReadonlyMap<string, Instance>,
+    after: ReadonlyMap<string, Instance>,
+    wasSilent: boolean,
+  ): void {
     const changed = new Map<string, string[]>();
     const noteOf = (app: string): string[] => {
       const note = changed.get(app) ?? [];
@@ -179,7 +195,7 @@ export class AppDirectory {
     for (const [key, instance] of before) if (!after.has(key)) noteOf(instance.app).push(key);
     for (const [key, instance] of after) {
       const old = before.get(key);
-      if (old === undefined || old.eligible !== instance.eligible || !sameSubscriptions(old, instance)) {
+      if (wasSilent || old?.eligible !== instance.eligible || !sameSubscriptions(old, instance)) {
         noteOf(instance.app);
       }
     }

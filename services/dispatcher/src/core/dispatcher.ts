@@ -7,10 +7,10 @@ import { Ledger } from "./ledger.js";
 import { LinkHub } from "./link-hub.js";
 import { ListenerDirectory } from "./listener-directory.js";
 import type { Target } from "./outlet.js";
-import { Partition } from "./partition.js";
+import { Partition, type PartitionOptions } from "./partition.js";
 import { type CompiledRoute, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
 import { PlanCache, type PlanCacheOptions } from "./plan-cache.js";
-import type { DispatcherPorts, Release } from "./ports.js";
+import type { DispatcherPorts, Ownership, Release } from "./ports.js";
 import { Router } from "./router.js";
 import { Tap } from "./tap.js";
 import { TargetTable } from "./target-table.js";
@@ -19,13 +19,14 @@ export interface DispatcherOptions {
   readonly ports: DispatcherPorts;
   readonly limits: QueueLimits;
   readonly plans?: PlanCacheOptions;
-  /** Event batches of a partition that may be under way before lagging targets are moved to their overflow. */
+  /** Event batches of a partition that may be under way before lagging targets are moved to their overflow, and their bytes. */
   readonly maxPending: number;
+  readonly maxPendingBytes: number;
   /** How long a handover waits for what is on the way. */
   readonly handoverMs: number;
-  readonly settleMs?: number;
+  readonly order?: PartitionOptions["order"];
   /** Makes a target of a kind; called for apps, listeners and the unrouted, and by whoever compiles routes. */
-  readonly createTarget: (kind: string, name: string, spec: unknown) => Target;
+  readonly createTarget: (kind: string, name: string, spec: unknown, dispatcher: Dispatcher) => Target;
   /** An app's subscriptions have changed and should be stored. */
   readonly keepApp: (record: AppRecord) => void;
 }
@@ -137,17 +138,17 @@ export class Dispatcher {
   }
 
   /** The lease of a partition was taken: resolves when its messages are being taken. */
-  async acquire(number: number, epoch: number, signal: AbortSignal): Promise<void> {
-    const { ports, limits, maxPending, settleMs } = this.options;
+  async acquire(ownership: Ownership, signal: AbortSignal): Promise<void> {
+    const { ports, limits, maxPending, maxPendingBytes, order } = this.options;
     await this.introduced;
     await Promise.all(this.starting.splice(0));
     const partition = new Partition({
-      partition: number,
-      epoch,
+      ownership,
       ports,
       limits,
       maxPending,
-      ...(settleMs === undefined ? {} : { settleMs }),
+      maxPendingBytes,
+      order,
       ledger: this.ledger,
       router: this.router,
       tap: this.tap,
@@ -155,7 +156,7 @@ export class Dispatcher {
       targetOf: (ref) => this.targets.targetOf(ref),
       targets: () => this.targets.refs(),
     });
-    this.partitions.set(number, partition);
+    this.partitions.set(ownership.partition, partition);
     this.apps.resizeWindows();
     await partition.start(signal);
   }
@@ -164,11 +165,12 @@ export class Dispatcher {
   async release(number: number, settle: boolean): Promise<void> {
     const partition = this.partitions.get(number);
     if (partition === undefined) return;
-    const { clock } = this.options.ports;
     this.partitions.delete(number);
-    await partition.stopTaking();
-    const until = clock.nowMs() + (settle ? this.options.handoverMs : 0);
-    while (!partition.idle && clock.nowMs() < until) await clock.sleep(10);
+    const stopped = partition.stopTaking();
+    // A lease that was lost must not be worked on while anything is awaited.
+    if (!settle) partition.close();
+    await stopped;
+    if (settle) await partition.settle(this.options.handoverMs);
     partition.close();
     this.apps.resizeWindows();
   }
@@ -180,7 +182,9 @@ export class Dispatcher {
 
   /** The reference of a target, made and started when it is new. */
   ensure(kind: string, name: string, spec: unknown): TargetRef {
-    const { ref, made } = this.targets.ensure(kind, name, () => this.options.createTarget(kind, name, spec));
+    const { ref, made } = this.targets.ensure(kind, name, () =>
+      this.options.createTarget(kind, name, spec, this),
+    );
     if (made) this.starting.push(this.startTarget(ref));
     return ref;
   }

@@ -1,5 +1,4 @@
 /** Knows which batches of a stream are under way and acknowledges each when every target has taken responsibility. */
-import type { Clock, Timer } from "@myelin/kernel";
 import type { ShareSource } from "./share.js";
 
 /** One batch in the hands of its consumer; the part of the bus's `EventDelivery` that is used here. */
@@ -8,7 +7,6 @@ export interface SourceDelivery {
   readonly streamSequence: number;
   readonly redelivered: boolean;
   ack(): void;
-  working(): void;
 }
 
 /** A batch under way. It starts with one claim, the router's, released by the first `done`. */
@@ -17,6 +15,7 @@ export class TrackedBatch implements ShareSource {
 
   constructor(
     readonly delivery: SourceDelivery,
+    readonly sinceMs: number,
     private readonly onDone: (batch: TrackedBatch) => void,
   ) {}
 
@@ -30,76 +29,48 @@ export class TrackedBatch implements ShareSource {
   }
 }
 
-const WORKING_EVERY_MS = 5_000;
-
 /** Deliveries of one consumer. Their number is bounded by the consumer's own limit of unacknowledged messages. */
 export class EventTracker {
   private readonly pending = new Map<number, TrackedBatch>();
-  private timer: Timer | undefined;
+  private pendingBytes = 0;
   private closed = false;
-  /** Sequences already acknowledged that may come again because the acknowledgement was lost. */
-  private readonly acknowledged = new Set<number>();
-  onSettled: () => void = () => undefined;
 
-  constructor(
-    private readonly clock: Clock,
-    private readonly rememberAcks = 4096,
-  ) {}
+  constructor(private readonly nowMs: () => number) {}
 
   get size(): number {
     return this.pending.size;
   }
 
-  /** Sequence of the oldest batch under way; undefined when there is none. */
-  get oldest(): number | undefined {
-    for (const sequence of this.pending.keys()) return sequence;
+  get bytes(): number {
+    return this.pendingBytes;
+  }
+
+  /** The oldest batch under way; undefined when there is none. */
+  get oldest(): TrackedBatch | undefined {
+    for (const batch of this.pending.values()) return batch;
     return undefined;
   }
 
-  /** Takes a delivery; undefined when it is under way already, or was acknowledged and came again: nothing is to be done then. */
+  /** Takes a delivery; undefined when it is under way already: nothing is to be done then. */
   begin(delivery: SourceDelivery): TrackedBatch | undefined {
     const sequence = delivery.streamSequence;
-    if (this.pending.has(sequence)) {
-      delivery.working();
-      return undefined;
-    }
-    if (this.acknowledged.has(sequence)) {
-      delivery.ack();
-      return undefined;
-    }
-    const batch = new TrackedBatch(delivery, (done) => this.settle(done));
+    if (this.pending.has(sequence)) return undefined;
+    const batch = new TrackedBatch(delivery, this.nowMs(), (done) => this.settle(done));
     this.pending.set(sequence, batch);
-    this.timer ??= this.clock.setInterval(() => this.keep(), WORKING_EVERY_MS).unref();
+    this.pendingBytes += delivery.data.length;
     return batch;
   }
 
   /** Acknowledges nothing more. */
   close(): void {
     this.closed = true;
-    this.clock.clear(this.timer);
     this.pending.clear();
+    this.pendingBytes = 0;
   }
 
-  private settle(batch: TrackedBatch): void {
+  private settle({ delivery }: TrackedBatch): void {
     if (this.closed) return;
-    const sequence = batch.delivery.streamSequence;
-    this.pending.delete(sequence);
-    this.acknowledged.add(sequence);
-    if (this.acknowledged.size > this.rememberAcks) {
-      for (const oldest of this.acknowledged) {
-        this.acknowledged.delete(oldest);
-        break;
-      }
-    }
-    batch.delivery.ack();
-    if (this.pending.size === 0) {
-      this.clock.clear(this.timer);
-      this.timer = undefined;
-    }
-    this.onSettled();
-  }
-
-  private keep(): void {
-    for (const batch of this.pending.values()) batch.delivery.working();
+    if (this.pending.delete(delivery.streamSequence)) this.pendingBytes -= delivery.data.length;
+    delivery.ack();
   }
 }

@@ -1,10 +1,15 @@
 /** The events of a lagging target, kept in a stream until it takes work again; in order, and behind them what comes meanwhile. */
 import { BATCH_FLAGS, BatchView, type HopHeader } from "@myelin/contract";
-import { type Backoff, backoff, type Clock, type Timer } from "@myelin/kernel";
+import type { Clock } from "@myelin/kernel";
 import { Deque } from "./deque.js";
-import { EventTracker, type SourceDelivery } from "./event-tracker.js";
 import type { Account } from "./ledger.js";
-import { type Share, type ShareSource, stampShare } from "./share.js";
+import { type Share, stampShare } from "./share.js";
+
+/** One stored batch. */
+export interface StoredBatch {
+  readonly sequence: number;
+  readonly data: Buffer;
+}
 
 /** The part of the stream that belongs to one target and partition. */
 export interface OverflowPort {
@@ -12,14 +17,10 @@ export interface OverflowPort {
   store(data: Uint8Array, messageId: string): Promise<number>;
   /** Sequence of the newest batch that is still there; 0 when there is none. */
   lastSequence(): Promise<number>;
-  /** Delivers what is there, oldest first, starting with what was not acknowledged; bounded in what is under way. */
-  consume(handler: (delivery: SourceDelivery) => void): OverflowReader;
-}
-
-/** A running consumer of the overflow. */
-export interface OverflowReader {
-  /** Resolves when nothing more is delivered. */
-  stop(): Promise<void>;
+  /** The oldest batches from a sequence on, some of them; empty when there are none. */
+  read(from: number): Promise<readonly StoredBatch[]>;
+  /** Everything up to a sequence is done with. */
+  remove(upTo: number): Promise<void>;
 }
 
 /** The queue whose target the overflow is for. */
@@ -48,6 +49,9 @@ export interface OverflowOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** Batches kept ready to be sent. */
+const READ_AHEAD = 32;
+
 /** One target's overflow in one partition, as its owner sees it. Only for the event lane. */
 export class OverflowQueue {
   /** False: nothing is stored, the direct way may be used. */
@@ -55,29 +59,28 @@ export class OverflowQueue {
   /** True until it is known whether an earlier owner left something. */
   loading = true;
   private readonly pending = new Deque<Share>();
-  private storingNow = false;
-  private lastStored = 0;
-  private lastSettled = 0;
   private readonly arrived = new Deque<Share>();
+  /** Sources that were stored while they were on the way and arrived after all. */
   private readonly skip = new Set<number>();
   private readonly view = new BatchView();
-  private readonly tracker: EventTracker;
-  private reader: OverflowReader | undefined;
-  private stopping = false;
-  private closed = false;
+  /** Stream sequences: newest stored, left by an earlier owner, last read, last settled, last removed. */
+  private lastStored = 0;
+  private inherited = 0;
+  private lastRead = 0;
+  private lastSettled = 0;
+  private lastRemoved = 0;
   private draining = false;
-  private retryTimer: Timer | undefined;
-  private readonly waits: Backoff = backoff({ initialMs: 50, maxMs: 5_000 });
+  private readonly busy = { store: false, read: false, remove: false };
+  private closed = false;
   private readonly unhold: (() => void)[];
 
   constructor(private readonly options: OverflowOptions) {
-    const { account, drained, feed, clock } = options;
-    this.tracker = new EventTracker(clock);
+    const { account, drained, feed } = options;
     this.unhold = [
       account.hold(() => sum(this.pending)),
       drained.hold(() => sum(this.arrived) + feed.queued(drained)),
     ];
-    this.load();
+    void this.load();
   }
 
   /** Shares that are not in the stream yet. */
@@ -93,7 +96,7 @@ export class OverflowQueue {
   /** Stores a share behind all others; its source is told when it is there. */
   put(share: Share): void {
     this.pending.push(share);
-    if (!this.storingNow) void this.storeAll();
+    void this.run("store", () => this.storeNext());
   }
 
   /** A share that was put here while it was on the way has arrived after all: the stored copy is not sent. */
@@ -103,149 +106,152 @@ export class OverflowQueue {
 
   /** Sends what is stored as far as the target takes it. Called whenever something may have changed. */
   drain(): void {
-    if (!this.active || this.closed || this.draining || this.stopping) return;
+    if (!this.active || this.closed || this.draining) return;
     this.draining = true;
-    if (this.reader === undefined) this.openReader();
     while (this.options.feed.open) {
       const share = this.arrived.peek();
       if (share === undefined) break;
       if (this.skip.delete(share.sourceSequence)) {
         this.arrived.shift();
-        this.options.drained.forwarded += share.count;
+        share.account.forwarded += share.count;
         share.source?.done();
       } else if (this.options.feed.sendStored(share)) this.arrived.shift();
       else break;
     }
     this.draining = false;
-    this.finishIfEmpty();
+    if (this.isEmpty()) {
+      this.skip.clear();
+      this.active = false;
+    } else if (this.mayRead()) void this.run("read", () => this.readNext());
   }
 
   close(): void {
     if (this.closed) return;
     this.closed = true;
-    this.options.clock.clear(this.retryTimer);
     // What is not stored comes again from the event stream, what is stored but not settled from the overflow.
     this.options.account.drop("requeued", sum(this.pending));
-    this.options.drained.drop("requeued", sum(this.arrived) + this.options.feed.queued(this.options.drained));
+    this.options.drained.drop("requeued", sum(this.arrived));
     this.pending.clear();
     this.arrived.clear();
-    this.tracker.close();
     for (const release of this.unhold) release();
-    this.reader?.stop().catch(this.options.onError);
-    this.reader = undefined;
   }
 
-  private load(): void {
-    this.options.port.lastSequence().then(
-      (last) => {
-        if (this.closed) return;
-        this.loading = false;
-        this.waits.reset();
-        this.lastStored = last;
-        this.active = last > 0;
-        this.options.feed.overflowLoaded();
-      },
-      (error) => {
-        this.options.onError(error);
-        if (!this.closed)
-          this.retryTimer = this.options.clock.setTimeout(() => this.load(), this.waits.nextMs());
-      },
-    );
+  private isEmpty(): boolean {
+    return this.lastSettled >= this.lastStored && !this.storing && this.options.feed.flyingCount === 0;
   }
 
-  private async storeAll(): Promise<void> {
-    this.storingNow = true;
-    const { port, clock, account, header, epoch, idPrefix, onError } = this.options;
-    while (!this.closed) {
-      const share = this.pending.peek();
-      if (share === undefined) break;
-      const counters = {
-        sequence: share.sourceSequence,
-        firstOrdinal: 0,
-        count: share.count,
-        flags: share.flags,
-        epoch,
-      };
-      const again = (share.flags & BATCH_FLAGS.redelivered) !== 0;
-      const data = stampShare(share, header, counters, again);
-      try {
-        const sequence = await port.store(data, `${idPrefix}.${share.sourceSequence}`);
-        if (this.closed) break;
-        this.waits.reset();
-        this.pending.shift();
-        if (sequence > this.lastStored) this.lastStored = sequence;
-        account.stored += share.count;
-        share.source?.done();
-        this.drain();
-      } catch (error) {
-        onError(error);
-        // The order of events is more than their speed: nothing behind it is stored before it.
-        await new Promise<void>((resolve) => {
-          this.retryTimer = clock.setTimeout(resolve, this.waits.nextMs());
-        });
-      }
-    }
-    this.storingNow = false;
-  }
-
-  private openReader(): void {
+  private mayRead(): boolean {
+    const { feed } = this.options;
+    if (this.lastRead >= this.lastStored || this.arrived.length >= READ_AHEAD || !feed.open) return false;
     // What went the direct way must be settled first, so that it is known which stored copies are not needed.
-    if (!this.options.feed.open || this.options.feed.flyingCount > 0 || this.lastStored <= this.lastSettled)
-      return;
-    this.reader = this.options.port.consume((delivery) => this.onDelivery(delivery));
+    return this.lastRead > this.lastSettled || feed.flyingCount === 0;
   }
 
-  private onDelivery(delivery: SourceDelivery): void {
-    if (this.closed) return;
-    const tracked = this.tracker.begin(delivery);
-    if (tracked === undefined) return;
+  private async load(): Promise<void> {
+    const last = await this.persist(() => this.options.port.lastSequence());
+    if (last === undefined) return;
+    this.loading = false;
+    this.lastStored = this.inherited = last;
+    this.active = last > 0;
+    this.options.feed.overflowLoaded();
+  }
+
+  /** One task of a kind at a time; a task says whether there is more to do. */
+  private async run(kind: "store" | "read" | "remove", task: () => Promise<boolean>): Promise<void> {
+    if (this.busy[kind]) return;
+    this.busy[kind] = true;
+    while (!this.closed && (await task()));
+    this.busy[kind] = false;
+    if (kind === "read" && !this.closed) this.drain();
+  }
+
+  /** The order of events is more than their speed: nothing behind a share is stored before it. */
+  private async storeNext(): Promise<boolean> {
+    const share = this.pending.peek();
+    if (share === undefined) return false;
+    const { port, account, header, epoch, idPrefix } = this.options;
+    const { sourceSequence: sequence, count, flags } = share;
+    const again = (flags & BATCH_FLAGS.redelivered) !== 0;
+    const data = stampShare(share, header, { sequence, firstOrdinal: 0, count, flags, epoch }, again);
+    const stored = await this.persist(() => port.store(data, `${idPrefix}.${sequence}`));
+    if (stored === undefined || this.closed) return false;
+    this.pending.shift();
+    if (stored > this.lastStored) this.lastStored = stored;
+    account.stored += count;
+    share.source?.done();
+    this.drain();
+    return true;
+  }
+
+  private async readNext(): Promise<boolean> {
+    const { port, clock } = this.options;
+    const batches = await this.persist(() => port.read(this.lastRead + 1));
+    if (batches === undefined || this.closed) return false;
+    if (batches.length === 0) {
+      const last = await this.persist(() => port.lastSequence());
+      // Whatever was stored up to here is gone: an operator has emptied the stream. Otherwise a replica is behind.
+      if (last !== undefined && last <= this.lastRead) this.lastSettled = this.lastRead = this.lastStored;
+      else await clock.sleep(50);
+    }
+    for (const batch of batches) {
+      this.lastRead = batch.sequence;
+      this.arrive(batch);
+    }
+    return false;
+  }
+
+  private arrive({ sequence, data }: StoredBatch): void {
     const { drained } = this.options;
-    const view = this.view.reset(delivery.data);
-    const source: ShareSource = {
-      done: () => {
-        this.lastSettled = Math.max(this.lastSettled, delivery.streamSequence);
-        tracked.done();
-      },
-    };
+    const done = (): void => this.settled(sequence);
+    let view: BatchView;
+    try {
+      view = this.view.reset(data);
+    } catch (error) {
+      this.options.onError(error);
+      done();
+      return;
+    }
     const { hop } = view;
     drained.received += hop.count;
-    const share: Share = {
-      data: delivery.data,
+    this.arrived.push({
+      data,
       header: undefined,
       hopStart: view.originEnd - view.originStart,
       recordsStart: view.envelopesStart,
       count: hop.count,
-      flags: hop.flags | (delivery.redelivered ? BATCH_FLAGS.redelivered : 0),
+      // An earlier owner may have sent it.
+      flags: hop.flags | (sequence <= this.inherited ? BATCH_FLAGS.redelivered : 0),
       sourceSequence: hop.sequence,
       account: drained,
-      source,
+      source: { done },
       shadowed: false,
-    };
-    this.arrived.push(share);
-    this.drain();
+    });
   }
 
-  private finishIfEmpty(): void {
-    const { feed } = this.options;
-    const empty =
-      this.lastSettled >= this.lastStored &&
-      !this.storing &&
-      this.arrived.length === 0 &&
-      feed.flyingCount === 0;
-    if (!empty || this.closed || !this.active) return;
-    const reader = this.reader;
-    this.reader = undefined;
-    this.skip.clear();
-    this.active = false;
-    if (reader === undefined) return;
-    this.stopping = true;
-    reader
-      .stop()
-      .catch(this.options.onError)
-      .finally(() => {
-        this.stopping = false;
-        this.drain();
-      });
+  private settled(sequence: number): void {
+    if (sequence > this.lastSettled) this.lastSettled = sequence;
+    void this.run("remove", () => this.removeNext());
+  }
+
+  private async removeNext(): Promise<boolean> {
+    const upTo = this.lastSettled;
+    if (upTo <= this.lastRemoved) return false;
+    await this.persist(() => this.options.port.remove(upTo));
+    this.lastRemoved = upTo;
+    return true;
+  }
+
+  /** Tries until it succeeds or the queue is closed. */
+  private async persist<T>(task: () => Promise<T>): Promise<T | undefined> {
+    for (let waitMs = 50; !this.closed; waitMs = Math.min(5_000, waitMs * 2)) {
+      try {
+        return await task();
+      } catch (error) {
+        this.options.onError(error);
+        await this.options.clock.sleep(waitMs);
+      }
+    }
+    return undefined;
   }
 }
 

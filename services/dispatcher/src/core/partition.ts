@@ -10,14 +10,13 @@ import { LaneQueues, type QueueLimits } from "./lane-queues.js";
 import type { Account, Ledger } from "./ledger.js";
 import type { Target } from "./outlet.js";
 import type { TargetRef } from "./plan.js";
-import type { DispatcherPorts, EventReader, Release, TelemetryAcks } from "./ports.js";
+import type { DispatcherPorts, EventReader, Ownership, Release, TelemetryAcks } from "./ports.js";
 import type { RouteLane, Router } from "./router.js";
 import type { Tap } from "./tap.js";
 import { TelemetryLinks } from "./telemetry-links.js";
 
 export interface PartitionOptions {
-  readonly partition: number;
-  readonly epoch: number;
+  readonly ownership: Ownership;
   readonly ports: DispatcherPorts;
   readonly ledger: Ledger;
   readonly router: Router;
@@ -28,13 +27,16 @@ export interface PartitionOptions {
   readonly targets: () => Iterable<TargetRef>;
   /** Where events go that no plan wants. */
   readonly unrouted: TargetRef;
-  /** Batches under way beyond which the targets that hold the oldest ones are moved to their overflow. */
+  /** Batches and bytes under way beyond which the targets that hold the oldest ones are moved to their overflow. */
   readonly maxPending: number;
-  readonly settleMs?: number;
+  readonly maxPendingBytes: number;
+  /** See `EventLinksOptions`. */
+  readonly order?: { readonly settleMs?: number; readonly waitMs?: number } | undefined;
 }
 
 const REPLAY_MS = 1_000;
 const RELIEF_EVERY_MS = 250;
+const RELIEF_AFTER_MS = 1_000;
 
 /** Started when the lease was taken, stopped before it is given up. */
 export class Partition {
@@ -57,7 +59,8 @@ export class Partition {
   private stopped = false;
 
   constructor(private readonly options: PartitionOptions) {
-    const { partition, epoch, ports, ledger, limits, targetOf } = options;
+    const { ports, ledger, limits, targetOf } = options;
+    const { partition, epoch } = options.ownership;
     this.number = partition;
     const way = { partition, epoch };
     this.telemetry = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "telemetry" } });
@@ -72,7 +75,7 @@ export class Partition {
     };
     this.eventLane = { event: true, queues: this.events, account: eventAccount, unrouted: options.unrouted };
     this.telemetryLinks = new TelemetryLinks((lost) => book(telemetryAccount, "lost_in_transit", lost));
-    this.tracker = new EventTracker(ports.clock);
+    this.tracker = new EventTracker(() => ports.clock.nowMs());
     this.links = new EventLinks({
       clock: ports.clock,
       release: (batch, late) => this.routeEvents(batch, late),
@@ -81,7 +84,7 @@ export class Partition {
         batch.done();
       },
       missing: (lost) => book(eventAccount, "lost_in_transit", lost),
-      ...(options.settleMs === undefined ? {} : { settleMs: options.settleMs }),
+      ...options.order,
     });
     this.releases.push(eventAccount.hold(() => this.links.heldEnvelopes));
   }
@@ -93,7 +96,8 @@ export class Partition {
 
   /** Resolves when messages of both lanes are being taken. */
   async start(signal: AbortSignal): Promise<void> {
-    const { ports, partition } = this.options;
+    const { ports, ownership } = this.options;
+    const { partition } = ownership;
     this.startedAtMs = ports.clock.nowMs();
     for await (const record of ports.loadDedupe(partition, signal)) this.dedupe.load(record);
     // Opened before the first message, so that what an earlier owner left in an overflow goes first.
@@ -103,9 +107,9 @@ export class Partition {
       ports.serve(subjects.downlink(partition), (data) => this.onDownlink(data)),
     );
     ports.publish(subjects.presenceSync(partition), new Uint8Array(0));
-    this.acks = ports.openTelemetryAcks(partition);
+    this.acks = ports.openTelemetryAcks(ownership);
     this.releases.push(ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data)));
-    this.reader = ports.openEvents(partition, (delivery) => this.onEvents(delivery));
+    this.reader = ports.openEvents(ownership, (delivery) => this.onEvents(delivery));
     await this.reader.start(signal);
     this.relief = ports.clock.setInterval(() => this.relieve(), RELIEF_EVERY_MS).unref();
   }
@@ -116,13 +120,21 @@ export class Partition {
     this.stopped = true;
     this.options.ports.clock.clear(this.relief);
     for (const release of this.releases.splice(0)) release();
-    this.acks?.stop();
+    await this.acks?.stop();
     await this.reader?.stop();
   }
 
   /** Everything taken is settled. */
   get idle(): boolean {
     return this.tracker.size === 0 && this.telemetry.idle && this.events.idle;
+  }
+
+  /** After a stop: waits for what was taken, and for NATS to have heard what was acknowledged. */
+  async settle(deadlineMs: number): Promise<void> {
+    const { clock } = this.options.ports;
+    const until = clock.nowMs() + deadlineMs;
+    while (!this.idle && clock.nowMs() < until) await clock.sleep(10);
+    await this.reader?.drain(Math.max(0, until - clock.nowMs()));
   }
 
   /** Gives up what is not settled; it comes again from the stream. Safe twice. */
@@ -139,7 +151,7 @@ export class Partition {
   }
 
   private onTelemetry(data: Uint8Array): void {
-    if (this.stopped) return;
+    if (this.stopped || !this.options.ownership.held) return;
     const { router, tap, ports } = this.options;
     const { account } = this.telemetryLane;
     const { view } = this;
@@ -151,7 +163,7 @@ export class Partition {
         router.route(view, this.telemetryLane, undefined, false, undefined);
         if (tap.active) tap.copy(view, this.number);
       }
-      this.acks?.consumed(view.hop, data.length);
+      this.acks?.consumed(view);
     } catch (err) {
       this.refuse(err, account, view.hop.count);
       ports.log.debug({ err, partition: this.number }, "telemetry batch cannot be read");
@@ -159,7 +171,7 @@ export class Partition {
   }
 
   private onEvents(delivery: SourceDelivery): void {
-    if (this.stopped) return;
+    if (this.stopped || !this.options.ownership.held) return;
     const batch = this.tracker.begin(delivery);
     if (batch === undefined) return;
     try {
@@ -169,11 +181,11 @@ export class Partition {
       return;
     }
     this.links.accept(this.view, batch);
-    if (this.tracker.size >= this.options.maxPending) this.relieve();
   }
 
   private routeEvents(batch: TrackedBatch, late: boolean): void {
-    const { router, tap, ports } = this.options;
+    const { router, tap, ports, ownership } = this.options;
+    if (!ownership.held) return;
     const { delivery } = batch;
     const { view, dedupe } = this;
     try {
@@ -238,11 +250,15 @@ export class Partition {
     });
   }
 
-  /** The partition runs short of room: whoever holds the oldest batch goes on another way, see `WhenLagging`. */
+  /** The partition runs short of room: whoever holds the oldest batch for too long goes on another way, see `WhenLagging`. */
   private relieve(): void {
+    const { maxPending, maxPendingBytes, ports } = this.options;
     const { oldest } = this.tracker;
-    if (this.stopped || oldest === undefined || this.tracker.size < this.options.maxPending) return;
-    for (const [, queue] of this.events.entries()) if (queue.oldestSource === oldest) queue.relieve();
+    if (this.stopped || oldest === undefined) return;
+    if (this.tracker.size < maxPending && this.tracker.bytes < maxPendingBytes) return;
+    if (ports.clock.nowMs() - oldest.sinceMs < RELIEF_AFTER_MS) return;
+    const { streamSequence } = oldest.delivery;
+    for (const [, queue] of this.events.entries()) if (queue.oldestSource === streamSequence) queue.relieve();
   }
 }
 

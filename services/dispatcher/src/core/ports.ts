@@ -1,4 +1,5 @@
 /** What the core asks of the world around it: NATS through packages/bus, or a simulated one in tests. */
+import type { BatchView } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { SourceDelivery } from "./event-tracker.js";
 import type { OverflowPort } from "./overflow.js";
@@ -18,20 +19,24 @@ export interface CoreLog {
 export interface EventReader {
   /** Begins to deliver; resolves when the consumer exists. */
   start(signal: AbortSignal): Promise<void>;
-  /** Resolves when nothing more is delivered. */
+  /** Delivers nothing more. */
   stop(): Promise<void>;
-  pause(): void;
-  resume(): void;
+  /** Stops, waits for acknowledgements of what was delivered, and for NATS to have heard them. Safe after `stop`. */
+  drain(deadlineMs: number): Promise<boolean>;
+}
+
+/** Whether this process still holds the lease of a partition; asked before anything is done with a batch. */
+export interface Ownership {
+  readonly partition: number;
+  readonly epoch: number;
+  readonly held: boolean;
 }
 
 /** Tells producers of telemetry what was consumed, so that they can send more. */
 export interface TelemetryAcks {
   /** Called for each accepted batch. */
-  consumed(
-    hop: { sender: string; incarnation: number; sequence: number; firstOrdinal: number; count: number },
-    bytes: number,
-  ): void;
-  stop(): void;
+  consumed(view: BatchView): void;
+  stop(): Promise<void>;
 }
 
 /** Publishing outside of Myelin's own subjects. */
@@ -54,8 +59,8 @@ export interface DispatcherPorts {
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   readonly external: ExternalSubjects;
-  openEvents(partition: number, handler: (delivery: SourceDelivery) => void): EventReader;
-  openTelemetryAcks(partition: number): TelemetryAcks;
+  openEvents(ownership: Ownership, handler: (delivery: SourceDelivery) => void): EventReader;
+  openTelemetryAcks(ownership: Ownership): TelemetryAcks;
   openOverflow(kind: string, target: string, partition: number): OverflowPort;
   storeUnrouted(partition: number, data: Uint8Array, messageId: string): Promise<void>;
   storeDedupe(partition: number, data: Uint8Array, messageId: string): Promise<void>;

@@ -31,6 +31,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   private readonly flying = new Deque<Share>();
   private waitingBytes = 0;
   private awaySinceMs: number | undefined;
+  private opened = false;
   private closed = false;
   private pumping = false;
   private readonly outlet: Outlet;
@@ -38,7 +39,9 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   private readonly unhold: () => void;
 
   constructor(private readonly options: TargetQueueOptions) {
+    // An outlet may report that it is ready while it is being opened; there is nothing to send then.
     this.outlet = options.createOutlet(this);
+    this.opened = true;
     this.overflow = options.createOverflow?.(this);
     this.unhold = options.account.hold(() => this.queued(options.account));
   }
@@ -105,7 +108,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   }
 
   ready(): void {
-    if (this.closed) return;
+    if (this.closed || !this.opened) return;
     this.awaySinceMs = this.outlet.state === "away" ? (this.awaySinceMs ?? this.options.nowMs()) : undefined;
     this.pump();
     if (this.waiting.length > 0) this.limit();
