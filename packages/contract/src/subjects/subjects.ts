@@ -1,21 +1,28 @@
 /** Every NATS subject of Myelin. Nothing else writes a subject as a literal. */
-import { escapeToken } from "./escape.js";
+import { AppError } from "@myelin/kernel";
+import { escapeToken, MAX_TOKEN_CHARS } from "./escape.js";
+
+/** A partition as a token: a number such as 1.5 would make two of it. */
+function part(partition: number): string {
+  if (Number.isSafeInteger(partition) && partition >= 0) return String(partition);
+  throw new AppError("internal.invalid_argument", `there is no partition ${partition}`);
+}
 
 /** Subject of telemetry batches of one partition; core NATS. */
-export const telemetryBatch = (partition: number): string => `mln.tel.batch.${partition}`;
+export const telemetryBatch = (partition: number): string => `mln.tel.batch.${part(partition)}`;
 /** Subject of event batches of one partition; stream EVENTS. */
-export const eventBatch = (partition: number): string => `mln.evt.batch.${partition}`;
+export const eventBatch = (partition: number): string => `mln.evt.batch.${part(partition)}`;
 /** All event batches: what the stream EVENTS takes. */
 export const allEventBatches = (): string => "mln.evt.batch.*";
 /** Event batches that no route wanted; stream UNROUTED. */
-export const unroutedBatch = (partition: number): string => `mln.evt.unrouted.${partition}`;
+export const unroutedBatch = (partition: number): string => `mln.evt.unrouted.${part(partition)}`;
 export const allUnroutedBatches = (): string => "mln.evt.unrouted.*";
 /** The share of a lagging target, per partition; stream OVERFLOW. */
 export const overflowBatch = (targetKind: string, target: string, partition: number): string =>
-  `mln.evt.overflow.${escapeToken(targetKind)}.${escapeToken(target)}.${partition}`;
+  `mln.evt.overflow.${escapeToken(targetKind)}.${escapeToken(target)}.${part(partition)}`;
 export const allOverflowBatches = (): string => "mln.evt.overflow.>";
 /** Sender ids an owner has seen, per partition; stream DEDUPE. */
-export const dedupeIds = (partition: number): string => `mln.evt.dedupe.${partition}`;
+export const dedupeIds = (partition: number): string => `mln.evt.dedupe.${part(partition)}`;
 export const allDedupeIds = (): string => "mln.evt.dedupe.*";
 
 /** Batches for one bridge instance. */
@@ -26,9 +33,9 @@ export const listenerDeliver = (listener: string): string => `mln.lsn.deliver.${
 export const linkAck = (instance: string): string => `mln.link.ack.${escapeToken(instance)}`;
 
 /** PresenceBatch for the partition's owner. */
-export const presence = (partition: number): string => `mln.pres.batch.${partition}`;
+export const presence = (partition: number): string => `mln.pres.batch.${part(partition)}`;
 /** Asks all listeners for a complete PresenceBatch of the partition. */
-export const presenceSync = (partition: number): string => `mln.pres.sync.${partition}`;
+export const presenceSync = (partition: number): string => `mln.pres.sync.${part(partition)}`;
 export const allPresenceSyncs = (): string => "mln.pres.sync.*";
 /** InterestBatch of every listener, for all dispatchers. */
 export const interest = (): string => "mln.int.batch";
@@ -43,13 +50,13 @@ export const heartbeat = (service: string): string => `mln.svc.heartbeat.${escap
 export const allHeartbeats = (): string => "mln.svc.heartbeat.*";
 
 /** DownlinkRequest to the owner of the device's partition. Request/reply. */
-export const downlink = (partition: number): string => `mln.down.owner.${partition}`;
+export const downlink = (partition: number): string => `mln.down.owner.${part(partition)}`;
 /** DownlinkRequest to the listener that holds the connection. Request/reply. */
 export const listenerDownlink = (listener: string): string => `mln.down.listener.${escapeToken(listener)}`;
 /** Claims a device session held by another listener. Request/reply. */
 export const sessionClaim = (listener: string): string => `mln.lsn.claim.${escapeToken(listener)}`;
 /** Claim of a device id after a connect: listeners that hold an older connection of it close it. */
-export const sessionTakeover = (partition: number): string => `mln.lsn.takeover.${partition}`;
+export const sessionTakeover = (partition: number): string => `mln.lsn.takeover.${part(partition)}`;
 export const allSessionTakeovers = (): string => "mln.lsn.takeover.*";
 
 /** Request from an app to an app, answered by a bridge that holds an instance. Queue group by app. */
@@ -61,16 +68,20 @@ export const ledgerQuery = (): string => "mln.ledger.query";
 export const infoQuery = (): string => "mln.info.query";
 
 /** A copy of what passes, for `myelin tail`: the tap of one partition, published only while somebody listens. */
-export const tapBatch = (partition: number): string => `mln.tap.batch.${partition}`;
+export const tapBatch = (partition: number): string => `mln.tap.batch.${part(partition)}`;
 export const allTapBatches = (): string => "mln.tap.batch.*";
 /** TapInterest: a tail announces itself every second while it runs. */
 export const tapInterest = (): string => "mln.tap.interest";
 /** TapGap for one tail. */
 export const tapGap = (id: string): string => `mln.tap.gap.${escapeToken(id)}`;
 
-/** Publishes of a route target of kind `nats`: the operator's subject below this prefix, escaped level by level. */
-export const externalSubject = (path: string): string =>
-  `mln.out.${path
-    .split("/")
-    .map((level) => escapeToken(level))
-    .join(".")}`;
+/**
+ * Publishes of a route target of kind `nats`: the operator's subject below this prefix, escaped level by level.
+ * @throws AppError `contract.bad_token` as `escapeToken`; the bound holds for all levels together
+ */
+export const externalSubject = (path: string): string => {
+  const levels = path.split("/").map((level) => escapeToken(level));
+  const subject = `mln.out.${levels.join(".")}`;
+  if (subject.length <= 2 * MAX_TOKEN_CHARS) return subject;
+  throw new AppError("contract.bad_token", `a subject of ${subject.length} characters is too long`);
+};

@@ -1,0 +1,160 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { BUCKETS, STREAMS, subjects } from "../index.js";
+
+/** What each argument is: a partition number, a name that users choose, or a path whose levels become tokens. */
+type Argument = "partition" | "name" | "path";
+
+/** Every subject there is, with example arguments. A change here is a change of the wire between versions. */
+const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, string | number][]]> = {
+  telemetryBatch: ["mln.tel.batch.3", ["partition", 3]],
+  eventBatch: ["mln.evt.batch.3", ["partition", 3]],
+  allEventBatches: ["mln.evt.batch.*"],
+  unroutedBatch: ["mln.evt.unrouted.3", ["partition", 3]],
+  allUnroutedBatches: ["mln.evt.unrouted.*"],
+  overflowBatch: [
+    "mln.evt.overflow.app.clim=2Eate.3",
+    ["name", "app"],
+    ["name", "clim.ate"],
+    ["partition", 3],
+  ],
+  allOverflowBatches: ["mln.evt.overflow.>"],
+  dedupeIds: ["mln.evt.dedupe.3", ["partition", 3]],
+  allDedupeIds: ["mln.evt.dedupe.*"],
+  bridgeDeliver: ["mln.brg.deliver.core", ["name", "core"]],
+  listenerDeliver: ["mln.lsn.deliver.listener-0", ["name", "listener-0"]],
+  linkAck: ["mln.link.ack.listener-0", ["name", "listener-0"]],
+  presence: ["mln.pres.batch.3", ["partition", 3]],
+  presenceSync: ["mln.pres.sync.3", ["partition", 3]],
+  allPresenceSyncs: ["mln.pres.sync.*"],
+  interest: ["mln.int.batch"],
+  interestSync: ["mln.int.sync.listener-0", ["name", "listener-0"]],
+  appAnnounce: ["mln.app.announce"],
+  appAnnounceSync: ["mln.app.sync"],
+  heartbeat: ["mln.svc.heartbeat.listener", ["name", "listener"]],
+  allHeartbeats: ["mln.svc.heartbeat.*"],
+  downlink: ["mln.down.owner.3", ["partition", 3]],
+  listenerDownlink: ["mln.down.listener.listener-0", ["name", "listener-0"]],
+  sessionClaim: ["mln.lsn.claim.listener-0", ["name", "listener-0"]],
+  sessionTakeover: ["mln.lsn.takeover.3", ["partition", 3]],
+  allSessionTakeovers: ["mln.lsn.takeover.*"],
+  appRequest: ["mln.app.request.climate", ["name", "climate"]],
+  ledgerQuery: ["mln.ledger.query"],
+  infoQuery: ["mln.info.query"],
+  tapBatch: ["mln.tap.batch.3", ["partition", 3]],
+  allTapBatches: ["mln.tap.batch.*"],
+  tapInterest: ["mln.tap.interest"],
+  tapGap: ["mln.tap.gap.tail-1", ["name", "tail-1"]],
+  externalSubject: ["mln.out.plant.=2A.readings", ["path", "plant/*/readings"]],
+};
+
+type Anything = (...args: (string | number)[]) => string;
+const call = (name: string, args: (string | number)[]): string =>
+  (subjects as unknown as Record<string, Anything>)[name]!(...args);
+const name = fc.string({ unit: "binary", maxLength: 40 }).filter((s) => s.isWellFormed());
+const hostile = fc.constantFrom("*", ">", ".", "a.b", "", " ", "\0", "a.>", "\r\n", "mln.evt.batch.1");
+
+describe("subjects", () => {
+  it("are all pinned", () => {
+    expect(Object.keys(subjects).sort()).toEqual(Object.keys(PINS).sort());
+  });
+
+  it.each(Object.entries(PINS))("%s stays as it is", (key, [pinned, ...args]) => {
+    expect(
+      call(
+        key,
+        args.map(([, value]) => value),
+      ),
+    ).toBe(pinned);
+  });
+
+  const withNames = Object.entries(PINS).filter(([, [, ...args]]) =>
+    args.some(([kind]) => kind !== "partition"),
+  );
+
+  it.each(withNames)(
+    "%s is one literal subject with as many tokens as ever, whatever users are called",
+    (key, pin) => {
+      const [pinned, ...args] = pin;
+      const values = fc.tuple(
+        ...args.map(([kind, v]) => (kind === "partition" ? fc.constant(v) : fc.oneof(name, hostile))),
+      );
+      fc.assert(
+        fc.property(values, (given) => {
+          const subject = call(key, given as string[]);
+          expect(subject).toMatch(/^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)+$/);
+          const levels = args.reduce((sum, [kind, v], i) => {
+            const count = (text: unknown) => String(text).split("/").length;
+            return kind === "path" ? sum + count(given[i]) - count(v) : sum;
+          }, 0);
+          expect(subject.split(".")).toHaveLength(pinned.split(".").length + levels);
+        }),
+      );
+    },
+  );
+
+  it.each(withNames)("%s never gives two users one subject", (key, [, ...args]) => {
+    const values = fc.tuple(
+      ...args.map(([kind, v]) => (kind === "partition" ? fc.constant(v) : fc.oneof(name, hostile))),
+    );
+    fc.assert(
+      fc.property(values, values, (a, b) => {
+        const same = JSON.stringify(a) === JSON.stringify(b);
+        expect(call(key, a as string[]) === call(key, b as string[])).toBe(same);
+      }),
+    );
+  });
+
+  it.each([[1.5], [-1], [Number.NaN], [2 ** 60]])("take no partition %d", (partition) => {
+    expect(() => subjects.eventBatch(partition)).toThrow(
+      expect.objectContaining({ code: "internal.invalid_argument" }),
+    );
+  });
+
+  it("take no path that would not fit a control line", () => {
+    const path = Array(300).fill("segment").join("/");
+    expect(() => subjects.externalSubject(path)).toThrow(
+      expect.objectContaining({ code: "contract.bad_token" }),
+    );
+  });
+});
+
+describe("streams and buckets", () => {
+  it("stay as they are", () => {
+    expect(
+      Object.fromEntries(
+        Object.entries(STREAMS).map(([key, s]) => [key, [s.name, ...s.subjects, s.retention, s.whenFull]]),
+      ),
+    ).toEqual({
+      events: ["MLN_EVENTS", "mln.evt.batch.*", "work", "refuse_new"],
+      unrouted: ["MLN_UNROUTED", "mln.evt.unrouted.*", "limits", "refuse_new"],
+      overflow: ["MLN_OVERFLOW", "mln.evt.overflow.>", "work", "refuse_new"],
+      dedupe: ["MLN_DEDUPE", "mln.evt.dedupe.*", "limits", "discard_old"],
+    });
+    expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([
+      "MLN_DEPLOYMENT",
+      "MLN_LEASES",
+      "MLN_LEDGER",
+      "MLN_APPS",
+    ]);
+  });
+
+  it("take no subject twice: a message belongs to one stream", () => {
+    const covers = (filter: string, subject: string): boolean => {
+      const f = filter.split(".");
+      const s = subject.split(".");
+      return (
+        f.every((token, i) => token === ">" || token === "*" || token === s[i]) &&
+        (f.at(-1) === ">" || f.length === s.length)
+      );
+    };
+    const examples = [
+      subjects.eventBatch(1),
+      subjects.unroutedBatch(1),
+      subjects.overflowBatch("app", "a", 1),
+      subjects.dedupeIds(1),
+    ];
+    const filters = Object.values(STREAMS).flatMap((s) => [...s.subjects]);
+    for (const subject of examples) expect(filters.filter((f) => covers(f, subject))).toHaveLength(1);
+  });
+});
