@@ -147,6 +147,13 @@ export class NatsBus implements Bus {
     return this.#send(subject, data, { reply, headers: head });
   }
 
+  /** As `publish`, with headers; names and values must be fit for a header line. */
+  publishWithHeaders(subject: string, data: Uint8Array, fields: Readonly<Record<string, string>>): boolean {
+    const head = headers();
+    for (const [name, value] of Object.entries(fields)) head.set(name, value);
+    return this.#send(subject, data, { headers: head });
+  }
+
   subscribe(subject: string, handler: MessageHandler, options: { queue?: string } = {}): Unsubscribe {
     // The subject is decoded from the wire only where it can differ from the one subscribed to.
     const isPattern = subject.includes("*") || subject.includes(">");

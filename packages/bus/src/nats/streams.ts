@@ -91,5 +91,7 @@ function configOf(spec: StreamSpec, replicas: number): StreamConfig {
     max_age: nanos(spec.maxAgeMs),
     max_msgs_per_subject: limit(spec.maxPerSubject),
     duplicate_window: nanos(spec.duplicateWindowMs),
+    // Overflow and sender ids are read by subject, without a consumer.
+    allow_direct: true,
   } as StreamConfig;
 }
