@@ -9,6 +9,7 @@ import type { Admission } from "./core/admission.js";
 import { CongestionWatch } from "./core/congestion.js";
 import { ConnectionManager } from "./core/connection-manager.js";
 import { Deliveries } from "./core/deliveries.js";
+import { DownlinkClient } from "./core/downlink-client.js";
 import { DownlinkServer } from "./core/downlink.js";
 import { ListenerHeartbeat } from "./core/heartbeat.js";
 import { Ingress } from "./core/ingress.js";
@@ -106,6 +107,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ingress,
     sessions,
     subscriptions: table,
+    downlinks: new DownlinkClient(bus, partitions),
     metrics,
   });
   const host = new ComponentHost(

@@ -1,11 +1,14 @@
 /** What a protocol is to the listener: a folder with a schema and a `create`, and the ports it makes. */
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { Admission } from "./admission.js";
 import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
 import type { ConnectionManager } from "./connection-manager.js";
+import type { DownlinkClient } from "./downlink-client.js";
 import type { Ingress } from "./ingress.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { Sessions } from "./session.js";
@@ -27,6 +30,8 @@ export interface ProtocolContext {
   readonly ingress: Ingress;
   readonly sessions: Sessions;
   readonly subscriptions: Subscriptions;
+  /** Sends messages to devices, wherever they are connected. */
+  readonly downlinks: DownlinkClient;
   readonly metrics: ListenerMetrics;
   /**
    * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed
@@ -43,6 +48,8 @@ export interface ProtocolPort extends Component {
    * was counted by nobody. For `auto`.
    */
   handleSocket?(socket: Socket, head: Buffer): void;
+  /** Takes over an HTTP request that asks for an upgrade, as Node's `upgrade` event gives it. For `http`. */
+  handleUpgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Speaks the protocol over a stream that somebody else owns, such as the messages of a WebSocket. */
   handleStream?(stream: ByteStream, peer: StreamPeer): StreamSink;
   /** Where it listens, for logs and for tests that ask for port 0; undefined before `start` and when embedded. */

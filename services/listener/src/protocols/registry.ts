@@ -2,5 +2,6 @@
 import type { ProtocolRegistry } from "../core/protocol.js";
 
 export const protocols = {
+  http: () => import("./http/index.js"),
   mqtt: () => import("./mqtt/index.js"),
 } satisfies ProtocolRegistry;

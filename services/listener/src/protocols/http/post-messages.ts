@@ -1,0 +1,158 @@
+/** `POST /api/v1/devices/{id}/messages/{path}`: readings of a device. */
+import type { IncomingMessage } from "node:http";
+import { isTopicName, Protocol } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
+import type { FastifyReply, FastifyRequest } from "fastify";
+import type { Identity } from "../../core/admission.js";
+import type { LaneIndex } from "../../core/channel-table.js";
+import { kindOf } from "../../core/ingress.js";
+import type { ProtocolContext } from "../../core/protocol.js";
+import type { HttpConfig } from "./config.js";
+import { connectionOf, type HttpConnection } from "./http-connection.js";
+import { identify } from "./identify.js";
+import { LineCutter } from "./ndjson.js";
+import { PROBLEM_TYPE, problemOf } from "./problem.js";
+import { Readings } from "./readings.js";
+import { requestExtras } from "./request-extras.js";
+import { RequestTicket } from "./ticket.js";
+
+const JSON_TYPE = "application/json";
+const FORM_TYPE = "application/x-www-form-urlencoded";
+const ONE = JSON.stringify({ accepted: 1, rejected: 0 });
+
+/** Types whose body is a stream of lines. */
+export const NDJSON_TYPES = ["application/x-ndjson", "application/ndjson", "application/jsonl"] as const;
+
+/** Makes the handler. @returns what fastify calls per request */
+export function postMessages(config: HttpConfig, ctx: ProtocolContext) {
+  return (request: FastifyRequest, reply: FastifyReply): FastifyReply | Promise<FastifyReply> => {
+    const { deviceId, "*": path } = request.params as { deviceId: string; "*": string };
+    const identity = identify(ctx, request, deviceId);
+    const post = (who: Identity) => new Post(config, ctx, request, reply, path).run(who);
+    return identity instanceof Promise ? identity.then(post) : post(identity);
+  };
+}
+
+class Post {
+  private readonly connection: HttpConnection;
+  private readonly lane: LaneIndex;
+  private readonly ticket: RequestTicket;
+
+  constructor(
+    private readonly config: HttpConfig,
+    private readonly ctx: ProtocolContext,
+    private readonly request: FastifyRequest,
+    private readonly reply: FastifyReply,
+    private readonly path: string,
+  ) {
+    this.connection = connectionOf(request.raw.socket);
+    this.lane = laneOf((request.query as { lane?: unknown }).lane);
+    this.ticket = new RequestTicket(config.maxLineErrors);
+  }
+
+  run(identity: Identity): FastifyReply | Promise<FastifyReply> {
+    const { connection } = this;
+    // Congestion and rate make the client wait for its turn, not the process remember its bodies.
+    if (connection.scope.manager.mustHold(connection, 0) || connection.held !== 0) {
+      return connection.free().then(() => this.take(identity));
+    }
+    return this.take(identity);
+  }
+
+  private take(identity: Identity): FastifyReply | Promise<FastifyReply> {
+    const { path, request, lane, ticket, ctx } = this;
+    if (!isTopicName(path)) {
+      throw new AppError("protocol.malformed", "the path is empty or holds +, # or NUL");
+    }
+    const { body } = request;
+    const given = request.headers["content-type"] ?? "";
+    const type = essence(given);
+    const stream = body instanceof Object && !Buffer.isBuffer(body);
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
+    const isJsonBody = stream || type === JSON_TYPE || type.endsWith("+json") || isBareJson(type, bytes);
+    const channel = ctx.ingress.channelOf({
+      identity,
+      path,
+      kind: kindOf(path, lane),
+      protocol: Protocol.HTTP,
+      port: ctx.port,
+      contentType: isJsonBody ? JSON_TYPE : given,
+    });
+    const headers = requestExtras(request.headers, ctx.clock);
+    const readings = new Readings({ ingress: ctx.ingress, identity, channel, lane, headers, ticket });
+    if (stream) return this.takeStream(body as IncomingMessage, readings);
+    if (isJsonBody) readings.json(bytes);
+    else readings.raw(bytes);
+    this.connection.spend(readings.taken);
+    if (lane === 1) return this.stored();
+    return this.reply
+      .code(202)
+      .type(JSON_TYPE)
+      .send(ticket.accepted === 1 ? ONE : this.counts());
+  }
+
+  /** Lines are taken as they come; the socket is not read while they cannot be. */
+  private async takeStream(body: IncomingMessage, readings: Readings): Promise<FastifyReply> {
+    const { connection, ticket } = this;
+    const cutter = new LineCutter(readings, this.config.maxBody);
+    for await (const chunk of body as AsyncIterable<Buffer>) {
+      if (connection.scope.manager.mustHold(connection, chunk.length) || connection.held !== 0) {
+        await connection.free();
+      }
+      const before = readings.taken;
+      cutter.push(chunk);
+      if (readings.taken > before) connection.spend(readings.taken - before);
+    }
+    cutter.end();
+    if (this.lane === 1) return await this.stored();
+    if (ticket.rejected > 0) return this.partly();
+    return this.reply.code(202).type(JSON_TYPE).send(this.counts());
+  }
+
+  private async stored(): Promise<FastifyReply> {
+    const { ticket, reply } = this;
+    await ticket.stored(this.ctx.clock, this.config.storeTimeout);
+    if (ticket.rejected > 0) return this.partly();
+    return reply
+      .code(202)
+      .type(JSON_TYPE)
+      .send(ticket.accepted === 1 ? ONE : this.counts());
+  }
+
+  /** Some are taken and some are not: 207. None is: the reason's own status. */
+  private partly(): FastifyReply {
+    const { ticket, reply } = this;
+    const { accepted, rejected, errors } = ticket;
+    const error =
+      ticket.refusal ??
+      new AppError("contract.bad_payload", `${rejected} of ${accepted + rejected} readings are refused`);
+    const { status, body, retryAfterSeconds } = problemOf(error, accepted > 0 ? 207 : undefined, {
+      accepted,
+      rejected,
+      errors,
+    });
+    if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
+    return reply.code(status).type(PROBLEM_TYPE).send(body);
+  }
+
+  private counts(): string {
+    return JSON.stringify({ accepted: this.ticket.accepted, rejected: this.ticket.rejected });
+  }
+}
+
+/** @throws AppError `protocol.malformed` */
+function laneOf(lane: unknown): LaneIndex {
+  if (lane === undefined || lane === "event") return 1;
+  if (lane === "telemetry") return 0;
+  throw new AppError("protocol.malformed", "lane takes event or telemetry");
+}
+
+function essence(contentType: string): string {
+  const end = contentType.indexOf(";");
+  return (end < 0 ? contentType : contentType.slice(0, end)).trim().toLowerCase();
+}
+
+/** `curl -d` names every body a form, and some clients name none: what begins like JSON is held to be JSON. */
+function isBareJson(type: string, body: Buffer): boolean {
+  return (type === FORM_TYPE || type === "") && (body[0] === 0x7b || body[0] === 0x5b);
+}
