@@ -1,4 +1,5 @@
 /** Runs one service or several in a process. */
+export { deploymentStreams } from "./deployment.js";
 export { type PlatformConfig, platformSections } from "./platform-config.js";
 export { type PluginOptions, supervisePlugin } from "./plugin.js";
 export { hostMetricsList } from "./process-components.js";

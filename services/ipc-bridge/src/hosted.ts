@@ -1,0 +1,30 @@
+/** The ipc-bridge as service-host runs it. */
+import { createEventSender, createTelemetrySender } from "@myelin/bus";
+import { defineService, deploymentStreams, type Service } from "@myelin/service-host";
+import { type BridgeConfig, bridgeSchema } from "./config.js";
+import { createBridge } from "./service.js";
+
+/** Section `ipcBridge`. */
+export const ipcBridgeService: Service<BridgeConfig> = defineService({
+  name: "ipc-bridge",
+  section: "ipcBridge",
+  schema: bridgeSchema,
+  async create(context) {
+    const { bus, clock, log, metrics, version, platform } = context;
+    const { partitions } = platform.nats;
+    const senders = { partitions, clock };
+    return [
+      deploymentStreams(context),
+      await createBridge(context.config, {
+        bus,
+        telemetry: createTelemetrySender(bus, senders),
+        events: createEventSender(bus, senders),
+        partitions,
+        log,
+        clock,
+        version,
+        metrics,
+      }),
+    ];
+  },
+});
