@@ -11,6 +11,16 @@ export type MessageHandler = (data: Uint8Array, subject: string, reply: string |
 /** Ends a subscription; safe twice. */
 export type Unsubscribe = () => void;
 
+/** A subscription: calling it ends it at once, and what the server has already sent is thrown away. */
+export interface Subscription {
+  (): void;
+  /**
+   * Ends it without loss: resolves when the server sends no more and everything it had sent was handled. For a handover:
+   * senders learn of the end (`no responder`) exactly from the first message on that was not handled here.
+   */
+  drain(): Promise<void>;
+}
+
 /** One connection to NATS that never gives up. Publishing while it is away throws nothing and is counted. */
 export interface Bus extends Component {
   /** This process's stable name and the random number of this start. */
@@ -26,7 +36,7 @@ export interface Bus extends Component {
    * is over `maxPayloadBytes`. `data` is kept until written: do not change it.
    */
   publish(subject: string, data: Uint8Array, reply?: string): boolean;
-  subscribe(subject: string, handler: MessageHandler, options?: { queue?: string }): Unsubscribe;
+  subscribe(subject: string, handler: MessageHandler, options?: { queue?: string }): Subscription;
   /** @throws AppError `bus.disconnected`, `request.timeout`, `request.no_responder` */
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /** Collects answers until `timeoutMs` has passed, or `maxAnswers` came, or 150 ms passed without one. */

@@ -2,7 +2,7 @@ import { BatchView, createChannel, EMPTY_HEAD, Lane } from "@myelin/contract";
 import { AppError, FakeClock } from "@myelin/kernel";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Bus, LinkAcker, LinkReader, MessageHandler, TelemetrySender } from "./api.js";
+import type { Bus, LinkAcker, LinkReader, MessageHandler, Subscription, TelemetrySender } from "./api.js";
 import { createLinkAcker } from "./link-acker.js";
 import { createLinkReader } from "./link-reader.js";
 import { createTelemetrySender } from "./telemetry-sender.js";
@@ -47,9 +47,10 @@ class LoopbackBus implements Bus {
   lose(): void {
     this.#wire.shift();
   }
-  subscribe(subject: string, handler: MessageHandler): () => void {
+  subscribe(subject: string, handler: MessageHandler): Subscription {
     this.#handlers.set(subject, handler);
-    return () => this.#handlers.delete(subject);
+    const end = (): void => void this.#handlers.delete(subject);
+    return Object.assign(end, { drain: async () => end() });
   }
   newInbox(): string {
     return `inbox-${this.#inboxes++}`;

@@ -12,15 +12,15 @@ import {
 } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import {
+  type Subscription as ClientSubscription,
   createInbox,
   headers,
   type Msg,
   type NatsConnection,
   type Status,
-  type Subscription,
 } from "@nats-io/nats-core";
 import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
-import type { Bus, MessageHandler, Unsubscribe } from "../api.js";
+import type { Bus, MessageHandler, Subscription, Unsubscribe } from "../api.js";
 import { busError } from "./errors.js";
 import { type Answerer, answer, askMany, askOne } from "./requests.js";
 import { UnflushedBytes } from "./unflushed.js";
@@ -57,7 +57,7 @@ interface BusSubscription {
   readonly subject: string;
   readonly queue: string | undefined;
   readonly onMessage: (message: Msg) => void;
-  live: Subscription | undefined;
+  live: ClientSubscription | undefined;
 }
 
 /** A bus over one NATS connection. Does nothing until started; subscriptions made before are kept. */
@@ -154,7 +154,7 @@ export class NatsBus implements Bus {
     return this.#send(subject, data, { headers: head });
   }
 
-  subscribe(subject: string, handler: MessageHandler, options: { queue?: string } = {}): Unsubscribe {
+  subscribe(subject: string, handler: MessageHandler, options: { queue?: string } = {}): Subscription {
     // The subject is decoded from the wire only where it can differ from the one subscribed to.
     const isPattern = subject.includes("*") || subject.includes(">");
     return this.subscribeRaw(
@@ -170,7 +170,7 @@ export class NatsBus implements Bus {
   }
 
   /** As `subscribe`, with the client's own message: for those who look at headers. */
-  subscribeRaw(subject: string, onMessage: (message: Msg) => void, queue?: string): Unsubscribe {
+  subscribeRaw(subject: string, onMessage: (message: Msg) => void, queue?: string): Subscription {
     const guarded = (message: Msg): void => {
       try {
         onMessage(message);
@@ -182,10 +182,18 @@ export class NatsBus implements Bus {
     const subscription: BusSubscription = { subject, queue, onMessage: guarded, live: undefined };
     this.#subscriptions.add(subscription);
     this.#attach(subscription);
-    return () => {
-      if (!this.#subscriptions.delete(subscription)) return;
-      subscription.live?.unsubscribe();
+    const end = (): void => {
+      if (this.#subscriptions.delete(subscription)) subscription.live?.unsubscribe();
     };
+    const drain = async (): Promise<void> => {
+      if (!this.#subscriptions.delete(subscription)) return;
+      const { live } = subscription;
+      if (live === undefined || live.isClosed()) return;
+      // NATS away, or closed meanwhile: then it has ended all the same.
+      const options = { clock: this.clock, what: "the end of a subscription" };
+      await withDeadline(undefined, DRAIN_DEADLINE_MS, () => live.drain(), options).catch(() => undefined);
+    };
+    return Object.assign(end, { drain });
   }
 
   /** A subject nobody else listens on. */
