@@ -50,7 +50,7 @@ export interface Bus extends Component {
     subject: string,
     handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
     options?: { queue?: string },
-  ): Unsubscribe;
+  ): Subscription;
   /** A subject that nobody else uses, and below which nobody else listens: for answers. */
   newInbox(): string;
   /** Resolves when everything published so far has reached the server. @throws AppError `bus.disconnected`, `bus.timeout` */

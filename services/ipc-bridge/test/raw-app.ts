@@ -19,11 +19,13 @@ export class RawApp implements Disposable {
   readonly batches: { readonly hop: envelope.Hop; readonly payloads: string[]; readonly bytes: Buffer }[] =
     [];
   closed = false;
+  /** What it answers to pings; undefined: nothing. */
+  healthy: boolean | undefined = true;
 
   constructor(readonly stream: FrameStream) {
     stream.onFrame((bytes) => {
       const batch = frameBody(bytes, TAG_FRAME_DELIVER);
-      if (batch === undefined) this.frames.push(decodeAppFrame(bytes));
+      if (batch === undefined) this.#control(decodeAppFrame(bytes));
       else {
         const view = new BatchView().reset(batch);
         const payloads: string[] = [];
@@ -35,6 +37,12 @@ export class RawApp implements Disposable {
     stream.onClose(() => {
       this.closed = true;
     });
+  }
+
+  #control(frame: Frame): void {
+    this.frames.push(frame);
+    if (frame.$case !== "ping" || this.healthy === undefined) return;
+    this.send({ $case: "pong", value: { nonce: frame.value.nonce, healthy: this.healthy } });
   }
 
   send(frame: Frame): void {

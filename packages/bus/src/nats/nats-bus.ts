@@ -217,7 +217,7 @@ export class NatsBus implements Bus {
     subject: string,
     handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
     options: { queue?: string } = {},
-  ): Unsubscribe {
+  ): Subscription {
     return this.subscribeRaw(
       subject,
       (message) => void answer(this.#answerer, message, handler),

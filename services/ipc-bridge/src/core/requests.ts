@@ -1,5 +1,5 @@
 /** Requests between apps, and between apps and the platform, over NATS. */
-import type { Bus, Unsubscribe } from "@myelin/bus";
+import type { Bus, Subscription } from "@myelin/bus";
 import { app, subjects, toAppErrorMessage } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { PlatformMethods } from "./platform-method.js";
@@ -22,7 +22,7 @@ export interface RequestPorts {
 /** Serves `appRequest(app)` for the apps that have a healthy instance here which answers something. */
 export class Requests {
   readonly #ports: RequestPorts;
-  readonly #served = new Map<string, Unsubscribe>();
+  readonly #served = new Map<string, Subscription>();
   #turn = 0;
 
   constructor(ports: RequestPorts) {
@@ -58,12 +58,13 @@ export class Requests {
       );
     } else if (!wanted && serving !== undefined) {
       this.#served.delete(name);
-      serving();
+      // Not ended at once: a request that is on its way here gets an answer, not silence.
+      void serving.drain();
     }
   }
 
   stop(): void {
-    for (const unsubscribe of this.#served.values()) unsubscribe();
+    for (const serving of this.#served.values()) serving();
     this.#served.clear();
   }
 

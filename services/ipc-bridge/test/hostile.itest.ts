@@ -1,0 +1,205 @@
+import { randomBytes } from "node:crypto";
+import { createServer } from "node:http";
+import { connect } from "node:net";
+import { app, encodeAppFrame, Lane, TAG_FRAME_PUBLISH, wrapFrame } from "@myelin/contract";
+import { freePort, waitFor } from "@myelin/testkit";
+import fc from "fast-check";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { startWorld, type TransportName, type World } from "./harness.js";
+import { connectApp, connectRaw, HELLO } from "./raw-app.js";
+
+let world: World;
+beforeAll(async () => {
+  world = await startWorld({
+    maxFrame: "1MiB",
+    heartbeat: "200ms",
+    held: "1MiB",
+    health: { interval: "50ms", timeout: "50ms" },
+    publish: { maxUnsettled: 4 },
+    calls: { maxPending: 2 },
+  });
+});
+afterAll(() => world[Symbol.asyncDispose]());
+
+let made = 0;
+const fresh = (): string => `app-${++made}`;
+
+/** Bytes that are no frame, no known frame, or a frame that an app may not send. */
+const MALFORMED: readonly (readonly [string, Uint8Array, string])[] = [
+  ["nothing", Buffer.alloc(0), "contract.bad_frame"],
+  ["a field number of zero", Buffer.from([0x07]), "contract.bad_frame"],
+  ["a frame of a later version", Buffer.from([0xfa, 0x7f, 0x00]), "contract.bad_frame"],
+  ["a length over the end", Buffer.from([0x0a, 0x7f, 0x01]), "contract.bad_frame"],
+  ["a number over 2^53", Buffer.from([0x22, 0x09, 0x19, ...Array(8).fill(0xff)]), "contract.bad_frame"],
+  ["a welcome", encodeAppFrame({ $case: "welcome", value: app.AppWelcome.create() }), "app.protocol"],
+  [
+    "a publish result",
+    encodeAppFrame({ $case: "publishResult", value: app.PublishResult.create() }),
+    "app.protocol",
+  ],
+  [
+    "a publish with an unknown field behind",
+    Buffer.concat([wrapFrame(TAG_FRAME_PUBLISH, Buffer.from([8, 1])), Buffer.from([0xfa, 0x7f, 0x00])]),
+    "contract.bad_frame",
+  ],
+  ["a large hello", wrapFrame(0x0a, Buffer.alloc(300_000)), "contract.frame_too_large"],
+  [
+    "a large publish hidden behind a request",
+    Buffer.concat([
+      wrapFrame(0x42, Buffer.alloc(0)),
+      wrapFrame(TAG_FRAME_PUBLISH, Buffer.alloc(300_000, 0x1a)),
+    ]),
+    "contract.frame_too_large",
+  ],
+];
+
+describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) => {
+  it.each(MALFORMED)(
+    "that sends %s is told so and disconnected, and its neighbour is not",
+    async (_what, bytes, code) => {
+      using neighbour = await connectApp(world.target(transport), { app: fresh() });
+      using raw = await connectApp(world.target(transport), { app: fresh() });
+      raw.stream.send(bytes);
+      expect((await raw.frame("error")).value.code).toBe(code);
+      await raw.end();
+      neighbour.send({ $case: "ping", value: { nonce: 3 } });
+      await waitFor(() => neighbour.frames.some((f) => f.$case === "pong"), { what: "the neighbour's pong" });
+    },
+  );
+
+  it("cannot harm the bridge or its neighbour with random and mutated frames", async () => {
+    const name = fresh();
+    using neighbour = await connectApp(world.target(transport), { app: name });
+    const [instance] = await world.owner.waitFor(name);
+    const seeds = [
+      encodeAppFrame({ $case: "hello", value: HELLO }),
+      encodeAppFrame({ $case: "publish", value: { sequence: 1, lane: 1, envelopes: [] } }),
+      encodeAppFrame({ $case: "ack", value: { partition: 1, lane: 2, epoch: 3, sequence: 4 } }),
+      encodeAppFrame({ $case: "send", value: app.SendToDevice.create({ id: 1, deviceId: "d", path: "p" }) }),
+      encodeAppFrame({ $case: "request", value: app.Request.create({ id: 1, target: "platform/ping" }) }),
+    ].map((bytes) => Buffer.from(bytes));
+    const mutated = fc
+      .tuple(fc.constantFrom(...seeds), fc.nat(), fc.nat(255), fc.nat())
+      .map(([seed, at, byte, cut]) => {
+        const copy = Buffer.from(seed);
+        copy[at % copy.length] = byte;
+        return copy.subarray(0, 1 + (cut % copy.length));
+      });
+    const frames = fc.array(fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 300 }), mutated), {
+      maxLength: 5,
+    });
+    await fc.assert(
+      fc.asyncProperty(frames, fc.boolean(), async (hostile, greeted) => {
+        using raw = greeted
+          ? await connectApp(world.target(transport), { app: "hostile" })
+          : await connectRaw(world.target(transport));
+        for (const frame of hostile) raw.stream.send(frame);
+        raw.stream.close();
+        await raw.end();
+      }),
+      { numRuns: 60 },
+    );
+    world.owner.deliver({ app: name, instance: instance!.instance, payloads: ["still here"] });
+    expect(await neighbour.payloads(1)).toEqual(["still here"]);
+    expect(world.bridge.condition?.()).toEqual({ state: "running" });
+  });
+
+  it("that reads nothing has its oldest telemetry dropped and counted, while its neighbour gets everything", async () => {
+    const [slow, quick] = [fresh(), fresh()];
+    using reading = await connectApp(world.target(transport), { app: quick });
+    using stuck = await connectApp(world.target(transport), { app: slow });
+    const [a] = await world.owner.waitFor(slow);
+    const [b] = await world.owner.waitFor(quick);
+    stuck.stream.pause();
+    const payload = "x".repeat(100_000);
+    for (let i = 0; i < 300; i++) {
+      world.owner.deliver({ app: slow, instance: a!.instance, lane: Lane.TELEMETRY, payloads: [payload] });
+      if (i % 10 === 0)
+        world.owner.deliver({ app: quick, instance: b!.instance, lane: Lane.TELEMETRY, payloads: [`${i}`] });
+      if (i % 50 === 0) await world.owner.bus.flush();
+    }
+    expect(await reading.payloads(30)).toHaveLength(30);
+    const account = await waitFor(
+      () => world.bridge.ledger.snapshot().accounts.find((x) => x.target === slow && x.received === 300),
+      { what: "all telemetry of the slow app at the bridge" },
+    );
+    const dropped = account.dropped.find((d) => d.reason === "queue_full")?.count ?? 0;
+    expect(dropped).toBeGreaterThan(100);
+    expect(account.received).toBe(account.forwarded + account.queued + dropped);
+  });
+
+  it("that reads no events is disconnected before they fill the memory, and the owner keeps them", async () => {
+    const slow = fresh();
+    using stuck = await connectApp(world.target(transport), { app: slow });
+    const [instance] = await world.owner.waitFor(slow);
+    stuck.stream.pause();
+    const payload = "x".repeat(100_000);
+    for (let i = 0; i < 200; i++)
+      world.owner.deliver({ app: slow, instance: instance!.instance, payloads: [payload] });
+    await world.owner.waitFor(slow, 0);
+    expect(world.owner.ackedSequence(instance!.instance)).toBe(0);
+    const account = world.bridge.ledger.snapshot().accounts.find((x) => x.target === slow)!;
+    expect(account.dropped).toEqual([{ reason: "requeued", count: account.received }]);
+  });
+
+  it("that is half open is disconnected after two heartbeats", async () => {
+    const name = fresh();
+    using silent = await connectApp(world.target(transport), { app: name });
+    silent.healthy = undefined;
+    expect((await silent.frame("error")).value.code).toBe("protocol.timeout");
+    await silent.end();
+  });
+
+  it("gets no more calls than may wait, and the others an error", async () => {
+    const name = fresh();
+    using asked = await connectApp(world.target(transport), { app: name, serves: ["m"] });
+    using asking = await connectApp(world.target(transport), { app: fresh() });
+    await world.owner.waitFor(name);
+    for (let id = 1; id <= 5; id++) {
+      asking.send({
+        $case: "request",
+        value: app.Request.create({ id, target: `app:${name}/m`, timeoutMs: 300 }),
+      });
+    }
+    const responses = await waitFor(
+      () => {
+        const all = asking.frames.flatMap((f) => (f.$case === "response" ? [f.value] : []));
+        return all.length === 5 && all;
+      },
+      { what: "five responses" },
+    );
+    const codes = responses.map((r) => r.error?.code).sort();
+    expect(codes).toEqual(["queue.full", "queue.full", "queue.full", "request.timeout", "request.timeout"]);
+    expect(asked.frames.filter((f) => f.$case === "request")).toHaveLength(2);
+  });
+
+  it("is judged by its health address where it gives one", async () => {
+    const port = await freePort();
+    let status = 200;
+    const server = createServer((_request, response) => response.writeHead(status).end());
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
+    const name = fresh();
+    using raw = await connectApp(world.target(transport), {
+      app: name,
+      healthUrl: `http://127.0.0.1:${port}/health`,
+    });
+    const pings = setInterval(() => raw.send({ $case: "ping", value: { nonce: 1 } }), 50);
+    await world.owner.waitFor(name);
+    status = 500;
+    await world.owner.waitFor(name, 0);
+    status = 204;
+    await world.owner.waitFor(name, 1);
+    clearInterval(pings);
+    await new Promise((resolve) => server.close(resolve));
+  });
+});
+
+it("closes a socket that announces 4 GB without taking the memory", async () => {
+  const before = process.memoryUsage().rss;
+  const socket = connect({ path: world.target("socket").slice("unix:".length) });
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  socket.on("error", () => undefined);
+  socket.write(Buffer.concat([Buffer.from([0xff, 0xff, 0xff, 0xff]), randomBytes(1000)]));
+  await closed;
+  expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024);
+});
