@@ -128,11 +128,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ],
     { name: "listener", clock, stopTimeoutMs: config.drainTimeout * 2 + STOP_MARGIN_MS },
   );
-  return Object.assign(host, {
-    connections,
-    ports: new Map([...ports].map(([n, s]) => [n, s.slot])),
-    ledger,
-  });
+  return Object.assign(host, { connections, ports, ledger });
 }
 
 const STOP_MARGIN_MS = 2_000;

@@ -1,5 +1,5 @@
 /** Batches from the dispatchers to the subscribers of this listener. */
-import type { Bus, Unsubscribe } from "@myelin/bus";
+import { type Bus, createLinkReader, type Unsubscribe } from "@myelin/bus";
 import { BatchView, control, envelope, Lane, subjects } from "@myelin/contract";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -77,12 +77,12 @@ export interface DeliveriesOptions {
 
 export class Deliveries implements Component {
   readonly name = "deliveries";
-  /** Batches that could not be read, or came from an owner that is none any more. */
-  readonly refusedBatches = { malformed: 0, staleEpoch: 0 };
+  /** Batches that could not be read; and those that came twice, or from an owner that is none any more. */
+  readonly refusedBatches = { malformed: 0, notAccepted: 0 };
   private readonly view = new BatchView();
   private readonly message = new CurrentMessage(this.view);
   private readonly producers = new Map<string, Map<number, CachedMatch>>();
-  private readonly epochs = new Map<number, number>();
+  private readonly links = createLinkReader();
   private end: Unsubscribe | undefined;
 
   constructor(private readonly options: DeliveriesOptions) {}
@@ -101,26 +101,38 @@ export class Deliveries implements Component {
     const { view } = this;
     try {
       view.reset(data);
-      if (!this.isCurrent(view.hop.partition, view.hop.epoch)) return;
-      const channels = this.channelsOf(`${view.producer}\0${view.producerIncarnation}`);
-      const { books } = this.options;
-      const book = view.lane === Lane.EVENT ? books.event : books.telemetry;
-      while (view.next()) this.deliverOne(channels, book);
     } catch (err) {
-      this.refusedBatches.malformed += 1;
-      this.options.log.warn({ err }, "a batch for subscribers cannot be read, the rest of it is left out");
+      this.refused(err);
+      return;
     }
+    const { books } = this.options;
+    const book = view.lane === Lane.EVENT ? books.event : books.telemetry;
+    const lostBefore = this.links.lostInTransit;
+    const accepted = this.links.accept(view);
+    const lost = this.links.lostInTransit - lostBefore;
+    if (lost > 0) {
+      book.received += lost;
+      book.drop("lost_in_transit", lost);
+    }
+    if (accepted) this.deliverAll(book);
+    else this.refusedBatches.notAccepted += 1;
+    // Doubles are acknowledged too: their sender has not heard of the first acknowledgement.
     this.acknowledge();
   }
 
-  /** An owner that has lost its partition may still be sending: the highest epoch seen is the one that counts. */
-  private isCurrent(partition: number, epoch: number): boolean {
-    if (epoch < (this.epochs.get(partition) ?? 0)) {
-      this.refusedBatches.staleEpoch += 1;
-      return false;
+  private deliverAll(book: LedgerBook): void {
+    const { view } = this;
+    const channels = this.channelsOf(`${view.producer}\0${view.producerIncarnation}`);
+    try {
+      while (view.next()) this.deliverOne(channels, book);
+    } catch (err) {
+      this.refused(err);
     }
-    this.epochs.set(partition, epoch);
-    return true;
+  }
+
+  private refused(err: unknown): void {
+    this.refusedBatches.malformed += 1;
+    this.options.log.warn({ err }, "a batch for subscribers cannot be read, the rest of it is left out");
   }
 
   private deliverOne(channels: Map<number, CachedMatch>, book: LedgerBook): void {

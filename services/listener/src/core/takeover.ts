@@ -1,7 +1,7 @@
 /** One connection per device over all listeners: whoever connects claims the device, whoever holds it longer lets go. */
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
-import type { Clock, Component } from "@myelin/kernel";
+import type { Clock, Component, Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import { changeOf } from "./presence.js";
 import type { DeviceSession } from "./session.js";
@@ -13,19 +13,30 @@ import type { SessionDirectory, SessionListener } from "./session-directory.js";
  */
 const SURELY_OLDER_US = 2_000_000;
 
+/** Claims are gathered this long: when thousands of devices come back at once, each costs a line and not a message. */
+const BATCH_MS = 10;
+
 export class Takeover implements Component, SessionListener {
   readonly name = "takeover";
   /** Sessions let go because the device connected elsewhere. */
   taken = 0;
   private readonly claims = new Map<number, control.PresenceChange[]>();
   private end: Unsubscribe | undefined;
+  private timer: Timer | undefined;
+  /** How our own claims begin: NATS brings them back to us, and they need no decoding. */
+  private readonly own: Uint8Array;
 
   constructor(
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly directory: SessionDirectory,
     private readonly log: Logger,
-  ) {}
+  ) {
+    const { instance: listener, incarnation } = bus;
+    this.own = control.PresenceBatch.encode(
+      control.PresenceBatch.create({ listener, incarnation }),
+    ).finish();
+  }
 
   async start(): Promise<void> {
     this.end = this.bus.subscribe(subjects.allSessionTakeovers(), (data) => this.onClaims(data));
@@ -34,10 +45,13 @@ export class Takeover implements Component, SessionListener {
   async stop(): Promise<void> {
     this.end?.();
     this.end = undefined;
+    this.clock.clear(this.timer);
+    this.timer = undefined;
+    this.flush();
   }
 
   opened(session: DeviceSession, partition: number): void {
-    if (this.claims.size === 0) queueMicrotask(() => this.flush());
+    this.timer ??= this.clock.setTimeout(() => this.flush(), BATCH_MS);
     const claims = this.claims.get(partition);
     const claim = changeOf(session, true, session.openedAtUs, "");
     if (claims === undefined) this.claims.set(partition, [claim]);
@@ -47,6 +61,7 @@ export class Takeover implements Component, SessionListener {
   closed(): void {}
 
   private flush(): void {
+    this.timer = undefined;
     for (const [partition, changes] of this.claims) {
       const { instance: listener, incarnation } = this.bus;
       const claim = control.PresenceBatch.encode({
@@ -62,6 +77,7 @@ export class Takeover implements Component, SessionListener {
   }
 
   private onClaims(data: Uint8Array): void {
+    if (beginsWith(data, this.own)) return;
     let batch: control.PresenceBatch;
     try {
       batch = control.PresenceBatch.decode(data);
@@ -69,7 +85,6 @@ export class Takeover implements Component, SessionListener {
       this.log.warn({ err }, "a takeover claim cannot be read and is ignored");
       return;
     }
-    if (batch.listener === this.bus.instance && batch.incarnation === this.bus.incarnation) return;
     const nowUs = this.clock.wallUs();
     for (const claim of batch.changes) {
       const session = this.directory.get(claim.tenant, claim.deviceId);
@@ -83,4 +98,8 @@ export class Takeover implements Component, SessionListener {
       session.takenOver();
     }
   }
+}
+
+function beginsWith(data: Uint8Array, prefix: Uint8Array): boolean {
+  return data.length >= prefix.length && prefix.every((byte, i) => data[i] === byte);
 }

@@ -1,5 +1,5 @@
 /** Admission out of two files, or out of none: then only the machine itself may connect. */
-import { BlockList } from "node:net";
+import { isIPv4 } from "node:net";
 import { AppError, type Clock, type Component, type ComponentCondition } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { Admission, ConnectVerdict, Credentials, Identity } from "../../core/admission.js";
@@ -18,7 +18,6 @@ export class StaticFileAdmission implements Admission, Component {
   private readonly passwords: PasswordChecker;
   private readonly files: WatchedFile<never>[] = [];
   private broken: string | undefined;
-  private readonly loopback = new BlockList();
 
   constructor(
     private readonly config: StaticFileConfig,
@@ -26,8 +25,6 @@ export class StaticFileAdmission implements Admission, Component {
     private readonly clock: Clock,
   ) {
     this.passwords = new PasswordChecker(clock);
-    this.loopback.addSubnet("127.0.0.0", 8, "ipv4");
-    this.loopback.addAddress("::1", "ipv6");
   }
 
   /** @throws AppError `config.unreadable`, `config.invalid`: a listener without its rules must not start */
@@ -130,7 +127,7 @@ export class StaticFileAdmission implements Admission, Component {
 
   private isLocal(address: string): boolean {
     const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
-    return this.loopback.check(plain, plain.includes(":") ? "ipv6" : "ipv4");
+    return plain === "::1" || (isIPv4(plain) && plain.startsWith("127."));
   }
 
   private failed(thrown: unknown): ConnectVerdict {
