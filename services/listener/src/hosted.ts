@@ -4,14 +4,14 @@ import { defineService, deploymentStreams, type Service } from "@myelin/service-
 import { type ListenerConfig, listenerSchema } from "./config.js";
 import { createListener } from "./service.js";
 
-/** Loads the plugins' schemas, and nothing else of them. */
+/** Section `listener`. Loads the schemas of all plugins, and of the plugins themselves only those that are used. */
 export async function listenerService(): Promise<Service<ListenerConfig>> {
-  return defineService<ListenerConfig>({
+  return defineService({
     name: "listener",
     section: "listener",
     schema: await listenerSchema(),
     async create(context) {
-      const { bus, clock, log, metrics, version, platform } = context;
+      const { bus, clock, log, metrics, version, platform, tracing } = context;
       const { partitions } = platform.nats;
       const senders = { partitions, clock };
       return [
@@ -25,6 +25,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
           clock,
           version,
           metrics,
+          tracing,
         }),
       ];
     },

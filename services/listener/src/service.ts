@@ -1,17 +1,16 @@
 /** The wiring: what a listener is made of, in the order it starts. */
-import type { Bus, EventSender, TelemetrySender } from "@myelin/bus";
+import { type Bus, createHeartbeat, type EventSender, type TelemetrySender } from "@myelin/bus";
 import { Lane } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost, Supervised } from "@myelin/kernel";
-import type { Logger, MetricsRegistry } from "@myelin/observability";
+import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { type AdmissionPlugin, admissions } from "./admission/registry.js";
 import type { ListenerConfig } from "./config.js";
 import type { Admission } from "./core/admission.js";
 import { CongestionWatch } from "./core/congestion.js";
 import { ConnectionManager } from "./core/connection-manager.js";
 import { Deliveries } from "./core/deliveries.js";
-import { DownlinkClient } from "./core/downlink-client.js";
 import { DownlinkServer } from "./core/downlink.js";
-import { ListenerHeartbeat } from "./core/heartbeat.js";
+import { DownlinkClient } from "./core/downlink-client.js";
 import { Ingress } from "./core/ingress.js";
 import { InputDrain } from "./core/input-drain.js";
 import { Interest } from "./core/interest.js";
@@ -35,6 +34,8 @@ export interface ListenerDependencies {
   readonly log: Logger;
   readonly clock: Clock;
   readonly version: string;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** Absent: nobody reads metrics. */
   readonly metrics?: MetricsRegistry | undefined;
 }
@@ -63,6 +64,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       channelsPerConnection: config.channelsPerConnection,
       sharedChannels: config.sharedChannels,
     },
+    tracing: deps.tracing,
   });
   const connections = new ConnectionManager(clock, config, () => ingress.congested);
   const sessions = new SessionDirectory(partitions, clock);
@@ -110,6 +112,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     downlinks: new DownlinkClient(bus, partitions),
     metrics,
   });
+  const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
   const host = new ComponentHost(
     [
       telemetry,
@@ -122,8 +125,10 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       interest,
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
-      new ListenerHeartbeat(bus, clock, deps.version, () => connections.draining),
-      new InputDrain(connections, events.counters, clock, config.drainTimeout),
+      heartbeat,
+      new InputDrain(connections, events.counters, clock, config.drainTimeout, () =>
+        heartbeat.setDraining(true),
+      ),
       ...[...ports].map(([name, slot]) => supervise(name, slot, config, deps)),
     ],
     { name: "listener", clock, stopTimeoutMs: config.drainTimeout * 2 + STOP_MARGIN_MS },

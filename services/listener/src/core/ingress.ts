@@ -12,6 +12,7 @@ import {
 import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { Admission, Identity } from "./admission.js";
 import { type ChannelEntry, ChannelTable, hashPath, type LaneIndex, LOCAL_SEED } from "./channel-table.js";
+import { type IngressTracing, tracedExtras } from "./ingress-trace.js";
 import { SharedChannels } from "./shared-channels.js";
 
 /** Whoever sends: a connection, or a session. Holds the channel table that `Ingress` fills. */
@@ -55,6 +56,8 @@ export interface IngressOptions {
   readonly admission: Admission;
   readonly partitions: number;
   readonly limits: IngressLimits;
+  /** Absent, or not enabled: nothing is traced and nothing is asked. */
+  readonly tracing?: IngressTracing | undefined;
 }
 
 /** One per process, shared by all ports. */
@@ -71,6 +74,7 @@ export class Ingress {
   private readonly eventSender: EventSender;
   private readonly admission: Admission;
   private readonly limits: IngressLimits;
+  private readonly tracing: IngressTracing | undefined;
   private sharedCache: SharedChannels | undefined;
   private readonly byKey = new Map<string, Channel>();
   private byKeyGeneration = -1;
@@ -83,6 +87,7 @@ export class Ingress {
     this.admission = options.admission;
     this.partitions = options.partitions;
     this.limits = options.limits;
+    this.tracing = options.tracing?.enabled ? options.tracing : undefined;
   }
 
   /** True: readers keep what they have and stop reading, see `ConnectionManager.hold`. */
@@ -144,7 +149,13 @@ export class Ingress {
 
   /** Telemetry lane; the payload is copied. Payloads above MAX_PAYLOAD_BYTES must have been refused before. */
   telemetry(channel: Channel, source: Uint8Array, start: number, end: number): void {
-    this.telemetrySender.append(channel, source, start, end);
+    if (this.tracing === undefined) {
+      this.telemetrySender.append(channel, source, start, end);
+      return;
+    }
+    const extras = tracedExtras(this.tracing, channel, undefined);
+    if (extras === undefined) this.telemetrySender.append(channel, source, start, end);
+    else this.telemetrySender.appendWith(channel, source, start, end, extras);
   }
 
   telemetryWith(
@@ -154,7 +165,8 @@ export class Ingress {
     end: number,
     extras: EnvelopeExtras,
   ): void {
-    this.telemetrySender.appendWith(channel, source, start, end, extras);
+    const all = this.tracing === undefined ? extras : tracedExtras(this.tracing, channel, extras);
+    this.telemetrySender.appendWith(channel, source, start, end, all ?? extras);
   }
 
   /** Event lane; `ticket.settled` hears of `number` when the message is stored or refused. The payload is copied. */
@@ -167,7 +179,8 @@ export class Ingress {
     number: number,
     extras?: EnvelopeExtras,
   ): void {
-    this.eventSender.append(channel, source, start, end, ticket, number, extras);
+    const all = this.tracing === undefined ? extras : tracedExtras(this.tracing, channel, extras);
+    this.eventSender.append(channel, source, start, end, ticket, number, all);
   }
 
   /** Books messages that were understood and are not passed on. */

@@ -13,6 +13,8 @@ export class InputDrain implements Component {
     private readonly events: SenderCounters,
     private readonly clock: Clock,
     private readonly timeoutMs: number,
+    /** Called first: whoever places devices is told to leave this listener out. */
+    private readonly onDraining: () => void,
   ) {}
 
   async start(): Promise<void> {
@@ -21,6 +23,7 @@ export class InputDrain implements Component {
 
   /** Reading stops, events on the way are waited for, then everybody is told goodbye; each at most `timeoutMs`. */
   async stop(): Promise<void> {
+    this.onDraining();
     this.connections.stopReading();
     const until = this.clock.nowMs() + this.timeoutMs;
     while (this.events.queued() > 0 && this.clock.nowMs() < until) await this.clock.sleep(LOOK_EVERY_MS);

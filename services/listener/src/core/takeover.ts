@@ -33,9 +33,7 @@ export class Takeover implements Component, SessionListener {
     private readonly log: Logger,
   ) {
     const { instance: listener, incarnation } = bus;
-    this.own = control.PresenceBatch.encode(
-      control.PresenceBatch.create({ listener, incarnation }),
-    ).finish();
+    this.own = control.PresenceBatch.encode(control.PresenceBatch.create({ listener, incarnation })).finish();
   }
 
   async start(): Promise<void> {

@@ -1,0 +1,38 @@
+/** Traces at the way in: a share of the messages, and those whose senders are traced already. */
+import type { Channel, EnvelopeExtras } from "@myelin/contract";
+import type { Tracing } from "@myelin/observability";
+
+/** What the ingress asks of tracing. */
+export type IngressTracing = Pick<Tracing, "enabled" | "sampleIngress" | "acceptIngress" | "startSpan">;
+
+/**
+ * The extras of a message that begins or continues a trace here; the extras as they are for all others. What a sender says
+ * about its trace is passed on only when we trace it too: the flag in the batch costs every hop a look.
+ */
+export function tracedExtras(
+  tracing: IngressTracing,
+  channel: Channel,
+  extras: EnvelopeExtras | undefined,
+): EnvelopeExtras | undefined {
+  const given = extras?.traceparent;
+  if (given === undefined || given === "") {
+    return tracing.sampleIngress() ? withSpan(tracing, channel, extras, "") : extras;
+  }
+  if (tracing.acceptIngress(given)) return withSpan(tracing, channel, extras, given);
+  return { ...extras, traceparent: undefined, tracestate: undefined };
+}
+
+function withSpan(
+  tracing: IngressTracing,
+  channel: Channel,
+  extras: EnvelopeExtras | undefined,
+  parent: string,
+): EnvelopeExtras {
+  const span = tracing.startSpan("listener receive", {
+    parent,
+    attributes: { "myelin.port": channel.head.port, "myelin.partition": channel.partition },
+  });
+  const traced = { ...extras, traceparent: span.traceparent };
+  span.end();
+  return traced;
+}
