@@ -67,6 +67,11 @@ void wake_at(int fd, int bytes) {
   if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes) != 0) die("SO_RCVLOWAT: %s", strerror(errno));
 }
 
+void limit_send_buffer(int fd) {
+  int bytes = 128 * 1024;
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 void send_all(int fd, const void *bytes, size_t length) {
   for (size_t done = 0; done < length;) {
     ssize_t n = send(fd, (const char *)bytes + done, length - done, MSG_NOSIGNAL);

@@ -25,6 +25,8 @@ typedef struct {
   double rate;         // messages or requests per second over all connections; 0 = as fast as possible
   double seconds;      // 0 = until told
   uint64_t count;      // 0 = no limit
+  bool gather;         // subscribe: look once per millisecond instead of at every wake-up
+  bool eager;          // publish: look at every PUBACK instead of at half a window of them
   bool stamp;          // payload carries the scheduled send time, CLOCK_MONOTONIC ns
   const char *protocol; // idle: mqtt or tcp
   int keepalive;       // seconds
@@ -52,6 +54,8 @@ void set_nonblocking(int fd);
 void set_blocking(int fd);
 /** The socket counts as readable from so many bytes on: fewer system calls where the other end writes little by little. */
 void wake_at(int fd, int bytes);
+/** Otherwise the kernel would hold megabytes per connection for a system that is slow to read. */
+void limit_send_buffer(int fd);
 void send_all(int fd, const void *bytes, size_t length);
 void recv_all(int fd, void *bytes, size_t length);
 int epoll_new(void);
@@ -92,5 +96,6 @@ void mqtt_subscribe(int fd, const char *filter, int qos);
 size_t mqtt_publish(uint8_t *out, const char *topic, size_t topic_length, int qos, uint16_t id,
                     const char *payload, size_t payload_length, size_t *payload_offset);
 #define MQTT_PUBACK_BYTES 4
+#define MQTT_LONG_KEEPALIVE 3600 // seconds: longer than a run, so that nobody pings; some brokers refuse 0
 
 #endif

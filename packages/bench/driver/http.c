@@ -32,12 +32,12 @@ typedef struct {
 
 static void report(const Poster *p, const char *event) {
   double seconds = (double)((p->ended ? p->ended : now_ns()) - p->started) / 1e9;
-  uint64_t readings = p->accepted * (uint64_t)(p->o->lines ? p->o->lines : 1);
+  uint64_t per_request = (uint64_t)(p->o->lines ? p->o->lines : 1), readings = p->accepted * per_request;
   printf("{\"event\":\"%s\",\"role\":\"http\",\"time_ns\":\"%llu\",\"connections\":%d,\"requests\":%llu,\"accepted\":%llu,"
          "\"sent\":%llu,\"readings\":%llu,\"seconds\":%.6f,\"request_rate\":%.0f,\"cpu_seconds\":%.6f,\"closed\":%llu,"
          "\"status\":{\"2xx\":%llu,\"3xx\":%llu,\"4xx\":%llu,\"5xx\":%llu}",
          event, (unsigned long long)now_ns(), p->o->connections, (unsigned long long)p->requests,
-         (unsigned long long)p->accepted, (unsigned long long)readings, (unsigned long long)readings, seconds,
+         (unsigned long long)p->accepted, (unsigned long long)(p->requests * per_request), (unsigned long long)readings, seconds,
          (double)p->requests / seconds, cpu_seconds(), (unsigned long long)p->closed, (unsigned long long)p->status[2],
          (unsigned long long)p->status[3], (unsigned long long)p->status[4], (unsigned long long)p->status[5]);
   histogram_print(stdout, "latency", &p->latency);

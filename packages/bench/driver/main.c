@@ -8,13 +8,13 @@ static const char usage[] =
     "driver publish|subscribe|idle|http [options]\n"
     "  all        --host 127.0.0.1 --port N --connections 50 --client PREFIX --user U --password P\n"
     "             --seconds S --count N    ends by itself; without them at \"stop\" on stdin or its end\n"
-    "  publish    --topic bench/{c}/data --topics N --qos 0|1 --window 100 --payload 64 --rate PER_SECOND --stamp\n"
-    "  subscribe  --filter bench/# --qos 0|1 --stamp\n"
+    "  publish    --topic bench/{c}/data --topics N --qos 0|1 --window 100 --payload 64 --rate PER_SECOND --stamp --eager\n"
+    "  subscribe  --filter bench/# --qos 0|1 --stamp --gather\n"
     "  idle       --protocol mqtt|tcp --keepalive 60 --per-process 15000 --hello HEX --ping HEX\n"
     "  http       --path /x/{c} --lines N --payload 64 --rate PER_SECOND --header LINE --body TEXT\n";
 
 enum { HOST = 1, PORT, CONNECTIONS, QOS, WINDOW, PAYLOAD, TOPICS, TOPIC, FILTER, CLIENT, USER, PASSWORD, RATE, SECONDS,
-       COUNT, STAMP, PROTOCOL, KEEPALIVE, PER_PROCESS, HELLO, PING, PATH, HEADER, BODY, LINES };
+       COUNT, STAMP, GATHER, EAGER, PROTOCOL, KEEPALIVE, PER_PROCESS, HELLO, PING, PATH, HEADER, BODY, LINES };
 
 static const struct option options[] = {
     {"host", 1, 0, HOST},         {"port", 1, 0, PORT},         {"connections", 1, 0, CONNECTIONS},
@@ -22,7 +22,8 @@ static const struct option options[] = {
     {"topics", 1, 0, TOPICS},     {"topic", 1, 0, TOPIC},       {"filter", 1, 0, FILTER},
     {"client", 1, 0, CLIENT},     {"user", 1, 0, USER},         {"password", 1, 0, PASSWORD},
     {"rate", 1, 0, RATE},         {"seconds", 1, 0, SECONDS},   {"count", 1, 0, COUNT},
-    {"stamp", 0, 0, STAMP},       {"protocol", 1, 0, PROTOCOL}, {"keepalive", 1, 0, KEEPALIVE},
+    {"stamp", 0, 0, STAMP},       {"gather", 0, 0, GATHER},   {"eager", 0, 0, EAGER},
+          {"protocol", 1, 0, PROTOCOL}, {"keepalive", 1, 0, KEEPALIVE},
     {"per-process", 1, 0, PER_PROCESS}, {"hello", 1, 0, HELLO}, {"ping", 1, 0, PING},
     {"path", 1, 0, PATH},         {"header", 1, 0, HEADER},     {"body", 1, 0, BODY},
     {"lines", 1, 0, LINES},       {0, 0, 0, 0}};
@@ -65,6 +66,8 @@ int main(int argc, char **argv) {
     case SECONDS: o.seconds = positive("seconds"); break;
     case COUNT: o.count = (uint64_t)number("count", 1, 1000000000000l); break;
     case STAMP: o.stamp = true; break;
+    case GATHER: o.gather = true; break;
+    case EAGER: o.eager = true; break;
     case PROTOCOL: o.protocol = optarg; break;
     case KEEPALIVE: o.keepalive = (int)number("keepalive", 2, 65535); break;
     case PER_PROCESS: o.per_process = (int)number("per-process", 1, 28000); break;

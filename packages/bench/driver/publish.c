@@ -231,11 +231,12 @@ int role_publish(const Options *o) {
     snprintf(client, sizeof client, "%s%06d", o->client, i);
     build_ring(&p, i);
     c->fd = connect_blocking(o);
-    mqtt_open(c->fd, o, client, 0);
+    limit_send_buffer(c->fd);
+    mqtt_open(c->fd, o, client, MQTT_LONG_KEEPALIVE);
     set_nonblocking(c->fd);
     // Half a window of PUBACKs at once: at least the other half stays in flight, so the system always has work.
     // A count has an end at which fewer may be missing, a schedule has gaps: both look at every PUBACK.
-    if (o->qos && o->rate == 0 && o->count == 0) wake_at(c->fd, (o->window + 1) / 2 * MQTT_PUBACK_BYTES);
+    if (o->qos && !o->eager && o->rate == 0 && o->count == 0) wake_at(c->fd, (o->window + 1) / 2 * MQTT_PUBACK_BYTES);
     epoll_set(p.epoll, EPOLL_CTL_ADD, c->fd, EPOLLIN, (uint64_t)i);
   }
   p.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

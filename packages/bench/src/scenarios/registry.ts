@@ -1,0 +1,15 @@
+/** The scenarios. Key = folder = name on the command line. */
+import type { Scenario } from "./scenario.js";
+
+/** Loads a scenario on first use. */
+export type ScenarioRegistry = Readonly<Record<string, () => Promise<{ readonly scenario: Scenario }>>>;
+
+/** One line for each folder beside this file; the order is that of a run without a name. */
+export const scenarios = {
+  telemetry: () => import("./telemetry/index.js"),
+  events: () => import("./events/index.js"),
+  http: () => import("./http/index.js"),
+  latency: () => import("./latency/index.js"),
+  idle: () => import("./idle/index.js"),
+  base: () => import("./base/index.js"),
+} satisfies ScenarioRegistry;

@@ -1,0 +1,85 @@
+/** What the bench asks of a system it measures: Myelin and each peer are one folder and one registry line. */
+import type { ControlReport } from "../process/controlled.js";
+
+/** The ways in that the scenarios use. */
+export type Protocol = "mqtt" | "tcp" | "http";
+
+/** Why a system cannot be measured here, and the command or package that would change it. */
+export interface Lack {
+  readonly what: string;
+  readonly remedy: string;
+}
+
+/** `variant` is one of the system's `variants`, and the first where none is named; `connections` is what will come. */
+export interface StartOptions {
+  readonly variant?: string;
+  readonly connections: number;
+}
+
+/** A system that can be measured. */
+export interface System {
+  /** Equals its folder and its key in the registry. */
+  readonly name: string;
+  readonly protocols: readonly Protocol[];
+  /** Settings that a user must choose between and that change the figures, such as a durability. */
+  readonly variants?: readonly string[];
+  /** Names of the parts that can run alone; the `base` scenario measures each. */
+  readonly services?: readonly string[];
+  /** Asked before every run; looks, installs nothing. Undefined when the system can be started. */
+  lack(): Promise<Lack | undefined>;
+  /** Called with `--install` when something lacks. Rejects with what went wrong; `lack` is asked again afterwards. */
+  install?(): Promise<void>;
+  /** Starts it fresh, with empty stores, on free ports of loopback, and resolves when it accepts connections. */
+  start(options: StartOptions): Promise<Running>;
+  /** Starts one of `services` alone, with what it needs beside it; `pids` are those of the service only. */
+  startService?(service: string): Promise<Running>;
+}
+
+/** Where and how one posts readings; `{c}` in the path becomes the connection's number. */
+export interface HttpTarget {
+  readonly path: string;
+  /** One more header line, for example a key. */
+  readonly header?: string;
+}
+
+/** What a plain TCP device says first and how it keeps alive; `########` in `hello` becomes its number. */
+export interface TcpGreeting {
+  readonly hello: Uint8Array;
+  readonly ping: Uint8Array;
+}
+
+/** One run of a system. Disposal ends all its processes and removes its data. */
+export interface Running extends AsyncDisposable {
+  readonly version: string;
+  readonly mqttPort?: number;
+  readonly tcpPort?: number;
+  readonly httpPort?: number;
+  readonly tcpGreeting?: TcpGreeting;
+  /** All processes of the system as they are now, without the consuming app; children are found by the bench. */
+  pids(): number[];
+  /** The same processes by their duty, where a system has more than one. */
+  roles?(): Readonly<Record<string, number[]>>;
+  httpTarget?(kind: "single" | "ndjson", lane: Lane): HttpTarget;
+  /** Starts the consuming process. Left out by brokers: the driver subscribes over MQTT then. */
+  consume?(options: ConsumeOptions): Promise<Consumer>;
+}
+
+/** Telemetry may lose and counts it, events are acknowledged when stored. */
+export type Lane = "telemetry" | "event";
+
+/** `mode` is how the app takes messages; `stamp` asks for latency from the stamp at the head of each payload. */
+export interface ConsumeOptions {
+  readonly lane: Lane;
+  readonly mode: "batch" | "callback";
+  readonly stamp: boolean;
+}
+
+/**
+ * The process at the end of the way. Its reports carry `received`, `time_ns` (monotonic clock of the machine, as text),
+ * `cpu_seconds` and, with `stamp`, `latency` as the driver prints it.
+ */
+export interface Consumer extends AsyncDisposable {
+  snapshot(): Promise<ControlReport>;
+  reset(): Promise<ControlReport>;
+  stop(): Promise<ControlReport>;
+}
