@@ -15,5 +15,6 @@ export {
   MAX_PAYLOAD_BYTES,
 } from "./layout.js";
 export { partitionOf } from "./partition.js";
+export { envelopeIdOf } from "./sender-id.js";
 export { Stamp } from "./stamp.js";
 export { BatchView, checkEnvelopeCount, countEnvelopes } from "./view.js";
