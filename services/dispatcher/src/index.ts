@@ -1,1 +1,8 @@
-export {};
+/** The dispatcher: decides where each message goes and what it causes. */
+export { type DispatcherConfig, dispatcherSchema } from "./config.js";
+export {
+  createDispatcher,
+  type DispatcherDependencies,
+  type DispatcherService,
+  dispatcherService,
+} from "./service.js";

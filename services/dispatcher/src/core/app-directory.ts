@@ -195,7 +195,8 @@ export class AppDirectory {
     for (const [key, instance] of before) if (!after.has(key)) noteOf(instance.app).push(key);
     for (const [key, instance] of after) {
       const old = before.get(key);
-      if (wasSilent || old?.eligible !== instance.eligible || !sameSubscriptions(old, instance)) {
+      const isNew = wasSilent || old === undefined || !this.apps.has(instance.app);
+      if (isNew || old.eligible !== instance.eligible || !sameSubscriptions(old, instance)) {
         noteOf(instance.app);
       }
     }

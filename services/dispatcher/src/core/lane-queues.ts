@@ -109,7 +109,8 @@ export class LaneQueues {
     const target = targetOf(ref);
     if (target === undefined) return undefined;
     const name = `${ref.kind}:${ref.name}`;
-    const account = ledger.account("fanout", way.lane, name);
+    const account =
+      ref.kind === "unrouted" ? ledger.account("unrouted", way.lane) : ledger.account("fanout", way.lane, name);
     const event = way.lane === "event";
     const queue = new TargetQueue({
       lane: way.lane,

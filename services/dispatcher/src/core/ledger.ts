@@ -3,17 +3,41 @@ import type { control } from "@myelin/contract";
 import { Lane } from "@myelin/contract";
 import type { LaneWord } from "./words.js";
 
+/** Places in the dispatcher where messages are counted. */
+export const HOPS = ["route", "fanout", "drain", "unrouted"] as const;
+
+/** One of them: routing, per target, per target out of its overflow, and what nobody wanted. */
+export type Hop = (typeof HOPS)[number];
+
+/** Why the dispatcher gives a message up. `requeued` is no loss: the event comes again from its stream. */
+export const DROP_REASONS = [
+  "bad_envelope",
+  "codec_error",
+  "double",
+  "lagging",
+  "lost_in_transit",
+  "queue_full",
+  "released",
+  "requeued",
+  "target_away",
+  "target_error",
+  "unrouted",
+] as const;
+
+/** One of the reasons. */
+export type DropReason = (typeof DROP_REASONS)[number];
+
 /** One account. Hot code adds to the numbers directly. */
 export class Account {
   received = 0;
   forwarded = 0;
   stored = 0;
   expired = 0;
-  readonly dropped = new Map<string, number>();
+  readonly dropped = new Map<DropReason, number>();
   private readonly holders = new Set<() => number>();
 
   constructor(
-    readonly hop: string,
+    readonly hop: Hop,
     readonly lane: LaneWord,
     readonly target: string,
   ) {}
@@ -31,8 +55,8 @@ export class Account {
     return sum;
   }
 
-  /** Books `count` envelopes as dropped for one of the reasons of the closed list in metrics.ts. */
-  drop(reason: string, count: number): void {
+  /** Books `count` envelopes as dropped for a reason. */
+  drop(reason: DropReason, count: number): void {
     if (count > 0) this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
   }
 
@@ -53,7 +77,7 @@ export class Account {
 export class Ledger {
   private readonly accounts = new Map<string, Account>();
 
-  account(hop: string, lane: LaneWord, target = ""): Account {
+  account(hop: Hop, lane: LaneWord, target = ""): Account {
     const key = `${hop}\0${lane}\0${target}`;
     let account = this.accounts.get(key);
     if (account === undefined) {

@@ -1,6 +1,7 @@
 /** What a target offers to the queues: one outlet per partition and lane. */
 import type { HopHeader } from "@myelin/contract";
 import type { Component } from "@myelin/kernel";
+import type { DropReason } from "./ledger.js";
 import type { Share } from "./share.js";
 import type { LaneWord } from "./words.js";
 
@@ -20,7 +21,7 @@ export interface OutletEvents {
   /** The oldest `count` shares that were taken are in safe hands. */
   settled(count: number): void;
   /** The oldest share that was taken can never be delivered; it is dropped for this reason. */
-  refused(reason: string): void;
+  refused(reason: DropReason): void;
   /** Of the oldest share that was taken, some envelopes were not delivered; called before it is settled. */
   leftOut(what: LeftOut): void;
   /** Nothing that was taken and not settled will be; all of it must be sent again, in order. */

@@ -7,7 +7,7 @@ import { answerDownlink } from "./downlink.js";
 import { EventLinks } from "./event-links.js";
 import { EventTracker, type SourceDelivery, type TrackedBatch } from "./event-tracker.js";
 import { LaneQueues, type QueueLimits } from "./lane-queues.js";
-import type { Account, Ledger } from "./ledger.js";
+import type { Account, DropReason, Ledger } from "./ledger.js";
 import type { Target } from "./outlet.js";
 import type { TargetRef } from "./plan.js";
 import type { DispatcherPorts, EventReader, Ownership, Release, TelemetryAcks } from "./ports.js";
@@ -262,7 +262,7 @@ export class Partition {
   }
 }
 
-function book(account: Account, reason: string, count: number): void {
+function book(account: Account, reason: DropReason, count: number): void {
   account.received += count;
   account.drop(reason, count);
 }

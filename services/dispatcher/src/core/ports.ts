@@ -1,19 +1,15 @@
 /** What the core asks of the world around it: NATS through packages/bus, or a simulated one in tests. */
 import type { BatchView } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
 import type { SourceDelivery } from "./event-tracker.js";
 import type { OverflowPort } from "./overflow.js";
 
 /** Ends a subscription; safe twice. */
 export type Release = () => void;
 
-/** The log as the core uses it: a constant sentence, and what varies in fields. */
-export interface CoreLog {
-  readonly debug: (fields: object, sentence: string) => void;
-  readonly info: (fields: object, sentence: string) => void;
-  readonly warn: (fields: object, sentence: string) => void;
-  readonly error: (fields: object, sentence: string) => void;
-}
+/** The log as the core uses it. */
+export type CoreLog = Pick<Logger, "debug" | "info" | "warn" | "error">;
 
 /** A running consumer of one partition's events. */
 export interface EventReader {

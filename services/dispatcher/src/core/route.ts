@@ -27,9 +27,8 @@ export interface TransformStep {
   readonly select?: readonly string[] | undefined;
   readonly rename?: Readonly<Record<string, string>> | undefined;
   readonly onError?: OnError | undefined;
-  /** For the codec named by `codec` and `to`. */
-  readonly options?: Readonly<Record<string, unknown>> | undefined;
-  readonly toOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** For codec `protobuf`: where the message type is described. */
+  readonly protobuf?: { readonly file: string; readonly message: string } | undefined;
 }
 
 /** A target as written: one key, its kind, and what that kind needs. */

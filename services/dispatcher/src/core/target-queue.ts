@@ -1,7 +1,7 @@
 /** What waits for one target, in one partition and lane: bounded, in order, never in the way of another target. */
 import { BATCH_FLAGS, type BatchView } from "@myelin/contract";
 import { Deque } from "./deque.js";
-import type { Account } from "./ledger.js";
+import type { Account, DropReason } from "./ledger.js";
 import type { LeftOut, Outlet, OutletEvents, WhenLagging } from "./outlet.js";
 import type { OverflowFeed, OverflowQueue } from "./overflow.js";
 import { type Share, ShareBuilder, type ShareSource, shareBytes } from "./share.js";
@@ -92,7 +92,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   }
 
   /** Books envelopes that a transformation kept from this target: dropped for a reason, or put aside with the unrouted. */
-  refuse(count: number, reason: string | undefined): void {
+  refuse(count: number, reason: DropReason | undefined): void {
     const { account } = this.options;
     account.received += count;
     if (reason === undefined) account.stored += count;
@@ -125,7 +125,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     this.ready();
   }
 
-  refused(reason: string): void {
+  refused(reason: DropReason): void {
     const share = this.flying.shift();
     if (share === undefined) return;
     if (share.shadowed) this.overflow?.delivered(share.sourceSequence);
@@ -205,7 +205,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     this.unhold();
   }
 
-  private get closeReason(): string {
+  private get closeReason(): DropReason {
     return this.options.lane === "telemetry" ? "released" : "requeued";
   }
 
@@ -262,7 +262,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     if (this.waitingBytes > maxBytes) this.dropWaiting("queue_full", maxBytes);
   }
 
-  private dropWaiting(reason: string, downToBytes: number): void {
+  private dropWaiting(reason: DropReason, downToBytes: number): void {
     while (this.waitingBytes > downToBytes) {
       const share = this.shiftWaiting();
       if (share === undefined) return;
@@ -272,11 +272,12 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
 }
 
 function finish(share: Share): void {
-  share.account.forwarded += share.count;
+  if (share.account.hop === "unrouted") share.account.stored += share.count;
+  else share.account.forwarded += share.count;
   share.source?.done();
 }
 
-function discard(share: Share, reason: string): void {
+function discard(share: Share, reason: DropReason): void {
   share.account.drop(reason, share.count);
   share.source?.done();
 }

@@ -1,6 +1,7 @@
 /** NATS as the dispatcher's ports know it, in memory: core subjects, the event stream, overflow, ids, the unrouted. */
 import { BatchView } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
+import { silentLogger } from "@myelin/observability";
 import type { SourceDelivery } from "../../src/core/event-tracker.js";
 import type { StoredBatch } from "../../src/core/overflow.js";
 import type { DispatcherPorts, EventReader, Ownership } from "../../src/core/ports.js";
@@ -76,18 +77,12 @@ export class SimNats {
 
   /** The ports of one dispatcher process. */
   portsOf(process: SimProcess, incarnation: number): DispatcherPorts {
-    const log = {
-      debug: () => undefined,
-      info: () => undefined,
-      warn: () => undefined,
-      error: () => undefined,
-    };
     return {
       instance: process.name,
       incarnation,
       partitions: 1,
       clock: this.clock,
-      log,
+      log: silentLogger,
       publish: (subject, data) => this.publish(process, subject, data),
       subscribe: (subject, handler) => this.subscribe(process, subject, handler),
       serve: () => () => undefined,

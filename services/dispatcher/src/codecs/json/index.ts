@@ -1,0 +1,1 @@
+export { jsonPlugin as plugin } from "./json-plugin.js";

@@ -1,0 +1,1 @@
+export { msgpackPlugin as plugin } from "./msgpack-plugin.js";

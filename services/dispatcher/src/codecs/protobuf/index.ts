@@ -1,0 +1,1 @@
+export { protobufPlugin as plugin } from "./protobuf-plugin.js";

@@ -1,0 +1,1 @@
+export { rawPlugin as plugin } from "./raw-plugin.js";

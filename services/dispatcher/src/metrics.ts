@@ -1,0 +1,110 @@
+/** The dispatcher's metrics: the list, and how plain counters become it when the page is read. */
+import { bounded, defineMetrics, type MetricsRegistry } from "@myelin/observability";
+import type { Dispatcher } from "./core/dispatcher.js";
+import { DROP_REASONS, HOPS } from "./core/ledger.js";
+
+const lane = ["telemetry", "event"] as const;
+const target = bounded(200);
+
+/** The list. */
+export const dispatcherMetricsList = defineMetrics({
+  partitions: {
+    type: "gauge",
+    name: "myelin_dispatcher_partitions",
+    help: "Partitions owned.",
+  },
+  received: {
+    type: "counter",
+    name: "myelin_dispatcher_received_messages_total",
+    help: "Messages that came to a hop.",
+    labels: { hop: HOPS, lane, target },
+  },
+  forwarded: {
+    type: "counter",
+    name: "myelin_dispatcher_forwarded_messages_total",
+    help: "Messages that a hop has passed on.",
+    labels: { hop: HOPS, lane, target },
+  },
+  stored: {
+    type: "counter",
+    name: "myelin_dispatcher_stored_messages_total",
+    help: "Messages put aside in a stream: overflow or unrouted.",
+    labels: { hop: HOPS, lane, target },
+  },
+  expired: {
+    type: "counter",
+    name: "myelin_dispatcher_expired_messages_total",
+    help: "Messages that had become too old.",
+    labels: { hop: HOPS, lane, target },
+  },
+  dropped: {
+    type: "counter",
+    name: "myelin_dispatcher_dropped_messages_total",
+    help: "Messages that ended here.",
+    labels: { hop: HOPS, lane, target, reason: DROP_REASONS },
+  },
+  queued: {
+    type: "gauge",
+    name: "myelin_dispatcher_queued_messages",
+    help: "Messages held at the moment.",
+    labels: { hop: HOPS, lane, target },
+  },
+  pending: {
+    type: "gauge",
+    name: "myelin_dispatcher_pending_event_batches",
+    help: "Event batches taken and not acknowledged, over all owned partitions.",
+  },
+  overflowing: {
+    type: "gauge",
+    name: "myelin_dispatcher_overflowing_queues",
+    help: "Queues of a target and partition that go through the overflow at the moment.",
+  },
+  devices: {
+    type: "gauge",
+    name: "myelin_dispatcher_connected_devices",
+    help: "Devices known to be connected, in the owned partitions.",
+  },
+  planPages: {
+    type: "gauge",
+    name: "myelin_dispatcher_plan_pages",
+    help: "Pages of remembered routing decisions.",
+  },
+  generation: {
+    type: "gauge",
+    name: "myelin_dispatcher_plan_generation",
+    help: "Grows with each change of routes or subscriptions.",
+  },
+});
+
+/** Registers the list and fills it from the core before each scrape. */
+export function foldMetrics(registry: MetricsRegistry, core: Dispatcher): void {
+  const page = registry.register(dispatcherMetricsList);
+  page.partitions.onCollect(() => {
+    page.partitions.with().set(core.partitions.size);
+    page.planPages.with().set(core.plans.size);
+    page.generation.with().set(core.compiler.generation);
+    let pending = 0;
+    let overflowing = 0;
+    let devices = 0;
+    for (const partition of core.partitions.values()) {
+      pending += partition.pending;
+      devices += partition.devices.size;
+      for (const [, queue] of partition.events.entries()) if (queue.overflowing) overflowing++;
+    }
+    page.pending.with().set(pending);
+    page.overflowing.with().set(overflowing);
+    page.devices.with().set(devices);
+    for (const account of core.ledger.all()) {
+      if (account.received === 0) continue;
+      const labels = { hop: account.hop, lane: account.lane, target: account.target };
+      page.received.with(labels).value = account.received;
+      page.forwarded.with(labels).value = account.forwarded;
+      page.stored.with(labels).value = account.stored;
+      page.expired.with(labels).value = account.expired;
+      page.queued.with(labels).set(account.queued());
+      for (const [reason, count] of account.dropped) {
+        page.dropped.with({ ...labels, reason }).value = count;
+      }
+    }
+  });
+}

@@ -1,0 +1,80 @@
+/** Turns the Route resources in force into what the plan compiler takes: targets made, transformations loaded. */
+import type { RouteSpec as ConfigRoute, Resource } from "@myelin/config";
+import { AppError } from "@myelin/kernel";
+import type { CodecContext } from "./codecs/codec.js";
+import type { Dispatcher } from "./core/dispatcher.js";
+import type { CompiledRoute, Leg, Transform } from "./core/plan.js";
+import type { CoreLog } from "./core/ports.js";
+import type { RouteSpec } from "./core/route.js";
+import type { TargetPlugins } from "./targets/plugins.js";
+import { compileTransform } from "./transform.js";
+
+/** Kinds that routes may name; the others are made by the dispatcher itself. */
+const ROUTE_TARGETS = ["app", "nats", "file", "device"] as const;
+
+/** Told which routes could not be compiled and which could. */
+export interface RouteReport {
+  readonly compiled: number;
+  readonly refused: readonly { readonly name: string; readonly error: AppError }[];
+}
+
+/** Keeps the last good version of every route: one that cannot be compiled leaves the one before in force. */
+export class RouteCompiler {
+  private readonly good = new Map<string, { readonly text: string; readonly route: CompiledRoute }>();
+
+  constructor(
+    private readonly dispatcher: Dispatcher,
+    private readonly plugins: TargetPlugins,
+    private readonly codecs: CodecContext,
+    private readonly log: CoreLog,
+  ) {}
+
+  /** Puts these routes in force, between two batches and all at once. */
+  async apply(resources: readonly Resource<"Route">[]): Promise<RouteReport> {
+    const routes: CompiledRoute[] = [];
+    const refused: { name: string; error: AppError }[] = [];
+    const names = new Set<string>();
+    for (const { metadata, spec } of resources) {
+      const { name } = metadata;
+      names.add(name);
+      const text = JSON.stringify(spec);
+      const known = this.good.get(name);
+      // A file named by a transformation may have changed, so only routes without one are taken as they are.
+      if (known?.text === text && spec.transform === undefined) {
+        routes.push(known.route);
+        continue;
+      }
+      try {
+        const route = await this.compile({ name, ...(spec as ConfigRoute) });
+        this.good.set(name, { text, route });
+        routes.push(route);
+      } catch (thrown) {
+        const error = AppError.from(thrown);
+        refused.push({ name, error });
+        this.log.warn({ route: name, err: error, kept: known !== undefined }, "a route was refused");
+        if (known !== undefined) routes.push(known.route);
+      }
+    }
+    for (const name of [...this.good.keys()]) if (!names.has(name)) this.good.delete(name);
+    this.dispatcher.setRoutes(routes);
+    return { compiled: routes.length, refused };
+  }
+
+  private async compile(spec: RouteSpec): Promise<CompiledRoute> {
+    const transform =
+      spec.transform === undefined
+        ? undefined
+        : await compileTransform(spec.name, spec.transform, this.codecs);
+    return { spec, legs: spec.targets.map((target) => this.compileLeg(target, transform)) };
+  }
+
+  private compileLeg(target: Readonly<Record<string, unknown>>, transform: Transform | undefined): Leg {
+    const kind = ROUTE_TARGETS.find((known) => target[known] !== undefined);
+    if (kind === undefined) {
+      throw new AppError("route.invalid", `a target must be one of ${ROUTE_TARGETS.join(", ")}`);
+    }
+    const plugin = this.plugins.of(kind);
+    const spec = target[kind] as never;
+    return { target: this.dispatcher.ensure(kind, plugin.nameOf(spec), spec), transform };
+  }
+}

@@ -1,0 +1,185 @@
+/** The wiring: what a dispatcher is made of, in the order it starts. */
+import {
+  type Bus,
+  createHeartbeat,
+  createLiveness,
+  createPartitionOwner,
+  openKeyValue,
+  type PartitionOwner,
+} from "@myelin/bus";
+import { FileResourceSource, type ResourceSource, resourcesOf, type Snapshot } from "@myelin/config";
+import { BUCKETS, control, subjects } from "@myelin/contract";
+import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
+import type { Logger, MetricsRegistry } from "@myelin/observability";
+import { defineService, deploymentStreams, ResourceFeed, type ServiceContext } from "@myelin/service-host";
+import { createBusPorts } from "./bus-ports.js";
+import { type DispatcherConfig, dispatcherSchema } from "./config.js";
+import { AppStore } from "./core/app-store.js";
+import { Dispatcher } from "./core/dispatcher.js";
+import { LedgerKeeper } from "./core/ledger-keeper.js";
+import type { CoreLog } from "./core/ports.js";
+import { foldMetrics } from "./metrics.js";
+import { RouteCompiler } from "./routes.js";
+import { TargetPlugins } from "./targets/plugins.js";
+
+/** What a dispatcher needs of its process. The bus is started by the caller, and its streams exist. */
+export interface DispatcherDependencies {
+  readonly bus: Bus;
+  readonly partitions: number;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly version: string;
+  /** Files of targets lie below it; undefined: there are no file targets. */
+  readonly dataDir: string | undefined;
+  /** Files named by transformations lie below it. */
+  readonly resourcesDir: string;
+  /** Absent: nobody reads metrics. */
+  readonly metrics?: MetricsRegistry | undefined;
+}
+
+/** A dispatcher as a component, and what tests and tools look at. */
+export interface DispatcherService extends Component {
+  readonly core: Dispatcher;
+  readonly owner: PartitionOwner;
+  readonly ledger: LedgerKeeper;
+  /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
+  applyResources(snapshot: Snapshot): Promise<void>;
+}
+
+/** Share of what may be in hand at which lagging targets are moved: the consumer asks for more while a quarter is free. */
+const RELIEF_SHARE = 0.7;
+
+/** Puts a dispatcher together; nothing is opened before `start`. */
+export async function createDispatcher(
+  config: DispatcherConfig,
+  deps: DispatcherDependencies,
+): Promise<DispatcherService> {
+  const { bus, clock, version, partitions, dataDir, resourcesDir } = deps;
+  const log: CoreLog = deps.log;
+  const plugins = await TargetPlugins.load();
+  const { inHandBatches: maxPending, inHandBytes: maxPendingBytes } = config.events;
+  const ports = createBusPorts({ bus, partitions, clock, log, maxPending, maxPendingBytes });
+  const apps = new AppStore(
+    () => core.apps,
+    log,
+    (ms) => clock.sleep(ms),
+  );
+  const core: Dispatcher = new Dispatcher({
+    ports,
+    limits: {
+      telemetryBytes: config.queues.telemetry,
+      eventBytes: config.queues.events,
+      awayGraceMs: config.queues.awayGrace,
+    },
+    plans: { maxPages: config.plans.pages },
+    maxPending: Math.floor(maxPending * RELIEF_SHARE),
+    maxPendingBytes: Math.floor(maxPendingBytes * RELIEF_SHARE),
+    handoverMs: config.handover,
+    createTarget: (kind, _name, spec, owner) =>
+      plugins.of(kind).create(spec as never, {
+        ports,
+        links: owner.links,
+        apps: owner.apps,
+        listeners: owner.listeners,
+        onChange: (subject, listener) => owner.watch(subject, listener),
+        dataDir,
+      }),
+    keepApp: (record) => apps.keep(record),
+  });
+  const ledger = new LedgerKeeper({
+    service: "dispatcher",
+    instance: bus.instance,
+    incarnation: bus.incarnation,
+    clock,
+    log,
+    ledger: core.ledger,
+  });
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core);
+  const liveness = createLiveness(bus, { service: "dispatcher", clock });
+  const owner = createPartitionOwner(bus, { partitions, liveness });
+  owner.onChange({
+    acquired: (ownership) => core.acquire(ownership, new AbortController().signal),
+    released: (ownership, reason) => core.release(ownership.partition, reason !== "lost"),
+  });
+  const host = new ComponentHost(
+    [
+      ledgerComponent(bus, ledger),
+      coreComponent(bus, core, apps),
+      liveness,
+      createHeartbeat(bus, { service: "dispatcher", version, clock }),
+      owner,
+    ],
+    { name: "dispatcher", clock, stopTimeoutMs: config.handover + STOP_MARGIN_MS },
+  );
+  const routes = new RouteCompiler(core, plugins, { resourcesDir }, log);
+  const applyResources = async (snapshot: Snapshot): Promise<void> => {
+    await routes.apply(resourcesOf(snapshot, "Route"));
+  };
+  return Object.assign(host, { core, owner, ledger, applyResources });
+}
+
+const STOP_MARGIN_MS = 6_000;
+
+function ledgerComponent(bus: Bus, ledger: LedgerKeeper): Component {
+  let end = (): void => undefined;
+  return {
+    name: "ledger",
+    async start() {
+      end = bus.serve(subjects.ledgerQuery(), () =>
+        control.LedgerSnapshot.encode(ledger.snapshot()).finish(),
+      );
+      await ledger.start(await openKeyValue(bus, BUCKETS.ledger));
+    },
+    async stop() {
+      end();
+      await ledger.stop();
+    },
+  };
+}
+
+function coreComponent(bus: Bus, core: Dispatcher, apps: AppStore): Component {
+  let end = (): void => undefined;
+  return {
+    name: "core",
+    async start() {
+      await apps.start(await openKeyValue(bus, BUCKETS.apps));
+      core.start();
+      end = bus.onConnectionChange((connected) => {
+        if (connected) core.reconnected();
+      });
+    },
+    async stop() {
+      end();
+      await core.stop();
+      await apps.stop();
+    },
+  };
+}
+
+/** The dispatcher as `myelin` runs it: routes from the resources directory, settings from the section `dispatcher`. */
+export const dispatcherService = defineService<DispatcherConfig>({
+  name: "dispatcher",
+  section: "dispatcher",
+  schema: dispatcherSchema,
+  async create(context: ServiceContext<DispatcherConfig>): Promise<readonly Component[]> {
+    const { bus, clock, config, log, metrics, platform, version } = context;
+    const { directory } = platform.resources;
+    const dispatcher = await createDispatcher(config, {
+      bus,
+      clock,
+      log,
+      metrics,
+      version,
+      partitions: platform.nats.partitions,
+      dataDir: platform.process.dataDir,
+      resourcesDir: directory,
+    });
+    const feed = new ResourceFeed(context, {
+      openSource: (onStatusChange): ResourceSource =>
+        new FileResourceSource({ directory, clock, onStatusChange }),
+      apply: (snapshot) => dispatcher.applyResources(snapshot),
+    });
+    // The routes are in force before the first partition is taken.
+    return [deploymentStreams(context), feed, dispatcher];
+  },
+});
