@@ -18,6 +18,8 @@ import { EVENT_WINDOW_BYTES, MESSAGE_OVERHEAD_BYTES } from "./links.js";
 const ANSWER_TIMEOUT_MS = 5_000;
 /** A stream that says that it is not there yet is asked again after this. */
 const UNAVAILABLE_PAUSE_MS = 250;
+/** A stream that refuses is left alone for this long: refusing costs it as much as storing, and it needs its strength to get empty. */
+const REFUSED_PAUSE_MS = 100;
 
 /** What became of one publish. `again`: nothing was stored and asking once more is right. */
 export type PublishAnswer =
@@ -74,6 +76,8 @@ export class EventLink {
   #onTheWay: Batch | undefined;
   readonly #waiting: Batch[] = [];
   #waitingBytes = 0;
+  #isPaused = false;
+  #pausedUntilMs = 0;
   #tokens = 0;
   #refusals = 0;
 
@@ -104,13 +108,13 @@ export class EventLink {
 
   /** True while a publish has no answer: what is appended meanwhile grows into one batch. */
   get isBusy(): boolean {
-    return this.#onTheWay !== undefined;
+    return this.#onTheWay !== undefined || this.#isPaused;
   }
 
   /** Sends what was appended, or lets it grow while the batch before it is being stored. */
   flush(): void {
     this.dirty = false;
-    if (this.#onTheWay === undefined) this.seal();
+    if (!this.isBusy) this.seal();
     this.#sendNext();
   }
 
@@ -140,6 +144,7 @@ export class EventLink {
 
   /** The connection is back: what was on the way may be lost, so it is repeated at once. */
   connected(): void {
+    this.#isPaused = false;
     if (this.#onTheWay === undefined) this.flush();
     else this.#attempt(this.#onTheWay);
   }
@@ -147,6 +152,10 @@ export class EventLink {
   /** Called ten times a second. */
   tick(nowMs: number): void {
     const batch = this.#onTheWay;
+    if (this.#isPaused && nowMs >= this.#pausedUntilMs) {
+      this.#isPaused = false;
+      this.flush();
+    }
     if (batch === undefined) return;
     if (batch.error !== undefined) this.#settle(batch, batch.error);
     else if (nowMs >= batch.dueMs) this.#attempt(batch);
@@ -168,7 +177,7 @@ export class EventLink {
   }
 
   #sendNext(): void {
-    const batch = this.#onTheWay === undefined ? this.#waiting.shift() : undefined;
+    const batch = this.isBusy ? undefined : this.#waiting.shift();
     if (batch !== undefined) {
       this.#waitingBytes -= batch.data.length;
       this.#onTheWay = batch;
@@ -201,7 +210,11 @@ export class EventLink {
 
   #settle(batch: Batch, error: AppError | undefined): void {
     this.#onTheWay = undefined;
-    if (error !== undefined) this.#giveBack(batch);
+    if (error !== undefined) {
+      this.#giveBack(batch);
+      this.#isPaused = error.code !== "bus.too_large";
+      this.#pausedUntilMs = this.#context.clock.nowMs() + REFUSED_PAUSE_MS;
+    }
     this.#report(batch, error);
     // What is still open goes at the end of the turn, so that everything that arrives until then goes along.
     this.#sendNext();

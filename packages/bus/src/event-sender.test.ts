@@ -192,12 +192,33 @@ describe("the event sender", () => {
     await clock.advance(5_100);
     stream.take("refuse");
     sender.append(channels[0]!, event(2), 0, 4, ticket, 2);
-    await turn();
+    await clock.advance(200);
     expect(stream.arriving[0]!.messageId).not.toBe(first.messageId);
     expect(new BatchView().reset(stream.arriving[0]!.data).hop).toMatchObject({
       sequence: 2,
       firstOrdinal: 0,
     });
+  });
+
+  it("leaves a stream that refuses alone for a while, then uses the number again for other content", async () => {
+    const clock = new FakeClock();
+    const stream = new TestStream();
+    const sender = await started(clock, stream);
+    const ticket = new TestTicket();
+    sender.append(channels[0]!, event(1), 0, 4, ticket, 1);
+    await turn();
+    const first = stream.arriving[0]!;
+    stream.take("refuse");
+    expect(ticket.outcomes.get(1)).toBe("bus.stream_full");
+    sender.append(channels[0]!, event(2), 0, 4, ticket, 2);
+    await turn();
+    expect(stream.arriving).toHaveLength(0);
+    await clock.advance(200);
+    expect(new BatchView().reset(stream.arriving[0]!.data).hop).toMatchObject({
+      sequence: 1,
+      firstOrdinal: 0,
+    });
+    expect(stream.arriving[0]!.messageId).not.toBe(first.messageId);
   });
 
   it("reports what has no answer when it must stop", async () => {
