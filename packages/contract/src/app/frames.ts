@@ -5,8 +5,9 @@ import { type AppError as AppErrorMessage, AppFrame } from "../generated/myelin/
 /** Spoken by bridge and SDKs; a hello with another one is refused. */
 export const APP_PROTOCOL_VERSION = 1;
 
-/** Tags of the `AppFrame` fields that are passed on as bytes: `deliver` (3) and `publish` (6). */
+/** Tag of `AppFrame.deliver` (3), a batch that is passed on as bytes. */
 export const TAG_FRAME_DELIVER = 0x1a;
+/** Tag of `AppFrame.publish` (6), which is taken apart as bytes. */
 export const TAG_FRAME_PUBLISH = 0x32;
 
 /** Puts `body` into a frame of one length-delimited field; the one copy of a delivered batch. */

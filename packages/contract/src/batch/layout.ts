@@ -46,6 +46,7 @@ export const MAX_FIELD = 34;
 /** Head fields have one-byte tags below this; the first byte at or above it ends the head. */
 export const HEAD_TAG_LIMIT = 0x80;
 
+/** Length of an envelope's id. */
 export const ID_BYTES = 16;
 
 /** Bits of `Hop.flags`: what at least one envelope has. An unset bit is a promise. */

@@ -16,13 +16,16 @@ export const eventBatch = (partition: number): string => `mln.evt.batch.${part(p
 export const allEventBatches = (): string => "mln.evt.batch.*";
 /** Event batches that no route wanted; stream UNROUTED. */
 export const unroutedBatch = (partition: number): string => `mln.evt.unrouted.${part(partition)}`;
+/** All batches that no route wanted: what the stream UNROUTED takes. */
 export const allUnroutedBatches = (): string => "mln.evt.unrouted.*";
 /** The share of a lagging target, per partition; stream OVERFLOW. */
 export const overflowBatch = (targetKind: string, target: string, partition: number): string =>
   `mln.evt.overflow.${escapeToken(targetKind)}.${escapeToken(target)}.${part(partition)}`;
+/** All shares of lagging targets: what the stream OVERFLOW takes. */
 export const allOverflowBatches = (): string => "mln.evt.overflow.>";
 /** Sender ids an owner has seen, per partition; stream DEDUPE. */
 export const dedupeIds = (partition: number): string => `mln.evt.dedupe.${part(partition)}`;
+/** All sender ids: what the stream DEDUPE takes. */
 export const allDedupeIds = (): string => "mln.evt.dedupe.*";
 
 /** Batches for one bridge instance. */
@@ -36,6 +39,7 @@ export const linkAck = (instance: string): string => `mln.link.ack.${escapeToken
 export const presence = (partition: number): string => `mln.pres.batch.${part(partition)}`;
 /** Asks all listeners for a complete PresenceBatch of the partition. */
 export const presenceSync = (partition: number): string => `mln.pres.sync.${part(partition)}`;
+/** Every request for a complete PresenceBatch, of whatever partition. */
 export const allPresenceSyncs = (): string => "mln.pres.sync.*";
 /** InterestBatch of every listener, for all dispatchers. */
 export const interest = (): string => "mln.int.batch";
@@ -47,6 +51,7 @@ export const appAnnounce = (): string => "mln.app.announce";
 export const appAnnounceSync = (): string => "mln.app.sync";
 /** Heartbeat of every service instance. */
 export const heartbeat = (service: string): string => `mln.svc.heartbeat.${escapeToken(service)}`;
+/** Heartbeats of all services. */
 export const allHeartbeats = (): string => "mln.svc.heartbeat.*";
 
 /** DownlinkRequest to the owner of the device's partition. Request/reply. */
@@ -57,6 +62,7 @@ export const listenerDownlink = (listener: string): string => `mln.down.listener
 export const sessionClaim = (listener: string): string => `mln.lsn.claim.${escapeToken(listener)}`;
 /** Claim of a device id after a connect: listeners that hold an older connection of it close it. */
 export const sessionTakeover = (partition: number): string => `mln.lsn.takeover.${part(partition)}`;
+/** Claims of device ids in all partitions. */
 export const allSessionTakeovers = (): string => "mln.lsn.takeover.*";
 
 /** Request from an app to an app, answered by a bridge that holds an instance. Queue group by app. */
@@ -69,6 +75,7 @@ export const infoQuery = (): string => "mln.info.query";
 
 /** A copy of what passes, for `myelin tail`: the tap of one partition, published only while somebody listens. */
 export const tapBatch = (partition: number): string => `mln.tap.batch.${part(partition)}`;
+/** The taps of all partitions. */
 export const allTapBatches = (): string => "mln.tap.batch.*";
 /** TapInterest: a tail announces itself every second while it runs. */
 export const tapInterest = (): string => "mln.tap.interest";
