@@ -12,8 +12,8 @@ import { endChildren } from "./run-tool.mjs";
 
 /** What each command runs afterwards. */
 const ENTRIES = {
-  start: "packages/cli/dist/main.js",
-  myelin: "packages/cli/dist/main.js",
+  start: "packages/cli/dist/bundle/main.mjs",
+  myelin: "packages/cli/dist/bundle/main.mjs",
   demo: "packages/e2e/dist/demo/main.js",
   bench: "packages/bench/dist/main.js",
 };

@@ -46,6 +46,8 @@ export async function build(node) {
   const stamp = buildStamp();
   const tsc = join(ROOT, "node_modules", "typescript", "bin", "tsc");
   await runTool("the build", node, [tsc, "-b", "--pretty", "false"], { log: "build", cwd: ROOT });
+  const bundle = join(ROOT, "tools", "bootstrap", "bundle.mjs");
+  await runTool("the bundle", node, [bundle], { log: "bundle", cwd: ROOT });
   writeStamp(BUILT, stamp);
 }
 

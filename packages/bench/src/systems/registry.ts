@@ -6,6 +6,7 @@ export type SystemRegistry = Readonly<Record<string, () => Promise<{ readonly pl
 
 /** One line for each folder beside this file; the order is the order of the tables. */
 export const systems = {
+  myelin: () => import("./myelin/index.js"),
   mosquitto: () => import("./mosquitto/index.js"),
   "nats-mqtt": () => import("./nats-mqtt/index.js"),
   aedes: () => import("./aedes/index.js"),

@@ -1,0 +1,116 @@
+/** Myelin as `npm start` starts it: the box, with an app over gRPC in its own process. */
+import { existsSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { encodeMcpFrame } from "@myelin/contract";
+import { freePort, startProcess, tempDir } from "@myelin/testkit";
+import { siblingProgram } from "../../paths.js";
+import { startControlled } from "../../process/controlled.js";
+import type { ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
+
+const READY_MS = 30_000;
+const VARIANTS = ["strict", "balanced"];
+/** What the box keeps for other commands: `run/box.json` of its data directory. */
+interface BoxFile {
+  readonly version: string;
+  readonly pid: number;
+  readonly natsVersion: string;
+  readonly ports: Readonly<Record<"http" | "mqtt" | "grpc" | "mcpTcp", number>>;
+  readonly processes: readonly { readonly name: string; readonly pid?: number }[];
+}
+
+const cli = (): string => fileURLToPath(new URL("../../../../cli/dist/bundle/main.mjs", import.meta.url));
+
+export const plugin: System = {
+  name: "myelin",
+  protocols: ["mqtt", "tcp", "http"],
+  variants: VARIANTS,
+  services: ["listener", "dispatcher", "ipc-bridge"],
+  async lack() {
+    if (existsSync(cli())) return undefined;
+    return { what: "the built command line", remedy: "npm run bench builds it; or tsc -b" };
+  },
+  start: ({ variant = VARIANTS[0]! }) => startBox(variant),
+};
+
+async function startBox(durability: string): Promise<Running> {
+  const dir = await tempDir("bench-myelin");
+  const offset = await freeOffset();
+  const box = await startProcess({
+    name: "myelin",
+    command: process.execPath,
+    args: [
+      cli(),
+      "up",
+      "--json",
+      "--data-dir",
+      dir.path,
+      "--port-offset",
+      String(offset),
+      "--durability",
+      durability,
+    ],
+    ready: { line: /"startedAt"/ },
+    readyMs: READY_MS,
+    stopSignal: "SIGTERM",
+  });
+  const onExit = (): void => {
+    box.send("SIGKILL");
+    rmSync(dir.path, { recursive: true, force: true });
+  };
+  process.once("exit", onExit);
+  const state = (): BoxFile => JSON.parse(readFileSync(join(dir.path, "run/box.json"), "utf8")) as BoxFile;
+  const first = state();
+  return {
+    version: `${first.version} (nats-server ${first.natsVersion}, ${durability})`,
+    mqttPort: first.ports.mqtt,
+    httpPort: first.ports.http,
+    tcpPort: first.ports.mcpTcp,
+    tcpGreeting: {
+      hello: encodeMcpFrame({ control: { kind: "hello", version: 1, deviceId: "########" } }),
+      ping: encodeMcpFrame({ control: { kind: "ping", nonce: 1 } }),
+    },
+    httpTarget: (_kind: "single" | "ndjson", lane: Lane): HttpTarget => ({
+      path: `/api/v1/devices/d{c}/messages/bench/data?lane=${lane}`,
+    }),
+    pids: () => Object.values(roles(state())).flat(),
+    roles: () => roles(state()),
+    consume: (options) => consume(first, options),
+    async [Symbol.asyncDispose]() {
+      process.off("exit", onExit);
+      await box.stop();
+      await box[Symbol.asyncDispose]();
+      await dir[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function roles(box: BoxFile): Record<string, number[]> {
+  const all: Record<string, number[]> = { supervisor: [box.pid] };
+  for (const { name, pid } of box.processes) {
+    if (pid === undefined) continue;
+    const role = name.replace(/-\d+$/, "");
+    all[role] = [...(all[role] ?? []), pid];
+  }
+  return all;
+}
+
+async function consume(box: BoxFile, options: ConsumeOptions) {
+  return startControlled({
+    name: "bench app",
+    command: process.execPath,
+    args: [
+      siblingProgram(import.meta.url, "app"),
+      `127.0.0.1:${box.ports.grpc}`,
+      "bench/#",
+      options.mode,
+      options.stamp ? "stamp" : "count",
+    ],
+  });
+}
+
+/** An offset that puts the box's ports into a range of free ones; a collision is found by the box and said so. */
+async function freeOffset(): Promise<number> {
+  const port = await freePort();
+  return 20_000 + (port % 15_000);
+}

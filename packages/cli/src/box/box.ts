@@ -1,0 +1,279 @@
+/** The embedded box: nats-server and the services as child processes, supervised. */
+import { execFile } from "node:child_process";
+import { rm, writeFile } from "node:fs/promises";
+import { promisify } from "node:util";
+import { AppError } from "@myelin/kernel";
+import { Child, type ChildEvents, type ChildSpec } from "./child.js";
+import {
+  ADMIN_PORTS_OF_WORKERS,
+  type BoxLayout,
+  type BoxPort,
+  type BoxPorts,
+  MAX_LISTENER_WORKERS,
+} from "./layout.js";
+import { type Durability, natsConf } from "./nats-conf.js";
+import { endOrphans } from "./orphans.js";
+import { type BoxFile, checkPorts, makeFolders, natsToken, runningBox, writeBoxFile } from "./preflight.js";
+import { answersOk } from "./probe.js";
+import { coreConfig, listenerConfig } from "./service-config.js";
+
+export interface BoxOptions {
+  readonly layout: BoxLayout;
+  readonly ports: BoxPorts;
+  /** Address the device ports listen on; NATS, gRPC and admin stay on loopback. */
+  readonly host: string;
+  readonly durability: Durability;
+  readonly partitions: number;
+  readonly workers: number;
+  readonly maxStoreBytes: number;
+  readonly natsServer: string;
+  /** Program and arguments that run this CLI again. */
+  readonly self: readonly [string, ...string[]];
+  readonly version: string;
+  /** Told what an operator wants to know; one sentence each. */
+  readonly report: (line: string) => void;
+}
+
+/** Message of a listener worker about its file descriptors. */
+interface LoadMessage {
+  readonly type: "load";
+  readonly used: number;
+  readonly limit: number;
+}
+
+const READY_TIMEOUT_MS = 20_000;
+const STOP_TIMEOUT_MS = 10_000;
+/** Share of its descriptors at which a worker counts as nearly full. */
+const FULL_SHARE = 0.8;
+
+export class Box {
+  readonly #options: BoxOptions;
+  readonly #workers: Child[] = [];
+  readonly #load = new Map<Child, LoadMessage>();
+  #nats: Child | undefined;
+  #core: Child | undefined;
+  #natsVersion = "";
+  #startedAt = "";
+  #stopping = false;
+  #scaling = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: BoxOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Starts everything; resolves when all is ready.
+   * @throws AppError `setup.*`; what had begun is stopped before
+   */
+  async start(): Promise<BoxFile> {
+    const { layout, ports } = this.#options;
+    await makeFolders(layout);
+    const other = await runningBox(layout);
+    if (other !== undefined) {
+      throw new AppError(
+        "setup.already_running",
+        `A box runs on ${layout.root} already (process ${other.pid}, since ${other.startedAt}). ` +
+          "End it, or choose another --data-dir and --port-offset.",
+        { details: { pid: other.pid } },
+      );
+    }
+    await endOrphans(layout, this.#options.report);
+    await checkPorts(ports, this.#hosts());
+    this.#startedAt = new Date().toISOString();
+    this.#natsVersion = await natsServerVersion(this.#options.natsServer);
+    try {
+      await this.#startNats();
+      this.#core = this.#child("core", ports.admin, await coreConfig(this.#options));
+      const workers = [];
+      for (let i = 0; i < this.#options.workers; i++) workers.push(await this.#addWorker());
+      await Promise.all([this.#core.start(), ...workers.map((worker) => worker.start())]);
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+    return this.#writeState();
+  }
+
+  /** Stops inputs first, then the core, then NATS. Safe twice and during a start. */
+  async stop(): Promise<void> {
+    if (this.#stopping) return;
+    this.#stopping = true;
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await this.#core?.stop();
+    await this.#nats?.stop();
+    await this.#writing;
+    await rm(this.#options.layout.boxFile, { force: true });
+  }
+
+  #hosts(): Record<BoxPort, string> {
+    const { host } = this.#options;
+    const loopback = "127.0.0.1";
+    return {
+      http: host,
+      mqtt: host,
+      mcpTcp: host,
+      mcpUdp: host,
+      lines: host,
+      auto: host,
+      grpc: loopback,
+      nats: loopback,
+      natsMonitor: loopback,
+      admin: loopback,
+    };
+  }
+
+  async #startNats(): Promise<void> {
+    const { layout, ports, durability, maxStoreBytes, natsServer } = this.#options;
+    const token = await natsToken(layout);
+    const conf = natsConf({
+      port: ports.nats,
+      monitorPort: ports.natsMonitor,
+      storeDir: layout.jetstream,
+      token,
+      durability,
+      maxStoreBytes,
+    });
+    await writeFile(layout.natsConfig, conf, { mode: 0o600 });
+    this.#nats = new Child(
+      {
+        ...this.#common("nats-server"),
+        command: natsServer,
+        args: ["-c", layout.natsConfig],
+        isReady: () => answersOk(ports.natsMonitor, "/healthz"),
+        stopSignal: "SIGTERM",
+        ipc: false,
+      },
+      this.#events(),
+    );
+    await this.#nats.start();
+  }
+
+  #common(name: string): Pick<ChildSpec, "name" | "logFile" | "readyTimeoutMs" | "stopTimeoutMs"> {
+    return {
+      name,
+      logFile: `${this.#options.layout.logs}/${name}.log`,
+      readyTimeoutMs: READY_TIMEOUT_MS,
+      stopTimeoutMs: STOP_TIMEOUT_MS,
+    };
+  }
+
+  #child(name: string, adminPort: number, args: readonly string[]): Child {
+    const [command, ...first] = this.#options.self;
+    return new Child(
+      {
+        ...this.#common(name),
+        command,
+        args: [...first, ...args],
+        isReady: () => answersOk(adminPort, "/readyz"),
+        stopSignal: "SIGTERM",
+        ipc: true,
+      },
+      this.#events(),
+    );
+  }
+
+  async #addWorker(): Promise<Child> {
+    const index = this.#workers.length;
+    const admin = this.#options.ports.admin + ADMIN_PORTS_OF_WORKERS + index;
+    const worker = this.#child(`listener-${index}`, admin, await listenerConfig(this.#options, index, admin));
+    this.#workers.push(worker);
+    return worker;
+  }
+
+  #events(): ChildEvents {
+    const { report } = this.#options;
+    return {
+      onCrash: (child, how) => {
+        this.#load.delete(child);
+        report(`${child.spec.name} ended (${how}); starting it again. Its log: ${child.spec.logFile}`);
+      },
+      onRestarted: (child, downMs) => {
+        report(`${child.spec.name} is back after ${(downMs / 1000).toFixed(1)} s.`);
+        void this.#writeState();
+      },
+      onMessage: (child, message) => this.#onMessage(child, message),
+    };
+  }
+
+  #onMessage(child: Child, message: unknown): void {
+    if (!isLoad(message)) return;
+    this.#load.set(child, message);
+    const full = this.#workers.every((worker) => {
+      const load = this.#load.get(worker);
+      return load !== undefined && load.used > load.limit * FULL_SHARE;
+    });
+    if (full && !this.#scaling && !this.#stopping) void this.#scaleUp();
+  }
+
+  async #scaleUp(): Promise<void> {
+    if (this.#workers.length >= MAX_LISTENER_WORKERS) return;
+    this.#scaling = true;
+    const worker = await this.#addWorker();
+    try {
+      await worker.start();
+      this.#options.report(
+        `The listener workers hold over ${FULL_SHARE * 100} % of their connections; ${worker.spec.name} was added.`,
+      );
+      await this.#writeState();
+    } catch (error) {
+      this.#workers.pop();
+      await worker.stop();
+      this.#options.report(
+        `Could not add a listener worker: ${AppError.is(error) ? error.message : String(error)}`,
+      );
+    } finally {
+      this.#scaling = false;
+    }
+  }
+
+  /** One writer at a time; the last state wins. */
+  #writeState(): Promise<BoxFile> {
+    const { layout, ports, version } = this.#options;
+    const children = [this.#nats, this.#core, ...this.#workers].filter((child) => child !== undefined);
+    const box: BoxFile = {
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      version,
+      ports,
+      natsUrl: `nats://127.0.0.1:${ports.nats}`,
+      natsTokenFile: layout.natsToken,
+      natsVersion: this.#natsVersion,
+      appSocket: layout.appSocket,
+      processes: children.map((child) => ({
+        name: child.spec.name,
+        pid: child.pid,
+        restarts: child.restarts,
+      })),
+    };
+    const written = this.#writing.then(() => (this.#stopping ? undefined : writeBoxFile(layout, box)));
+    // A failed write must not keep later ones; whoever awaits this one sees it.
+    this.#writing = written.then(
+      () => undefined,
+      () => undefined,
+    );
+    return written.then(() => box);
+  }
+}
+
+function isLoad(message: unknown): message is LoadMessage {
+  return typeof message === "object" && message !== null && (message as { type?: unknown }).type === "load";
+}
+
+/** @throws AppError `setup.missing_tool` when it cannot be run or says no version */
+async function natsServerVersion(command: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(command, ["--version"], { timeout: 5_000 });
+    const version = /v(\d+\.\d+\.\d+)/.exec(stdout)?.[1];
+    if (version !== undefined) return version;
+  } catch (cause) {
+    throw new AppError(
+      "setup.missing_tool",
+      `nats-server cannot be run as ${command}. Run npm start to fetch it.`,
+      {
+        cause,
+      },
+    );
+  }
+  throw new AppError("setup.missing_tool", `${command} does not look like nats-server.`);
+}

@@ -1,0 +1,63 @@
+/** The settings of a box's own processes: written as files that `--print-config` and an operator can read. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { BoxLayout, BoxPorts } from "./layout.js";
+
+/** What the box decides for its processes. */
+export interface BoxSettings {
+  readonly layout: BoxLayout;
+  readonly ports: BoxPorts;
+  readonly host: string;
+  readonly partitions: number;
+}
+
+/** Writes the settings of dispatcher and ipc-bridge; returns the arguments that run them. */
+export async function coreConfig(settings: BoxSettings): Promise<string[]> {
+  const { layout, ports } = settings;
+  return write(settings, "core", ports.admin, {
+    dispatcher: {},
+    ipcBridge: {
+      grpc: { host: "127.0.0.1", port: ports.grpc },
+      socket: { path: layout.appSocket },
+    },
+  });
+}
+
+/** Writes the settings of one listener worker; returns the arguments that run it. */
+export async function listenerConfig(settings: BoxSettings, index: number, admin: number): Promise<string[]> {
+  const { ports, host } = settings;
+  return write(settings, `listener-${index}`, admin, {
+    listener: {
+      protocols: {
+        mqtt: { mqtt: { host, port: ports.mqtt } },
+        http: { http: { host, port: ports.http } },
+      },
+    },
+  });
+}
+
+async function write(
+  { layout, ports, partitions }: BoxSettings,
+  name: string,
+  admin: number,
+  sections: Record<string, unknown>,
+): Promise<string[]> {
+  const file = join(layout.run, `${name}.yaml`);
+  const config = {
+    process: { instance: name, dataDir: layout.output, stopTimeout: "9s" },
+    admin: { host: "127.0.0.1", port: admin },
+    nats: {
+      servers: [`nats://127.0.0.1:${ports.nats}`],
+      partitions,
+      token: { fromFile: layout.natsToken },
+    },
+    resources: { directory: layout.resources },
+    ...sections,
+  };
+  await writeFile(file, `# Written by \`myelin up\` at each start; changes are lost.\n${stringify(config)}`, {
+    mode: 0o600,
+  });
+  const verb = name === "core" ? "core" : "listener";
+  return [verb, "--config", file];
+}

@@ -1,0 +1,166 @@
+/** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { EXIT, reportError } from "./output.js";
+
+export interface ProgramFacts {
+  readonly version: string;
+  /** nats-server that belongs to this installation, else the name to look up on PATH. */
+  readonly natsServer: string;
+  /** Told the exit code of the verb that ran. */
+  readonly exit: (code: number) => void;
+}
+
+const GIB = 1024 ** 3;
+const DEFAULT_PARTITIONS = 8;
+
+function integer(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < low || value > high) {
+      throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed.`);
+    }
+    return value;
+  };
+}
+
+function list(text: string, before: readonly string[] | undefined): string[] {
+  return [...(before ?? []), ...text.split(",")];
+}
+
+/** Builds the program; parsing it runs a verb. */
+export function createProgram(facts: ProgramFacts): Command {
+  const program = new Command("myelin")
+    .description(
+      "AIoT communication platform: devices, applications and models, connected close to the hardware",
+    )
+    .version(facts.version)
+    .exitOverride()
+    .showSuggestionAfterError();
+
+  /** Adds the options every verb has and turns a rejection into a sentence and an exit code. */
+  const verb = <O extends { json: boolean }>(
+    name: string,
+    description: string,
+    run: (options: O, args: string[]) => Promise<number>,
+  ): Command =>
+    program
+      .command(name)
+      .description(description)
+      .option("--json", "print JSON, one value a line", false)
+      .option("--data-dir <folder>", "where the box keeps its data", ".myelin")
+      .action(async function (this: Command) {
+        const options = this.opts<O>();
+        try {
+          facts.exit(await run(options, this.args));
+        } catch (error) {
+          facts.exit(reportError(error, options.json));
+        }
+      });
+
+  const offset = (): Option =>
+    new Option("--port-offset <n>", "moves every port by this").default(0).argParser(integer(-1000, 50_000));
+  const natsServer = (): Option =>
+    new Option("--nats-server <program>", "nats-server to run").default(facts.natsServer);
+  const nats = (): Option =>
+    new Option("--nats <url>", "a NATS to talk to instead of the box here; nats://TOKEN@host:port");
+
+  verb<import("./commands/up.js").UpOptions>("up", "run the embedded box until Ctrl-C", async (options) =>
+    (await import("./commands/up.js")).up({ ...options, version: facts.version }),
+  )
+    .addOption(offset())
+    .addOption(natsServer())
+    .option("--host <address>", "address the device ports listen on", "0.0.0.0")
+    .addOption(
+      new Option("--durability <mode>", "acknowledge events after fsync (strict) or before (balanced)")
+        .choices(["strict", "balanced"])
+        .default("strict"),
+    )
+    .option(
+      "--partitions <n>",
+      "partitions of this data directory; fixed at its first start",
+      integer(1, 256),
+      DEFAULT_PARTITIONS,
+    )
+    .option("--workers <n>", "listener workers at start (default: cores - 1)", integer(1, 16))
+    .option("--max-store <bytes>", "disk that stored events may take", integer(1 << 20, 2 ** 50), 20 * GIB);
+
+  verb<import("./commands/reset.js").ResetOptions>(
+    "reset",
+    "forget what the box has stored",
+    async (options) => (await import("./commands/reset.js")).reset(options),
+  ).option("--yes", "do not ask", false);
+
+  verb<import("./commands/send.js").SendOptions>(
+    "send",
+    "send one message as a device, or to one",
+    async (options, args) => {
+      const [device, path, text] = args as [string, string, string];
+      return (await import("./commands/send.js")).send(device, path, Buffer.from(text), options);
+    },
+  )
+    .argument("<device>", "device id")
+    .argument("<path>", "topic, path or message type")
+    .argument("<payload>", "text")
+    .addOption(nats())
+    .addOption(
+      new Option("--protocol <name>", "how the device speaks")
+        .choices(["http", "mqtt", "websocket", "tcp", "udp"])
+        .default("http"),
+    )
+    .addOption(new Option("--lane <lane>").choices(["event", "telemetry"]).default("event"))
+    .option("--to-device", "the other direction: to the connected device", false)
+    .option("--wait", "with --to-device: until the device has acknowledged it", false)
+    .option("--content-type <type>", "what the payload is", "application/json")
+    .option("--partitions <n>", "partitions of the system", integer(1, 256), DEFAULT_PARTITIONS);
+
+  verb<import("./commands/tail.js").TailOptions>("tail", "show messages as they pass", async (options) =>
+    (await import("./commands/tail.js")).tail(options),
+  )
+    .addOption(nats())
+    .option("-d, --device <glob>", "only these devices; repeatable", list, [])
+    .option("-t, --topic <filter>", "only paths that match this MQTT filter; repeatable", list, [])
+    .option("-p, --protocol <name>", "only these protocols; repeatable", list, [])
+    .option("-n, --count <n>", "end after so many", integer(1, 2 ** 31))
+    .option("--rate <n>", "messages a second at most from each dispatcher", integer(1, 100_000), 2_000);
+
+  verb<import("./commands/ledger.js").LedgerOptions>(
+    "ledger",
+    "show the books, hop by hop",
+    async (options) => (await import("./commands/ledger.js")).ledger(options),
+  )
+    .addOption(nats())
+    .option("-w, --watch <seconds>", "print again and again", integer(1, 3600));
+
+  verb<import("./commands/doctor.js").DoctorOptions>(
+    "doctor",
+    "look for what is missing or will run out",
+    async (options) => (await import("./commands/doctor.js")).doctor(options),
+  )
+    .addOption(nats())
+    .addOption(offset())
+    .addOption(natsServer());
+
+  for (const service of ["listener", "dispatcher", "ipc-bridge", "core"] as const) {
+    const command = program
+      .command(service, { hidden: service === "core" })
+      .description(
+        service === "core" ? "run dispatcher and ipc-bridge in one process" : `run the ${service} alone`,
+      )
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .helpOption(false);
+    command.action(async () => {
+      facts.exit(
+        await (await import("./commands/service.js")).runService(service, command.args, facts.version),
+      );
+    });
+  }
+  return program;
+}
+
+/** Exit code of what commander throws under `exitOverride`: 0 for help and version, 64 for bad usage. */
+export function usageExit(error: unknown): number | undefined {
+  const code = (error as { code?: unknown }).code;
+  if (typeof code !== "string" || !code.startsWith("commander.")) return undefined;
+  return (error as { exitCode: number }).exitCode === 0 ? EXIT.ok : EXIT.usage;
+}
