@@ -160,6 +160,11 @@ export class TelemetryLink {
     this.#mode = "flowing";
   }
 
+  /** The sender ends: what could not be sent stays behind. */
+  stopped(): void {
+    this.#dropWaiting("stopped");
+  }
+
   #close(): void {
     const { builder } = this;
     const { sequence, ordinal: firstOrdinal, count } = builder;

@@ -82,6 +82,7 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   async stop(): Promise<void> {
     this.flush();
+    for (const link of this.#links) link.stopped();
     this.#clock.clear(this.#ticking);
     for (const end of this.#ends.splice(0)) end();
   }
