@@ -110,7 +110,9 @@ export class LaneQueues {
     if (target === undefined) return undefined;
     const name = `${ref.kind}:${ref.name}`;
     const account =
-      ref.kind === "unrouted" ? ledger.account("unrouted", way.lane) : ledger.account("fanout", way.lane, name);
+      ref.kind === "unrouted"
+        ? ledger.account("unrouted", way.lane)
+        : ledger.account("fanout", way.lane, name);
     const event = way.lane === "event";
     const queue = new TargetQueue({
       lane: way.lane,
