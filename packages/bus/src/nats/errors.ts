@@ -9,6 +9,7 @@ export const JS_ERROR = {
   clusterNotAvailable: 10008,
   clusterNotLeader: 10009,
   consumerNotFound: 10014,
+  consumerNotUnique: 10100,
   insufficientResources: 10023,
   memoryResourcesExceeded: 10028,
   noMessageFound: 10037,

@@ -27,6 +27,10 @@ const HEARTBEAT_MS = 1_000;
 /** Silence of this length while a pull is out means that the consumer is gone. */
 const SILENCE_MS = 3_500;
 const CHECK_MS = 500;
+/** How long an owner whose consumer was deleted waits before it looks whether it is still the newest. */
+const GIVE_WAY_MS = 1_000;
+/** How often an owner that is just giving way may get in between deleting and making a consumer. */
+const MAX_CROSSINGS = 10;
 const CONFIRM_DEADLINE_MS = 2_000;
 const REOPEN = { initialMs: 50, maxMs: 2_000 };
 /** Subject, reply and headers of a delivery, roughly. */
@@ -69,6 +73,7 @@ class PullingEventConsumer implements EventConsumer {
   /** What the server may still send without being asked again. */
   #asked = { messages: 0, bytes: 0 };
   #heardMs = 0;
+  #closedMs = Number.NEGATIVE_INFINITY;
   #isPaused = false;
   #opening: Promise<void> | undefined;
   #checking: Timer | undefined;
@@ -142,38 +147,16 @@ class PullingEventConsumer implements EventConsumer {
 
   /** Begins anew at the oldest batch that is not acknowledged, under this epoch's name. */
   async #open(signal: AbortSignal): Promise<void> {
-    const stream = STREAMS.events.name;
-    const what = `cannot consume events of partition ${this.#partition}`;
-    try {
-      const manager = await jetstreamManager(this.#bus.client, { checkAPI: false });
-      for await (const info of manager.consumers.list(stream)) {
-        const epoch = epochOf(info, this.#partition);
-        if (epoch === undefined) continue;
-        if (epoch > this.#epoch) {
-          throw new AppError(
-            "bus.stale_epoch",
-            `${what}: epoch ${epoch} has taken it from epoch ${this.#epoch}`,
-          );
-        }
-        if (epoch < this.#epoch) {
-          this.#deliveredBefore = Math.max(this.#deliveredBefore, info.delivered.stream_seq);
-        }
-        await manager.consumers.delete(stream, info.name).catch((thrown: unknown) => {
-          if (jetStreamErrorNumber(thrown) !== JS_ERROR.consumerNotFound) throw thrown;
-        });
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#replaceConsumers(signal);
+        break;
+      } catch (thrown) {
+        // The owner before came in between once more; it gives way as soon as it sees the newer epoch.
+        const isCrossed = jetStreamErrorNumber(thrown) === JS_ERROR.consumerNotUnique;
+        if (isCrossed && attempt < MAX_CROSSINGS && !signal.aborted) continue;
+        throw busError(thrown, `cannot consume events of partition ${this.#partition}`);
       }
-      if (signal.aborted) return;
-      await manager.consumers.add(stream, {
-        durable_name: this.#consumer,
-        filter_subject: subjects.eventBatch(this.#partition),
-        ack_policy: "explicit",
-        ack_wait: nanos(ACK_WAIT_MS),
-        max_ack_pending: this.#maxMessages,
-        // What is acknowledged is deleted from the stream: the consumer itself holds nothing that must outlive the server.
-        mem_storage: true,
-      });
-    } catch (thrown) {
-      throw busError(thrown, what);
     }
     if (signal.aborted) return;
     // A new inbox for each opening: what the server still sends to the one before has no listener and comes again in order.
@@ -189,6 +172,36 @@ class PullingEventConsumer implements EventConsumer {
     });
     this.#waits.reset();
     this.#pull();
+  }
+
+  /** Deletes the consumers of this and older epochs and makes this one's. */
+  async #replaceConsumers(signal: AbortSignal): Promise<void> {
+    const stream = STREAMS.events.name;
+    const { consumers } = await jetstreamManager(this.#bus.client, { checkAPI: false });
+    for await (const info of consumers.list(stream)) {
+      const epoch = epochOf(info, this.#partition);
+      if (epoch === undefined) continue;
+      if (epoch > this.#epoch) {
+        const text = `epoch ${epoch} has taken partition ${this.#partition} from epoch ${this.#epoch}`;
+        throw new AppError("bus.stale_epoch", text);
+      }
+      if (epoch < this.#epoch) {
+        this.#deliveredBefore = Math.max(this.#deliveredBefore, info.delivered.stream_seq);
+      }
+      await consumers.delete(stream, info.name).catch((thrown: unknown) => {
+        if (jetStreamErrorNumber(thrown) !== JS_ERROR.consumerNotFound) throw thrown;
+      });
+    }
+    if (signal.aborted) return;
+    await consumers.add(stream, {
+      durable_name: this.#consumer,
+      filter_subject: subjects.eventBatch(this.#partition),
+      ack_policy: "explicit",
+      ack_wait: nanos(ACK_WAIT_MS),
+      max_ack_pending: this.#maxMessages,
+      // What is acknowledged is deleted from the stream: the consumer itself holds nothing that must outlive the server.
+      mem_storage: true,
+    });
   }
 
   #close(): void {
@@ -227,7 +240,9 @@ class PullingEventConsumer implements EventConsumer {
 
   #check(): void {
     if (!this.#bus.connected || this.#opening !== undefined || this.#stopping.signal.aborted) return;
-    const isSilent = this.#bus.clock.nowMs() - this.#heardMs > SILENCE_MS;
+    const nowMs = this.#bus.clock.nowMs();
+    if (nowMs - this.#closedMs < GIVE_WAY_MS) return;
+    const isSilent = nowMs - this.#heardMs > SILENCE_MS;
     if (this.#inbox === undefined || (this.#asked.messages > 0 && isSilent)) this.#reopen();
     else this.#pull();
   }
@@ -261,7 +276,11 @@ class PullingEventConsumer implements EventConsumer {
       // A request has ended with this much of it unused: it expired, or the next batch is larger than what was left.
       this.#asked.messages = Math.max(0, this.#asked.messages - left);
       this.#asked.bytes = Math.max(0, this.#asked.bytes - Number(head?.get("Nats-Pending-Bytes") || 0));
-    } else if (code === 409 || code === 503 || code === 404) this.#reopen();
+    } else if (code === 409 || code === 503 || code === 404) {
+      // Most likely deleted by a newer owner, which is given the time to make its own; else the next check opens it again.
+      this.#close();
+      this.#closedMs = this.#bus.clock.nowMs();
+    }
   }
 
   #onMessage(message: Msg): void {

@@ -350,6 +350,24 @@ describe("the event consumer", () => {
     await expect(late.start(AbortSignal.timeout(5_000))).rejects.toMatchObject({ code: "bus.stale_epoch" });
   });
 
+  test("goes on by itself when somebody deletes its consumer", async () => {
+    await using nats = await startNats();
+    const bus = await setUp(nats);
+    const writer = createStreamWriter(bus);
+    const got: string[] = [];
+    await consumer(bus, 1, (delivery) => {
+      got.push(delivery.data.toString());
+      delivery.ack();
+    });
+    await writer.store(subjects.eventBatch(0), Buffer.from("before"), "1");
+    await waitFor(() => got.length === 1, { what: "the first batch" });
+    const deletion = `$JS.API.CONSUMER.DELETE.${STREAMS.events.name}.owner-0-1`;
+    await bus.request(deletion, Buffer.alloc(0), 2_000);
+    await writer.store(subjects.eventBatch(0), Buffer.from("after"), "2");
+    await waitFor(() => got.length === 2, { what: "the second batch", deadlineMs: 10_000 });
+    expect(got).toEqual(["before", "after"]);
+  });
+
   test("delivers again, locally and after the delay, what its owner gave back", async () => {
     await using nats = await startNats();
     const bus = await setUp(nats);
