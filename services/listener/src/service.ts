@@ -15,6 +15,7 @@ import { Ingress } from "./core/ingress.js";
 import { InputDrain } from "./core/input-drain.js";
 import { Interest } from "./core/interest.js";
 import { ingressAccount, LedgerAnswer, LedgerBook } from "./core/ledger.js";
+import { McpSessions } from "./core/mcp/mcp-sessions.js";
 import { ListenerMetrics } from "./core/metrics.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
@@ -101,6 +102,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       congestionMs: () => congestion.ms,
     });
   }
+  const mcpSessions = new McpSessions(bus, clock, log, metrics);
   const ports = createPorts(config, {
     clock,
     log,
@@ -110,6 +112,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     sessions,
     subscriptions: table,
     downlinks: new DownlinkClient(bus, partitions),
+    mcpSessions,
     metrics,
   });
   const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
@@ -123,6 +126,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       presence,
       takeover,
       interest,
+      mcpSessions,
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
       heartbeat,

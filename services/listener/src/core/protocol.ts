@@ -10,6 +10,7 @@ import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
 import type { ConnectionManager } from "./connection-manager.js";
 import type { DownlinkClient } from "./downlink-client.js";
 import type { Ingress } from "./ingress.js";
+import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { Sessions } from "./session.js";
 import type { Subscriptions } from "./subscriptions.js";
@@ -32,6 +33,8 @@ export interface ProtocolContext {
   readonly subscriptions: Subscriptions;
   /** Sends messages to devices, wherever they are connected. */
   readonly downlinks: DownlinkClient;
+  /** Sessions of MCP devices, which outlive their connections. */
+  readonly mcpSessions: McpSessions;
   readonly metrics: ListenerMetrics;
   /**
    * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed

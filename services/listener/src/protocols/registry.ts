@@ -4,4 +4,5 @@ import type { ProtocolRegistry } from "../core/protocol.js";
 export const protocols = {
   http: () => import("./http/index.js"),
   mqtt: () => import("./mqtt/index.js"),
+  tcp: () => import("./tcp/index.js"),
 } satisfies ProtocolRegistry;

@@ -6,11 +6,11 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Identity } from "../../core/admission.js";
 import type { LaneIndex } from "../../core/channel-table.js";
 import { kindOf } from "../../core/ingress.js";
+import { LineCutter } from "../../core/line-cutter.js";
 import type { ProtocolContext } from "../../core/protocol.js";
 import type { HttpConfig } from "./config.js";
 import { connectionOf, type HttpConnection } from "./http-connection.js";
 import { identify } from "./identify.js";
-import { LineCutter } from "./ndjson.js";
 import { PROBLEM_TYPE, problemOf } from "./problem.js";
 import { Readings } from "./readings.js";
 import { requestExtras } from "./request-extras.js";
@@ -83,6 +83,7 @@ class Post {
     if (stream) return this.takeStream(body as IncomingMessage, readings);
     if (isJsonBody) readings.json(bytes);
     else readings.raw(bytes);
+    this.ctx.metrics.traffic("http").receivedMessages += readings.taken;
     this.connection.spend(readings.taken);
     if (lane === 1) return this.stored();
     return this.reply
@@ -94,6 +95,7 @@ class Post {
   /** Lines are taken as they come; the socket is not read while they cannot be. */
   private async takeStream(body: IncomingMessage, readings: Readings): Promise<FastifyReply> {
     const { connection, ticket } = this;
+    const traffic = this.ctx.metrics.traffic("http");
     const cutter = new LineCutter(readings, this.config.maxBody);
     for await (const chunk of body as AsyncIterable<Buffer>) {
       if (connection.scope.manager.mustHold(connection, chunk.length) || connection.held !== 0) {
@@ -101,6 +103,8 @@ class Post {
       }
       const before = readings.taken;
       cutter.push(chunk);
+      traffic.receivedBytes += chunk.length;
+      traffic.receivedMessages += readings.taken - before;
       if (readings.taken > before) connection.spend(readings.taken - before);
     }
     cutter.end();

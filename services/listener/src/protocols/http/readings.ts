@@ -6,8 +6,8 @@ import type { Identity } from "../../core/admission.js";
 import type { LaneIndex } from "../../core/channel-table.js";
 import type { Ingress } from "../../core/ingress.js";
 import { forEachElement, isJson, skipSpace } from "../../core/json-scan.js";
+import type { LineHandler } from "../../core/line-cutter.js";
 import { senderId } from "../../core/sender-id.js";
-import type { LineHandler } from "./ndjson.js";
 import type { RequestExtras } from "./request-extras.js";
 import type { RequestTicket } from "./ticket.js";
 

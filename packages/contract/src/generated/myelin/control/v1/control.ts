@@ -165,6 +165,31 @@ export interface TapGap {
   leftOut: number;
 }
 
+/** Asks the listener that made a resume token for the session behind it. From then on the asker holds it. */
+export interface SessionClaim {
+  resumeToken: Buffer;
+  /** Whom the asker has admitted: a token serves only the device it was given to. */
+  tenant: string;
+  deviceId: string;
+}
+
+export interface SessionState {
+  /** False: there is no such session, or it is not this device's; the rest is empty. */
+  found: boolean;
+  /** As Welcome.last_stored_sequence. */
+  storedSequence: number;
+  nextSequence: number;
+  /** Messages for the device that it has not acknowledged, oldest first. */
+  messages: KeptMessage[];
+}
+
+export interface KeptMessage {
+  id: string;
+  sequence: number;
+  /** A whole MCP frame. */
+  frame: Buffer;
+}
+
 function createBasePresenceBatch(): PresenceBatch {
   return { listener: "", incarnation: 0, partition: 0, reset: false, changes: [] };
 }
@@ -2308,6 +2333,343 @@ export const TapGap: MessageFns<TapGap> = {
     const message = createBaseTapGap();
     message.dispatcher = object.dispatcher ?? "";
     message.leftOut = object.leftOut ?? 0;
+    return message;
+  },
+};
+
+function createBaseSessionClaim(): SessionClaim {
+  return { resumeToken: Buffer.alloc(0), tenant: "", deviceId: "" };
+}
+
+export const SessionClaim: MessageFns<SessionClaim> = {
+  encode(message: SessionClaim, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.resumeToken.length !== 0) {
+      writer.uint32(10).bytes(message.resumeToken);
+    }
+    if (message.tenant !== "") {
+      writer.uint32(18).string(message.tenant);
+    }
+    if (message.deviceId !== "") {
+      writer.uint32(26).string(message.deviceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionClaim {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionClaim();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.resumeToken = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.deviceId = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SessionClaim {
+    return {
+      resumeToken: isSet(object.resumeToken)
+        ? Buffer.from(bytesFromBase64(object.resumeToken))
+        : isSet(object.resume_token)
+        ? Buffer.from(bytesFromBase64(object.resume_token))
+        : Buffer.alloc(0),
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : "",
+      deviceId: isSet(object.deviceId)
+        ? globalThis.String(object.deviceId)
+        : isSet(object.device_id)
+        ? globalThis.String(object.device_id)
+        : "",
+    };
+  },
+
+  toJSON(message: SessionClaim): unknown {
+    const obj: any = {};
+    if (message.resumeToken.length !== 0) {
+      obj.resumeToken = base64FromBytes(message.resumeToken);
+    }
+    if (message.tenant !== "") {
+      obj.tenant = message.tenant;
+    }
+    if (message.deviceId !== "") {
+      obj.deviceId = message.deviceId;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SessionClaim>): SessionClaim {
+    return SessionClaim.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionClaim>): SessionClaim {
+    const message = createBaseSessionClaim();
+    message.resumeToken = object.resumeToken ?? Buffer.alloc(0);
+    message.tenant = object.tenant ?? "";
+    message.deviceId = object.deviceId ?? "";
+    return message;
+  },
+};
+
+function createBaseSessionState(): SessionState {
+  return { found: false, storedSequence: 0, nextSequence: 0, messages: [] };
+}
+
+export const SessionState: MessageFns<SessionState> = {
+  encode(message: SessionState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.found !== false) {
+      writer.uint32(8).bool(message.found);
+    }
+    if (message.storedSequence !== 0) {
+      writer.uint32(17).fixed64(message.storedSequence);
+    }
+    if (message.nextSequence !== 0) {
+      writer.uint32(25).fixed64(message.nextSequence);
+    }
+    for (const v of message.messages) {
+      KeptMessage.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SessionState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSessionState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.found = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.storedSequence = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.nextSequence = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.messages.push(KeptMessage.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SessionState {
+    return {
+      found: isSet(object.found) ? globalThis.Boolean(object.found) : false,
+      storedSequence: isSet(object.storedSequence)
+        ? globalThis.Number(object.storedSequence)
+        : isSet(object.stored_sequence)
+        ? globalThis.Number(object.stored_sequence)
+        : 0,
+      nextSequence: isSet(object.nextSequence)
+        ? globalThis.Number(object.nextSequence)
+        : isSet(object.next_sequence)
+        ? globalThis.Number(object.next_sequence)
+        : 0,
+      messages: globalThis.Array.isArray(object?.messages)
+        ? object.messages.map((e: any) => KeptMessage.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: SessionState): unknown {
+    const obj: any = {};
+    if (message.found !== false) {
+      obj.found = message.found;
+    }
+    if (message.storedSequence !== 0) {
+      obj.storedSequence = Math.round(message.storedSequence);
+    }
+    if (message.nextSequence !== 0) {
+      obj.nextSequence = Math.round(message.nextSequence);
+    }
+    if (message.messages?.length) {
+      obj.messages = message.messages.map((e) => KeptMessage.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SessionState>): SessionState {
+    return SessionState.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SessionState>): SessionState {
+    const message = createBaseSessionState();
+    message.found = object.found ?? false;
+    message.storedSequence = object.storedSequence ?? 0;
+    message.nextSequence = object.nextSequence ?? 0;
+    message.messages = object.messages?.map((e) => KeptMessage.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseKeptMessage(): KeptMessage {
+  return { id: "", sequence: 0, frame: Buffer.alloc(0) };
+}
+
+export const KeptMessage: MessageFns<KeptMessage> = {
+  encode(message: KeptMessage, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.sequence !== 0) {
+      writer.uint32(17).fixed64(message.sequence);
+    }
+    if (message.frame.length !== 0) {
+      writer.uint32(26).bytes(message.frame);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptMessage {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptMessage();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.frame = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptMessage {
+    return {
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      frame: isSet(object.frame) ? Buffer.from(bytesFromBase64(object.frame)) : Buffer.alloc(0),
+    };
+  },
+
+  toJSON(message: KeptMessage): unknown {
+    const obj: any = {};
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    if (message.frame.length !== 0) {
+      obj.frame = base64FromBytes(message.frame);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptMessage>): KeptMessage {
+    return KeptMessage.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptMessage>): KeptMessage {
+    const message = createBaseKeptMessage();
+    message.id = object.id ?? "";
+    message.sequence = object.sequence ?? 0;
+    message.frame = object.frame ?? Buffer.alloc(0);
     return message;
   },
 };

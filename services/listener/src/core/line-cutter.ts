@@ -8,7 +8,7 @@ const CR = 0x0d;
 export interface LineHandler {
   /** @param number from 1, empty lines counted; lines of nothing but white space are not told */
   onLine(bytes: Buffer, start: number, end: number, number: number): void;
-  /** A line longer than the bound; its bytes are thrown away. */
+  /** A line longer than the bound, told when it passes it; its bytes are thrown away. */
   onLongLine(number: number): void;
 }
 
@@ -53,7 +53,6 @@ export class LineCutter {
     if (this.skipping) {
       this.skipping = false;
       this.lines += 1;
-      this.handler.onLongLine(this.lines);
     } else this.line(this.partial, 0, length);
   }
 
@@ -75,6 +74,7 @@ export class LineCutter {
       this.skipping = true;
       this.partialLength = 0;
       this.partial = EMPTY;
+      this.handler.onLongLine(this.lines + 1);
       return;
     }
     if (length > this.partial.length) {

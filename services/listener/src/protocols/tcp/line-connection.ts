@@ -1,0 +1,292 @@
+/** One client that sends lines of text: `device path payload`. */
+import { isUtf8 } from "node:buffer";
+import type { EventTicket } from "@myelin/bus";
+import type { Channel } from "@myelin/contract";
+import { AppError, type ErrorCode } from "@myelin/kernel";
+import type { ConnectVerdict, Identity } from "../../core/admission.js";
+import type { ByteStream, StreamSink } from "../../core/byte-stream.js";
+import type { ChannelTable, LaneIndex } from "../../core/channel-table.js";
+import { Connection, type ConnectionScope, type DisconnectReason, HOLD } from "../../core/connection.js";
+import type { ChannelSource } from "../../core/ingress.js";
+import { LineCutter, type LineHandler } from "../../core/line-cutter.js";
+import { isPath } from "../../core/mcp/mcp-path.js";
+import type { Traffic } from "../../core/metrics.js";
+import type { ProtocolContext } from "../../core/protocol.js";
+import type { TcpConfig } from "./config.js";
+
+const SPACE = 0x20;
+const MAX_DEVICE_ID_BYTES = 256;
+const MAX_DEVICES = 1_000;
+/** Lines that may wait for their answer; more are not read. */
+const MAX_UNANSWERED = 10_000;
+const LINGER_TICKS = 4;
+
+/** What the line connections of one port share. */
+export class LineShared {
+  readonly lane: LaneIndex;
+  readonly traffic: Traffic;
+
+  constructor(
+    readonly ctx: ProtocolContext,
+    readonly scope: ConnectionScope,
+    readonly config: TcpConfig,
+  ) {
+    this.lane = config.lane === "telemetry" ? 0 : 1;
+    this.traffic = ctx.metrics.traffic(scope.kind);
+  }
+}
+
+/** One device of a connection, with its channels. */
+class LineDevice implements ChannelSource {
+  channels: ChannelTable | undefined = undefined;
+
+  constructor(
+    private readonly connection: LineConnection,
+    readonly identity: Identity,
+  ) {}
+
+  get number(): number {
+    return this.connection.number;
+  }
+  get protocol(): Connection["protocol"] {
+    return this.connection.protocol;
+  }
+  get port(): string {
+    return this.connection.port;
+  }
+  get contentType(): string {
+    return "";
+  }
+  checkPath(bytes: Uint8Array, start: number, end: number): ErrorCode | undefined {
+    return isPath(bytes, start, end) ? undefined : "protocol.malformed";
+  }
+}
+
+export class LineConnection extends Connection implements StreamSink, LineHandler, EventTicket {
+  private ending: DisconnectReason = "lost";
+  private closed = false;
+  private readonly cutter: LineCutter;
+  private readonly devices = new Map<string, LineDevice>();
+  /** The device of the last line, and its name's bytes. */
+  private last: LineDevice | undefined;
+  private lastName = Buffer.alloc(0);
+  private waiting: Buffer[] | undefined;
+  private lines = 0;
+  /** Answers by line, in order; undefined while a line is not settled. */
+  private readonly answers: (string | undefined)[] = [];
+  private firstAnswer = 0;
+
+  constructor(
+    private readonly shared: LineShared,
+    private readonly stream: ByteStream,
+    address: string,
+  ) {
+    super(shared.scope, address);
+    this.cutter = new LineCutter(this, shared.scope.limits.maxFrameBytes);
+  }
+
+  onData(chunk: Buffer): void {
+    if (this.closed) return;
+    this.seen();
+    if (this.waiting !== undefined || this.scope.manager.mustHold(this, chunk.length)) {
+      this.waiting ??= [];
+      this.waiting.push(Buffer.from(chunk));
+      return;
+    }
+    this.consume(chunk);
+  }
+
+  onDrain(): void {
+    this.release(HOLD.writing);
+  }
+
+  onClosed(): void {
+    if (this.gone) return;
+    // `echo | nc` may close without a line end: what came is a line.
+    if (!this.closed && this.waiting === undefined) this.cutter.end();
+    this.closed = true;
+    this.scope.manager.remove(this, this.ending === "lost" ? "client" : this.ending);
+  }
+
+  disconnect(reason: DisconnectReason, error?: AppError): void {
+    if (this.closed) return;
+    this.ending = reason;
+    if (error !== undefined && this.shared.config.ack === "on")
+      this.stream.write(Buffer.from(`error ${error.code}\n`));
+    this.closed = true;
+    this.waiting = undefined;
+    this.stream.end();
+    if (this.held !== 0) this.stream.resume();
+    if (!this.gone) this.scope.manager.wheel.schedule(this, LINGER_TICKS);
+  }
+
+  override onWheel(now: number): number {
+    if (!this.closed) return super.onWheel(now);
+    if (!this.gone) this.stream.destroy();
+    return 0;
+  }
+
+  onLine(bytes: Buffer, start: number, end: number, number: number): void {
+    if (this.closed) return;
+    this.lines += 1;
+    const nameEnd = bytes.indexOf(SPACE, start);
+    const pathEnd = nameEnd < 0 || nameEnd >= end ? -1 : bytes.indexOf(SPACE, nameEnd + 1);
+    if (pathEnd < 0 || pathEnd >= end) {
+      this.refuse(number, "protocol.malformed", "syntax");
+      return;
+    }
+    const device = this.deviceOf(bytes, start, nameEnd);
+    if (device === undefined) {
+      this.admit(bytes.toString("utf8", start, nameEnd), Buffer.from(bytes.subarray(start, end)), number);
+      return;
+    }
+    this.take(device, bytes, nameEnd + 1, pathEnd, end, number);
+  }
+
+  onLongLine(): void {
+    this.shared.ctx.metrics.malformed.add("tcp,line_too_long");
+    this.disconnect("frame_too_large", new AppError("limit.frame_too_large", "a line is too long"));
+  }
+
+  settled(numbers: readonly number[], from: number, to: number, error: AppError | undefined): void {
+    for (let i = from; i < to; i++) this.answer(numbers[i]!, error?.code);
+    this.writeAnswers();
+  }
+
+  protected pauseReading(): void {
+    this.stream.pause();
+  }
+
+  protected resumeReading(): void {
+    while (this.held === 0 && !this.closed) {
+      const chunk = this.waiting?.shift();
+      if (chunk === undefined) {
+        this.waiting = undefined;
+        break;
+      }
+      this.consume(chunk);
+    }
+    if (this.held === 0 && !this.closed) this.stream.resume();
+  }
+
+  private consume(chunk: Buffer): void {
+    const { traffic } = this.shared;
+    traffic.receivedBytes += chunk.length;
+    this.cutter.push(chunk);
+    const { lines } = this;
+    this.lines = 0;
+    traffic.receivedMessages += lines;
+    if (lines > 0) this.spend(lines);
+    this.writeAnswers();
+    if (this.answers.length > MAX_UNANSWERED) this.hold(HOLD.writing);
+  }
+
+  private take(
+    device: LineDevice,
+    bytes: Buffer,
+    pathStart: number,
+    pathEnd: number,
+    end: number,
+    number: number,
+  ): void {
+    const { lane, ctx } = this.shared;
+    const channel: Channel | undefined = ctx.ingress.channelFor(device, lane, bytes, pathStart, pathEnd);
+    if (channel === undefined) {
+      this.refuse(number, ctx.ingress.refusal, "path");
+      return;
+    }
+    if (lane === 1) {
+      if (this.shared.config.ack === "on") this.expect(number);
+      ctx.ingress.event(channel, bytes, pathEnd + 1, end, this, number);
+      return;
+    }
+    ctx.ingress.telemetry(channel, bytes, pathEnd + 1, end);
+    this.expect(number);
+    this.answer(number, undefined);
+  }
+
+  private refuse(number: number, code: ErrorCode, reason: string): void {
+    const { ctx, lane } = this.shared;
+    if (code === "protocol.malformed") ctx.metrics.malformed.add(`tcp,${reason}`);
+    ctx.ingress.refuse(lane, code);
+    this.expect(number);
+    this.answer(number, code);
+  }
+
+  private deviceOf(bytes: Buffer, start: number, end: number): LineDevice | undefined {
+    if (this.last !== undefined && this.lastName.compare(bytes, start, end) === 0) return this.last;
+    const device = this.devices.get(bytes.toString("utf8", start, end));
+    if (device !== undefined) {
+      this.last = device;
+      this.lastName = Buffer.from(bytes.subarray(start, end));
+    }
+    return device;
+  }
+
+  /** A device that is new on this connection; lines have no password, so admission sees name and address. */
+  private admit(deviceId: string, line: Buffer, number: number): void {
+    const nameEnd = line.indexOf(SPACE);
+    const valid = nameEnd > 0 && nameEnd <= MAX_DEVICE_ID_BYTES && isUtf8(line.subarray(0, nameEnd));
+    if (!valid || /\p{Cc}/u.test(deviceId)) {
+      this.refuse(number, "protocol.malformed", "device");
+      return;
+    }
+    const { ctx, scope } = this.shared;
+    const who = { protocol: scope.kind, port: scope.port, address: this.address, deviceId };
+    const verdict = ctx.admission.connect(who);
+    if (!(verdict instanceof Promise)) {
+      this.decided(deviceId, line, number, verdict);
+      return;
+    }
+    this.hold(HOLD.admission);
+    void verdict.then((late) => {
+      this.decided(deviceId, line, number, late);
+      this.release(HOLD.admission);
+    });
+  }
+
+  private decided(deviceId: string, line: Buffer, number: number, verdict: ConnectVerdict): void {
+    if (this.closed) return;
+    if (!verdict.allow) {
+      this.shared.ctx.metrics.refused.add(`tcp,${verdict.code}`);
+      this.refuse(number, verdict.code, "refused");
+      this.disconnect("refused");
+      return;
+    }
+    if (this.devices.size >= MAX_DEVICES) this.devices.clear();
+    const device = new LineDevice(this, verdict.identity);
+    this.devices.set(deviceId, device);
+    if (this.last === undefined) this.admitted(verdict.identity);
+    this.last = undefined;
+    const nameEnd = line.indexOf(SPACE);
+    this.take(device, line, nameEnd + 1, line.indexOf(SPACE, nameEnd + 1), line.length, number);
+    this.last = device;
+    this.lastName = Buffer.from(line.subarray(0, nameEnd));
+  }
+
+  /** Line numbers leave gaps where lines are empty: the answers are kept by line all the same. */
+  private expect(number: number): void {
+    if (this.shared.config.ack === "off") return;
+    while (this.firstAnswer + this.answers.length <= number) this.answers.push("");
+    this.answers[number - this.firstAnswer] = undefined;
+  }
+
+  private answer(number: number, code: string | undefined): void {
+    if (this.shared.config.ack === "off") return;
+    this.answers[number - this.firstAnswer] = code === undefined ? "ok\n" : `error ${code}\n`;
+  }
+
+  private writeAnswers(): void {
+    let ready = 0;
+    while (ready < this.answers.length && this.answers[ready] !== undefined) ready += 1;
+    if (ready === 0) return;
+    this.firstAnswer += ready;
+    const text = this.answers.splice(0, ready).join("");
+    if (this.closed || this.gone || text === "") return;
+    this.shared.traffic.sentBytes += text.length;
+    if (!this.stream.write(Buffer.from(text))) {
+      if (this.stream.writableLength > this.scope.limits.maxWriteBufferBytes) this.disconnect("slow_client");
+      else this.hold(HOLD.writing);
+    } else if (this.answers.length <= MAX_UNANSWERED) this.release(HOLD.writing);
+  }
+}
