@@ -204,7 +204,8 @@ function write(c: MqttConnection, message: OutgoingPublish, properties: PublishP
   const out = c.outbox();
   writePublish(out, message, c.version, properties);
   c.shared.counters.sentMessages += 1;
-  if (out.length > EARLY_FLUSH_BYTES) c.flush();
+  // A burst within one turn must not count as slowness of the client.
+  if (out.length > EARLY_FLUSH_BYTES || out.length > c.scope.limits.maxWriteBufferBytes >>> 2) c.flush();
 }
 
 /** PUBACK of the client: frees its place in the window and sends what waits. */

@@ -1,0 +1,211 @@
+import type { IPublishPacket } from "mqtt-packet";
+import { describe, expect, it } from "vitest";
+import { type MqttClient, type MqttRig, mqttRig } from "../../../test/mqtt-rig.js";
+import type { SubscriberMessage } from "../../core/subscriptions.js";
+
+const message = (
+  path: string,
+  payload: string,
+  more: Partial<SubscriberMessage> = {},
+): SubscriberMessage => ({
+  path,
+  bytes: Buffer.from(payload),
+  payloadStart: 0,
+  payloadEnd: Buffer.byteLength(payload),
+  contentType: "",
+  qos: 0,
+  retain: false,
+  tenant: "",
+  deviceId: "sender",
+  extras: () => undefined,
+  ...more,
+});
+
+function subscribed(rig: MqttRig, version: 4 | 5, ...items: [string, object][]): MqttClient {
+  const client = rig.connected("d", version);
+  const subscriptions = items.map(([topic, options]) => ({ topic, qos: 0, ...options }));
+  client.send({ cmd: "subscribe", messageId: 1, subscriptions } as never);
+  client.packets();
+  return client;
+}
+
+function send(rig: MqttRig, what: SubscriberMessage): void {
+  for (const { subscriber, tags } of rig.table.match("", what.path).targets) subscriber.deliver(what, tags);
+}
+
+const read = (client: MqttClient): IPublishPacket[] => client.packets() as IPublishPacket[];
+
+describe("a message for a subscriber", () => {
+  it("comes once although two of its filters match, with the higher QoS of the two", () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 4, ["a/#", {}], ["a/+", { qos: 1 }]);
+    send(rig, message("a/b", "x", { qos: 1 }));
+    expect(read(client)).toMatchObject([{ topic: "a/b", qos: 1, messageId: 1 }]);
+    send(rig, message("a/b", "y", { qos: 0 }));
+    expect(read(client)).toMatchObject([{ topic: "a/b", qos: 0 }]);
+  });
+
+  it("names all subscription identifiers that led to it", () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5);
+    for (const [topic, id] of [
+      ["a/#", 7],
+      ["a/b", 300],
+    ] as const) {
+      const properties = { subscriptionIdentifier: id };
+      client.send({
+        cmd: "subscribe",
+        messageId: id,
+        subscriptions: [{ topic, qos: 0 }],
+        properties,
+      } as never);
+    }
+    client.packets();
+    send(rig, message("a/b", "x"));
+    const [publish] = read(client);
+    expect([publish!.properties!.subscriptionIdentifier].flat().sort()).toEqual([300, 7]);
+  });
+
+  it("does not come back to its sender when that asked for it", () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 5, ["a", { nl: true }]);
+    send(rig, message("a", "own", { deviceId: "d" }));
+    send(rig, message("a", "other"));
+    expect(read(client).map((p) => p.payload.toString())).toEqual(["other"]);
+  });
+
+  it("keeps RETAIN only where the subscription asked for it", () => {
+    const rig = mqttRig();
+    const keeps = subscribed(rig, 5, ["a", { rap: true }]);
+    send(rig, message("a", "x", { retain: true }));
+    expect(read(keeps)[0]!.retain).toBe(true);
+    const other = mqttRig();
+    const drops = subscribed(other, 5, ["a", {}]);
+    send(other, message("a", "x", { retain: true }));
+    expect(read(drops)[0]!.retain).toBe(false);
+  });
+
+  it("carries its properties on, with the time it has left", () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 5, ["a", {}]);
+    const extras = {
+      expiresAtUs: rig.clock.wallUs() + 10_500_000,
+      headers: [{ name: "site", value: "north" }],
+      responsePath: "r",
+      correlation: Buffer.from("c"),
+    };
+    send(rig, message("a", "x", { contentType: "text/plain", extras: () => extras }));
+    expect(read(client)[0]!.properties).toMatchObject({
+      contentType: "text/plain",
+      messageExpiryInterval: 11,
+      responseTopic: "r",
+      correlationData: Buffer.from("c"),
+      userProperties: { site: "north" },
+    });
+    send(rig, message("a", "late", { extras: () => ({ ...extras, expiresAtUs: rig.clock.wallUs() - 1 }) }));
+    expect(read(client)).toEqual([]);
+    expect(rig.metrics.undelivered.values.get("mqtt,expired")).toBe(1);
+  });
+
+  it("larger than the client takes is dropped and counted", () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5, { properties: { maximumPacketSize: 50 } });
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 0 }] } as never);
+    client.packets();
+    send(rig, message("a", "x".repeat(60)));
+    send(rig, message("a", "fits"));
+    expect(read(client).map((p) => p.payload.toString())).toEqual(["fits"]);
+    expect(rig.metrics.undelivered.values.get("mqtt,too_large")).toBe(1);
+  });
+
+  it("waits behind the client's window and follows as acknowledgements come, in order", () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5, { properties: { receiveMaximum: 2 } });
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] } as never);
+    client.packets();
+    for (let i = 1; i <= 5; i++) send(rig, message("a", `${i}`, { qos: 1 }));
+    const first = read(client);
+    expect(first.map((p) => p.payload.toString())).toEqual(["1", "2"]);
+    client.send({ cmd: "puback", messageId: first[0]!.messageId! });
+    client.send({ cmd: "puback", messageId: first[1]!.messageId! });
+    expect(read(client).map((p) => p.payload.toString())).toEqual(["3", "4"]);
+  });
+
+  it("too many for a client that acknowledges none disconnects it with the reason", () => {
+    const rig = mqttRig({ maxInflight: 1, maxQueuedMessages: 2 });
+    const client = subscribed(rig, 5, ["a", { qos: 1 }]);
+    for (let i = 0; i < 4; i++) send(rig, message("a", "x", { qos: 1 }));
+    expect(client.packets().at(-1)).toMatchObject({ cmd: "disconnect", reasonCode: 0x97 });
+    client.lose();
+    expect(rig.metrics.undelivered.values.get("mqtt,disconnected")).toBe(3);
+  });
+
+  it("of QoS 0 is dropped and counted while the client does not read, and its neighbour gets it", () => {
+    const rig = mqttRig({ maxWriteBuffer: "16KiB" });
+    const slow = subscribed(rig, 4, ["a", {}]);
+    const quick = rig.connected("quick");
+    quick.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 0 }] } as never);
+    quick.packets();
+    slow.stream.reading = false;
+    for (let i = 0; i < 100; i++) {
+      send(rig, message("a", "x".repeat(1000)));
+      slow.connection.flush();
+    }
+    expect(slow.stream.writableLength).toBeLessThan(18 * 1024);
+    expect(rig.metrics.undelivered.values.get("mqtt,slow_client")).toBeGreaterThan(80);
+    expect(read(quick)).toHaveLength(100);
+    expect(slow.stream.paused).toBe(true);
+    slow.drained();
+    expect(slow.stream.paused).toBe(false);
+  });
+
+  it("that is a PUBACK for nothing is ignored in version 5 and ends version 4", () => {
+    const rig = mqttRig();
+    const five = rig.connected("five", 5);
+    five.send({ cmd: "puback", messageId: 9 });
+    expect(five.stream.ended).toBe(false);
+    const four = rig.connected("four", 4);
+    four.send({ cmd: "puback", messageId: 9 });
+    expect(four.stream.ended).toBe(true);
+  });
+});
+
+describe("a message for the device", () => {
+  const down = { path: "devices/d/commands/on", payload: Buffer.from("1"), contentType: "", timeoutMs: 1000 };
+
+  it("is refused when the device has not subscribed to its path", async () => {
+    const rig = mqttRig();
+    const client = rig.connected("d");
+    await expect(client.connection.downlink({ ...down, waitForDevice: false })).rejects.toMatchObject({
+      code: "device.not_subscribed",
+    });
+  });
+
+  it("is written, and acknowledged where that is asked for and the device can", async () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 4, ["devices/d/commands/+", { qos: 1 }]);
+    await expect(client.connection.downlink({ ...down, waitForDevice: false })).resolves.toBe("written");
+    const waiting = client.connection.downlink({ ...down, waitForDevice: true });
+    const sent = read(client);
+    expect(sent).toMatchObject([{ topic: down.path }, { topic: down.path }]);
+    client.send({ cmd: "puback", messageId: sent[1]!.messageId! });
+    await expect(waiting).resolves.toBe("acknowledged");
+  });
+
+  it("ends with an error when the device refuses, leaves, or is silent", async () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 5, ["devices/d/commands/+", { qos: 1 }]);
+    const wait = () => client.connection.downlink({ ...down, waitForDevice: true });
+    const refused = wait();
+    client.send({ cmd: "puback", messageId: read(client)[0]!.messageId!, reasonCode: 0x87 });
+    await expect(refused).rejects.toMatchObject({ code: "device.refused" });
+    const silent = wait();
+    const expectSilent = expect(silent).rejects.toMatchObject({ code: "request.timeout" });
+    await rig.clock.advance(1_001);
+    await expectSilent;
+    const left = wait();
+    const expectLeft = expect(left).rejects.toMatchObject({ code: "device.not_connected" });
+    client.lose();
+    await expectLeft;
+  });
+});
