@@ -183,6 +183,16 @@ describe("BatchBuilder", () => {
     expect(Batch.decode(builder.finish() as Buffer).envelopes[0]?.payload).toEqual(Buffer.alloc(5, 1));
   });
 
+  it("takes payloads of any size from any part of a plain byte array", () => {
+    const source = Uint8Array.from({ length: 400 }, (_, i) => i);
+    const part = source.subarray(20, 380);
+    const ranges = [0, 1, 7, 8, 9, 95, 96, 97, 200].map((n) => [3, 3 + n] as const);
+    const batch = build((b) => {
+      for (const [start, end] of ranges) b.append(plain, part, start, end);
+    });
+    expect(batch.envelopes.map((e) => [...e.payload])).toEqual(ranges.map(([s, e]) => [...part.slice(s, e)]));
+  });
+
   it("keeps nothing of the payload it was given", () => {
     const source = Buffer.from("abcdefghij");
     const batch = build((b) => {

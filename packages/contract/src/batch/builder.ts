@@ -160,10 +160,10 @@ export class BatchBuilder {
     return id;
   }
 
-  /** Eight bytes at a time: neither a native call nor a sub-array per message. */
+  /** Eight bytes at a time, or one native call: never a sub-array, which would be garbage per message. */
   private copy(offset: number, source: Uint8Array, start: number, end: number): void {
     if (end - start > WORD_COPY_BYTES) {
-      this.buffer.set(source.subarray(start, end), offset);
+      nativeCopy.call(source as Buffer, this.buffer, offset, start, end);
       return;
     }
     if (source !== this.source) {
@@ -204,3 +204,6 @@ export class BatchBuilder {
 
 /** Longer payloads are faster through one native call. */
 const WORD_COPY_BYTES = 96;
+
+// Works on every Uint8Array.
+const nativeCopy = Buffer.prototype.copy;
