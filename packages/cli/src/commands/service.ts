@@ -1,6 +1,6 @@
 /** `myelin listener|dispatcher|ipc-bridge`: one service alone; `myelin core`: what a box runs in one process. */
 import { readdir, readFile } from "node:fs/promises";
-import { type AnyService, runProcess } from "@myelin/service-host";
+import { type AnyService, runAndExit } from "@myelin/service-host";
 
 export type ServiceName = "listener" | "dispatcher" | "ipc-bridge" | "core";
 
@@ -13,7 +13,7 @@ const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
 
 const LOAD_INTERVAL_MS = 1_000;
 
-/** Runs until the process is asked to stop; the exit code is service-host's. */
+/** Runs until the process is asked to stop, then ends it with service-host's exit code. */
 export async function runService(
   name: ServiceName,
   argv: readonly string[],
@@ -23,7 +23,7 @@ export async function runService(
   const services: AnyService[] = [];
   for (const each of names) services.push(await load(each));
   const own = new Set(services.map((service) => service.section));
-  return runProcess({
+  return runAndExit({
     name,
     version,
     services,
