@@ -158,8 +158,9 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
     if (this.gone || this.state === STATE.closed || bytes.length === 0) return;
     this.shared.counters.sentBytes += bytes.length;
     if (this.stream.write(bytes)) return;
-    const max = this.scope.limits.maxWriteBufferBytes;
-    if (this.stream.writableLength > max) this.disconnect("slow_client");
+    const { maxWriteBufferBytes: max, maxFrameBytes } = this.scope.limits;
+    // Messages are dropped before this; what is left are answers to a client that asks and never listens.
+    if (this.stream.writableLength > 2 * max + maxFrameBytes) this.disconnect("slow_client");
     else if (this.stream.writableLength > max >>> 1) this.hold(HOLD.writing);
   }
 
