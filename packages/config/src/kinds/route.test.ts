@@ -25,12 +25,13 @@ describe("a Route", () => {
     contentTypes: ["application/json"]
     headers: { X-Site: north }
   transform:
-    - { codec: json, to: msgpack, select: [t, h.x], rename: { t: temperature } }
+    - { codec: json, to: msgpack, select: [t, h.x], rename: { t: temperature }, onError: drop }
+    - { codec: msgpack, to: protobuf, protobuf: { file: plant.proto, message: plant.Reading } }
   targets:
     - app: climate
     - nats: plant.readings
-    - file: { path: a/readings.ndjson }
-    - device: { id: display-1, path: display/text }
+    - file: { path: a/readings.ndjson, maxBytes: 1GiB, keep: 2 }
+    - device: { id: display-1, path: display/text, ttl: 30s }
   stop: true
 `);
     expect(await problemsOf(text)).toEqual([]);
@@ -69,6 +70,14 @@ describe("a Route", () => {
     ['  targets: [{ device: { id: d, path: "a/#" } }]\n', "a path without wildcards"],
     ["  targets: [{ app: a }, { app: a }]\n", 'spec.targets[1]: {"app":"a"} must be listed once'],
     ["  transform: [{ codec: raw, select: [a] }]\n  targets: [{ app: a }]\n", "a codec that knows fields"],
+    [
+      "  transform: [{ codec: protobuf }]\n  targets: [{ app: a }]\n",
+      "given exactly when codec or to is protobuf",
+    ],
+    [
+      "  transform: [{ codec: protobuf, protobuf: { file: ../x.proto, message: M } }]\n  targets: [{ app: a }]\n",
+      "a relative path without ..",
+    ],
     ["  transform: [{ codec: raw, to: json }]\n  targets: [{ app: a }]\n", "raw, because codec is raw"],
     [
       "  order: -1\n  targets: [{ app: a }]\n",

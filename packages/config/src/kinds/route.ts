@@ -2,6 +2,8 @@
 import {
   array,
   boolean,
+  bytes,
+  durationMs,
   exactlyOne,
   integer,
   object,
@@ -85,6 +87,29 @@ const transform = object({
       keyPattern: "^.+$",
     }),
   ),
+  protobuf: optional(
+    object(
+      {
+        file: string({
+          description: "A .proto file or a descriptor set, below the resources directory.",
+          minLength: 1,
+          maxLength: 512,
+        }),
+        message: string({
+          description: "Full name of the message type.",
+          minLength: 1,
+          maxLength: 256,
+        }),
+      },
+      { description: "Where codec protobuf finds the type of the payload." },
+    ),
+  ),
+  onError: optional(
+    oneOf(["drop", "pass", "unrouted"], {
+      description:
+        "What happens to a message that cannot be read: dropped and counted, passed on as it is, or kept with the unrouted (events only); left out, unrouted for events and drop for telemetry.",
+    }),
+  ),
 });
 
 const target = exactlyOne(
@@ -97,6 +122,20 @@ const target = exactlyOne(
         minLength: 1,
         maxLength: 512,
       }),
+      maxBytes: optional(
+        bytes({
+          description: "Size at which the file is put aside and a new one begun; left out, 256MiB.",
+          min: "64KiB",
+          max: "1024GiB",
+        }),
+      ),
+      keep: optional(
+        integer({
+          description: "Older files kept beside it, the youngest as `.1`; left out, 4; 0 keeps none.",
+          minimum: 0,
+          maximum: 1000,
+        }),
+      ),
     }),
     device: object({
       id: string({ description: "Device id.", minLength: 1, maxLength: 256 }),
@@ -105,6 +144,14 @@ const target = exactlyOne(
         minLength: 1,
         maxLength: 1024,
       }),
+      ttl: optional(
+        durationMs({
+          description:
+            "How long after its arrival a device may still be given an event; then it is left out. Left out, an hour.",
+          min: "1s",
+          max: "720h",
+        }),
+      ),
     }),
   },
   { description: "One place to which matching messages go." },
@@ -169,6 +216,13 @@ function checkRoute(route: RouteSpec): readonly Problem[] {
   for (const [i, t] of (route.match.paths ?? []).entries()) expect(["match", "paths", i], t, path(t));
   for (const [i, t] of (route.match.types ?? []).entries()) expect(["match", "types", i], t, path(t));
   for (const [i, step] of (route.transform ?? []).entries()) {
+    if ((step.codec === "protobuf" || step.to === "protobuf") !== (step.protobuf !== undefined)) {
+      const rule = "given exactly when codec or to is protobuf";
+      problems.push({ path: ["transform", i, "protobuf"], value: step.protobuf ?? null, rule });
+    }
+    if (step.protobuf !== undefined) {
+      expect(["transform", i, "protobuf", "file"], step.protobuf.file, file(step.protobuf.file));
+    }
     if (step.codec !== "raw") continue;
     if (step.select !== undefined || step.rename !== undefined) {
       expect(

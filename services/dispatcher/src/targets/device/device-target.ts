@@ -8,8 +8,8 @@ import type { LeftOut, Outlet, OutletEvents, Target, TargetContext, TargetPlugin
 export interface DeviceSpec {
   readonly id: string;
   readonly path: string;
-  /** Events that the device could not be given within this time after their arrival are left out. */
-  readonly ttlMs?: number | undefined;
+  /** Milliseconds after its arrival within which the device must be given a message; later it is left out. */
+  readonly ttl?: number | undefined;
 }
 
 interface Progress {
@@ -70,8 +70,8 @@ class DeviceTarget implements Target {
 
   /** The messages of a batch from one on; undefined stands for one that is too old. */
   private requestsOf(data: Buffer, from: number, way: Way): (control.DownlinkRequest | undefined)[] {
-    const { id, path, ttlMs = DEFAULT_TTL_MS } = this.spec;
-    const oldestUs = this.context.ports.clock.wallUs() - ttlMs * 1000;
+    const { id, path, ttl = DEFAULT_TTL_MS } = this.spec;
+    const oldestUs = this.context.ports.clock.wallUs() - ttl * 1000;
     const { view } = this;
     const requests: (control.DownlinkRequest | undefined)[] = [];
     view.reset(data);
