@@ -1,0 +1,198 @@
+import { control } from "@myelin/contract";
+import { FakeClock } from "@myelin/kernel";
+import { describe, expect, it } from "vitest";
+import { AppDirectory } from "./app-directory.js";
+import { DeviceDirectory } from "./device-directory.js";
+import { ListenerDirectory } from "./listener-directory.js";
+
+const instance = (app: string, name: string, filters: string[], more: object = {}) =>
+  control.AppInstance.fromPartial({
+    app,
+    instance: name,
+    healthy: true,
+    subscriptions: filters.map((filter) => ({ filter })),
+    ...more,
+  });
+
+function apps() {
+  const clock = new FakeClock();
+  const events: string[] = [];
+  let sequence = 0;
+  const directory = new AppDirectory({
+    clock,
+    creditShare: () => 0.5,
+    events: {
+      instancesChanged: (app, gone) => events.push(`${app} changed ${gone.length}`),
+      subscriptionsChanged: (app, record, keep) =>
+        events.push(`${app} wants ${record.subscriptions.map((s) => s.filter)}${keep ? "!" : ""}`),
+      appDeleted: (app) => events.push(`${app} deleted`),
+    },
+  });
+  const announce = (instances: control.AppInstance[], incarnation = 1, bridge = "b") =>
+    directory.announced({ bridge, incarnation, instances, sequence: ++sequence });
+  const running = (app: string) => [...directory.instances(app)].map((i) => i.instance);
+  return { clock, directory, events: () => events.splice(0), announce, running };
+}
+
+describe("AppDirectory", () => {
+  it("unites the subscriptions of an app's instances and keeps them while none runs", () => {
+    const { announce, events, running } = apps();
+    announce([instance("a", "1", ["x"]), instance("a", "2", ["y", "not/#/valid"])]);
+    expect(events()).toEqual(["a wants x,y!", "a changed 0"]);
+    announce([instance("a", "2", ["y"])]);
+    expect(events()).toEqual(["a wants y!", "a changed 1"]);
+    announce([]);
+    expect([events(), running("a")]).toEqual([["a changed 1"], []]);
+  });
+
+  it("ignores an announcement that was overtaken", () => {
+    const { directory, running } = apps();
+    const at = (sequence: number, names: string[]) =>
+      directory.announced({
+        bridge: "b",
+        incarnation: 1,
+        sequence,
+        instances: names.map((n) => instance("a", n, [])),
+      });
+    at(2, ["1", "2"]);
+    at(1, ["1"]);
+    expect(running("a")).toEqual(["1", "2"]);
+  });
+
+  it("takes a silent bridge out of work but says that its instances may live on", async () => {
+    const { clock, directory, announce, events, running } = apps();
+    announce([instance("a", "1", ["x"])]);
+    events();
+    await clock.advance(3_000);
+    directory.sweep();
+    expect([events(), running("a")]).toEqual([["a changed 0"], []]);
+    announce([instance("a", "1", ["x"])]);
+    expect([events(), running("a")]).toEqual([["a changed 0"], ["1"]]);
+  });
+
+  it("says which instances of a silent bridge did not live on", async () => {
+    const { clock, directory, announce, events } = apps();
+    announce([instance("a", "1", ["x"])]);
+    await clock.advance(3_000);
+    directory.sweep();
+    events();
+    announce([], 2);
+    expect(events()).toEqual(["a changed 1"]);
+  });
+
+  it("gives no work to what is unhealthy or draining, and half of the credit to who owns half", () => {
+    const { directory, announce } = apps();
+    announce([
+      instance("a", "1", ["x"], { creditEnvelopes: 100, creditBytes: 1_000 }),
+      instance("a", "2", ["x"], { healthy: false }),
+      instance("a", "3", ["x"], { draining: true }),
+    ]);
+    const [one, two, three] = [...directory.instances("a")];
+    expect([one!.eligible, two!.eligible, three!.eligible]).toEqual([true, false, false]);
+    const waiter = { urgent: true, windowOpened: () => undefined };
+    expect([one!.window.take(50, 10, waiter), one!.window.take(1, 1, waiter)]).toEqual([true, false]);
+  });
+
+  it("restores stored apps, and an app that is deleted comes back only by announcing itself", () => {
+    const { directory, announce, events } = apps();
+    directory.restore({ app: "a", subscriptions: [] });
+    expect(events()).toEqual(["a wants "]);
+    directory.delete("a");
+    directory.delete("a");
+    expect(events()).toEqual(["a deleted"]);
+    announce([instance("a", "1", ["x"])]);
+    directory.delete("a");
+    events();
+    announce([instance("a", "1", ["x"])]);
+    expect(events()).toEqual(["a wants x!", "a changed 0"]);
+  });
+});
+
+const change = (deviceId: string, online: boolean, connectionEpoch: number, atUs = 1) =>
+  control.PresenceChange.fromPartial({ deviceId, online, connectionEpoch, atUs });
+
+describe("DeviceDirectory", () => {
+  const batch = (listener: string, changes: control.PresenceChange[], more: object = {}) =>
+    control.PresenceBatch.fromPartial({ listener, incarnation: 1, changes, ...more });
+
+  it("follows a device from listener to listener, whoever reports first", () => {
+    const directory = new DeviceDirectory();
+    directory.apply(batch("one", [change("d", true, 1, 10)]));
+    directory.apply(batch("two", [change("d", true, 1, 20)]));
+    directory.apply(batch("one", [change("d", false, 1, 30)]));
+    expect(directory.find("", "d")?.listener).toBe("two");
+    directory.apply(batch("one", [change("d", true, 1, 10)]));
+    expect(directory.find("", "d")?.listener).toBe("two");
+  });
+
+  it("does not let the end of an older connection end the newer one", () => {
+    const directory = new DeviceDirectory();
+    directory.apply(batch("one", [change("d", true, 2)]));
+    directory.apply(batch("one", [change("d", false, 1), change("d", true, 1)]));
+    expect(directory.find("", "d")?.connectionEpoch).toBe(2);
+    directory.apply(batch("one", [change("d", false, 2)]));
+    expect(directory.size).toBe(0);
+  });
+
+  it("forgets what a listener said before a replay, a restart, or its end", () => {
+    const directory = new DeviceDirectory();
+    directory.apply(batch("one", [change("a", true, 1), change("b", true, 2)]));
+    directory.apply(batch("one", [change("b", true, 2)], { reset: true }));
+    expect([directory.find("", "a"), directory.find("", "b")?.listener]).toEqual([undefined, "one"]);
+    directory.apply(batch("one", [change("c", true, 1)], { incarnation: 2 }));
+    expect([directory.size, directory.find("", "c")?.incarnation]).toEqual([1, 2]);
+    directory.forget("one");
+    expect(directory.size).toBe(0);
+  });
+});
+
+describe("ListenerDirectory", () => {
+  function listeners() {
+    const clock = new FakeClock();
+    const log: string[] = [];
+    const directory = new ListenerDirectory({
+      clock,
+      events: {
+        filterAdded: (l, f) => log.push(`${l}+${f}`),
+        filterRemoved: (l, f) => log.push(`${l}-${f}`),
+        listenerUp: (l) => log.push(`${l} up`),
+        listenerGone: (l) => log.push(`${l} gone`),
+        replayNeeded: (l) => log.push(`${l}?`),
+      },
+    });
+    const interest = (sequence: number, added: string[], removed: string[] = [], more: object = {}) =>
+      directory.interest(
+        control.InterestBatch.fromPartial({
+          listener: "l",
+          incarnation: 1,
+          sequence,
+          added,
+          removed,
+          ...more,
+        }),
+      );
+    return { clock, directory, interest, log: () => log.splice(0) };
+  }
+
+  it("follows changes and asks for everything when it missed one", () => {
+    const { interest, log } = listeners();
+    interest(1, ["a"], [], { reset: true });
+    interest(2, ["b"], ["a"]);
+    expect(log()).toEqual(["l up", "l+a", "l-a", "l+b"]);
+    interest(4, ["c"]);
+    interest(2, ["z"]);
+    expect(log()).toEqual(["l?"]);
+    interest(4, ["b", "c"], [], { reset: true });
+    expect(log()).toEqual(["l+c"]);
+  });
+
+  it("forgets the filters of a listener that is silent or was restarted", async () => {
+    const { interest, log, clock, directory } = listeners();
+    interest(1, ["a"], [], { reset: true });
+    interest(1, ["b"], [], { reset: true, incarnation: 2 });
+    expect(log()).toEqual(["l up", "l+a", "l-a", "l gone", "l up", "l+b"]);
+    await clock.advance(3_000);
+    directory.sweep();
+    expect([log(), directory.incarnationOf("l")]).toEqual([["l-b", "l gone"], undefined]);
+  });
+});
