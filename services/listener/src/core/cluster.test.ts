@@ -1,0 +1,460 @@
+import {
+  app,
+  BatchBuilder,
+  control,
+  createChannel,
+  Kind,
+  Lane,
+  Protocol,
+  Stamp,
+  subjects,
+} from "@myelin/contract";
+import { AppError, FakeClock } from "@myelin/kernel";
+import { silentLogger } from "@myelin/observability";
+import { describe, expect, it } from "vitest";
+import { MemoryBus, MemoryHub } from "../../test/memory-bus.js";
+import { Deliveries } from "./deliveries.js";
+import { DownlinkServer } from "./downlink.js";
+import { Interest } from "./interest.js";
+import { ingressAccount, LedgerBook } from "./ledger.js";
+import { Presence } from "./presence.js";
+import type { DeviceSession, Downlink, DownlinkState } from "./session.js";
+import { SessionDirectory } from "./session-directory.js";
+import { SubscriptionTable } from "./subscription-table.js";
+import type { Subscriber, SubscriberMessage } from "./subscriptions.js";
+import { Takeover } from "./takeover.js";
+
+const PARTITIONS = 4;
+class Session implements DeviceSession {
+  readonly identity;
+  readonly protocol = Protocol.MQTT;
+  readonly address = "10.0.0.1";
+  openedAtUs = 0;
+  taken = 0;
+  readonly got: Downlink[] = [];
+  answer: () => Promise<DownlinkState> = async () => "written";
+
+  constructor(
+    readonly number: number,
+    deviceId: string,
+  ) {
+    this.identity = { tenant: "", deviceId, user: "" };
+  }
+  downlink(message: Downlink): Promise<DownlinkState> {
+    this.got.push(message);
+    return this.answer();
+  }
+  takenOver(): void {
+    this.taken += 1;
+  }
+}
+
+async function listener(hub: MemoryHub, clock: FakeClock, instance: string) {
+  const bus = new MemoryBus(hub, instance);
+  const sessions = new SessionDirectory(PARTITIONS, clock);
+  const presence = new Presence(bus, clock, sessions, PARTITIONS);
+  const takeover = new Takeover(bus, clock, sessions, silentLogger);
+  sessions.addListener(presence);
+  sessions.addListener(takeover);
+  await presence.start();
+  await takeover.start();
+  return { bus, sessions, presence, takeover };
+}
+
+/** What an owner knows after all batches published so far. */
+function directoryOf(hub: MemoryHub): Map<string, string> {
+  const online = new Map<string, string>();
+  for (const { subject, data } of hub.published) {
+    if (!/^mln\.pres\.batch\./.test(subject)) continue;
+    const batch = control.PresenceBatch.decode(data);
+    for (const change of batch.changes) {
+      if (change.online) online.set(change.deviceId, batch.listener);
+      else if (online.get(change.deviceId) === batch.listener) online.delete(change.deviceId);
+    }
+  }
+  return online;
+}
+
+describe("presence", () => {
+  it("reports in batches, once per fifty milliseconds", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const { sessions } = await listener(hub, clock, "listener-0");
+    const all = Array.from({ length: 100 }, (_, i) => new Session(i + 1, `d${i}`));
+    for (const session of all) sessions.open(session);
+    sessions.close(all[7]!, "lost");
+    await clock.advance(50);
+    const batches = hub.published.filter(({ subject }) => subject.startsWith("mln.pres.batch."));
+    expect(batches.length).toBeLessThanOrEqual(PARTITIONS);
+    expect(directoryOf(hub).size).toBe(99);
+  });
+
+  it("is replayed whole to an owner that asks, and only its partition", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const { bus, sessions } = await listener(hub, clock, "listener-0");
+    for (let i = 0; i < 5000; i++) sessions.open(new Session(i + 1, `d${i}`));
+    await clock.advance(100);
+    hub.published.length = 0;
+    bus.publish(subjects.presenceSync(2), new Uint8Array());
+    const batches = hub.published.slice(1).map(({ data }) => control.PresenceBatch.decode(data));
+    expect(batches.map(({ reset }) => reset)).toEqual([true, ...batches.slice(1).map(() => false)]);
+    expect(new Set(batches.map(({ partition }) => partition))).toEqual(new Set([2]));
+    expect(batches.flatMap(({ changes }) => changes)).toHaveLength([...sessions.of(2)].length);
+  });
+
+  it("says an empty partition is empty, so that an owner forgets what it thought", async () => {
+    const hub = new MemoryHub();
+    const { bus } = await listener(hub, new FakeClock(), "listener-0");
+    bus.publish(subjects.presenceSync(1), new Uint8Array());
+    expect(control.PresenceBatch.decode(hub.published[1]!.data)).toMatchObject({ reset: true, changes: [] });
+  });
+
+  it("is replayed when NATS returns", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const { bus, sessions } = await listener(hub, clock, "listener-0");
+    bus.setConnected(false);
+    sessions.open(new Session(1, "d"));
+    await clock.advance(100);
+    expect(directoryOf(hub).size).toBe(0);
+    bus.setConnected(true);
+    expect(directoryOf(hub)).toEqual(new Map([["d", "listener-0"]]));
+  });
+
+  it("of a device that reconnects is not ended by its older connection", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const { sessions } = await listener(hub, clock, "listener-0");
+    const older = new Session(1, "d");
+    sessions.open(older);
+    sessions.open(new Session(2, "d"));
+    expect(older.taken).toBe(1);
+    sessions.close(older, "takeover");
+    await clock.advance(50);
+    expect(directoryOf(hub).has("d")).toBe(true);
+  });
+});
+
+describe("takeover", () => {
+  it("ends the older connection on another listener and leaves the newer", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const [one, two] = [await listener(hub, clock, "a"), await listener(hub, clock, "b")];
+    const older = new Session(1, "d");
+    const bystander = new Session(2, "other");
+    one.sessions.open(older);
+    one.sessions.open(bystander);
+    await clock.advance(5_000);
+    const newer = new Session(1, "d");
+    two.sessions.open(newer);
+    await clock.advance(20);
+    expect([older.taken, newer.taken, bystander.taken]).toEqual([1, 0, 0]);
+  });
+
+  it("ends exactly one of two that connect at the same moment", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const [one, two] = [await listener(hub, clock, "a"), await listener(hub, clock, "b")];
+    const [left, right] = [new Session(1, "d"), new Session(1, "d")];
+    one.sessions.open(left);
+    two.sessions.open(right);
+    await clock.advance(20);
+    expect(left.taken + right.taken).toBe(1);
+  });
+
+  it("ends the older one even when the clock of the newer one's machine is behind", async () => {
+    const hub = new MemoryHub();
+    const [ahead, behind] = [new FakeClock(2_000_000_000_000), new FakeClock(1_999_999_000_000)];
+    const one = await listener(hub, ahead, "a");
+    const two = await listener(hub, behind, "b");
+    const older = new Session(1, "d");
+    one.sessions.open(older);
+    await ahead.advance(10_000);
+    two.sessions.open(new Session(1, "d"));
+    await behind.advance(20);
+    expect(older.taken).toBe(1);
+  });
+});
+
+describe("interest", () => {
+  function interestOf(hub: MemoryHub, clock: FakeClock) {
+    const bus = new MemoryBus(hub, "listener-0");
+    const interest = new Interest(bus, clock);
+    const table = new SubscriptionTable(interest);
+    interest.attach(table);
+    /** A dispatcher that keeps what it is told and checks that it missed nothing. */
+    const wanted = new Set<string>();
+    let sequence = 0;
+    bus.subscribe(subjects.interest(), (data) => {
+      const batch = control.InterestBatch.decode(data);
+      expect(batch.sequence).toBe(sequence + 1);
+      sequence = batch.sequence;
+      if (batch.reset) wanted.clear();
+      for (const filter of batch.added) wanted.add(filter);
+      for (const filter of batch.removed) wanted.delete(filter);
+    });
+    return { bus, interest, table, wanted };
+  }
+  const who = (number: number): Subscriber => ({ number, identity: { tenant: "" }, deliver: () => true });
+
+  it("keeps a dispatcher up to date through changes and replays", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const { bus, interest, table, wanted } = interestOf(hub, clock);
+    await interest.start();
+    for (let i = 0; i < 5000; i++) table.add(who(i), `f/${i}`, 0);
+    await Promise.resolve();
+    expect(wanted.size).toBe(5000);
+    const first = who(-1);
+    table.add(first, "$share/g/a/#", 0);
+    table.add(first, "b", 0);
+    table.remove(first, "b");
+    await Promise.resolve();
+    expect(wanted.has("a/#")).toBe(true);
+    expect(wanted.has("b")).toBe(false);
+    wanted.clear();
+    bus.publish(subjects.interestSync("all"), new Uint8Array());
+    bus.publish(subjects.interestSync("listener-0"), new Uint8Array());
+    await clock.advance(100);
+    expect(wanted.size).toBe(5001);
+    await interest.stop();
+    expect(wanted.size).toBe(0);
+    expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe("downlink", () => {
+  async function downlinkRig(maxWaiting = 10) {
+    const hub = new MemoryHub();
+    const bus = new MemoryBus(hub, "listener-0");
+    const sessions = new SessionDirectory(PARTITIONS, new FakeClock());
+    const book = new LedgerBook("downlink", Lane.COMMAND);
+    const server = new DownlinkServer(bus, sessions, book, maxWaiting);
+    await server.start();
+    const ask = async (more: Partial<control.DownlinkRequest> = {}) => {
+      const request = control.DownlinkRequest.fromPartial({
+        deviceId: "d",
+        path: "p",
+        payload: Buffer.from("x"),
+        ...more,
+      });
+      const answer = await bus.request(
+        subjects.listenerDownlink("listener-0"),
+        control.DownlinkRequest.encode(request).finish(),
+      );
+      return control.DownlinkResult.decode(answer);
+    };
+    return { sessions, book, ask, bus };
+  }
+
+  it("reaches the session and says how far it came", async () => {
+    const { sessions, ask, book } = await downlinkRig();
+    const session = new Session(3, "d");
+    sessions.open(session);
+    expect((await ask()).state).toBe(app.SendState.WRITTEN);
+    session.answer = async () => "acknowledged";
+    expect((await ask({ waitForDevice: true })).state).toBe(app.SendState.ACKNOWLEDGED);
+    expect(session.got.map(({ path, waitForDevice }) => [path, waitForDevice])).toEqual([
+      ["p", false],
+      ["p", true],
+    ]);
+    expect(book).toMatchObject({ received: 2, forwarded: 2, queued: 0 });
+  });
+
+  it("says what went wrong, in balance with the books", async () => {
+    const { sessions, ask, book, bus } = await downlinkRig();
+    expect(await ask()).toMatchObject({
+      state: app.SendState.REFUSED,
+      error: { code: "device.not_connected" },
+    });
+    const session = new Session(3, "d");
+    sessions.open(session);
+    expect((await ask({ connectionEpoch: 4 })).error?.code).toBe("device.not_connected");
+    session.answer = () => Promise.reject(new AppError("limit.slow_client", "slow"));
+    expect((await ask()).error).toMatchObject({ code: "limit.slow_client", retryable: true });
+    const broken = await bus.request(subjects.listenerDownlink("listener-0"), Buffer.from([0xff, 0xff]));
+    expect(control.DownlinkResult.decode(broken).error?.code).toBe("contract.bad_frame");
+    const dropped = [...book.dropped.values()].reduce((a, b) => a + b, 0);
+    expect(book.received).toBe(book.forwarded + dropped + book.queued);
+  });
+
+  it("refuses more than may wait", async () => {
+    const { sessions, ask } = await downlinkRig(1);
+    const session = new Session(3, "d");
+    const { promise, resolve } = Promise.withResolvers<DownlinkState>();
+    session.answer = () => promise;
+    sessions.open(session);
+    const first = ask();
+    expect((await ask()).error?.code).toBe("queue.full");
+    resolve("written");
+    expect((await first).state).toBe(app.SendState.WRITTEN);
+  });
+});
+
+describe("deliveries", () => {
+  async function deliveriesRig() {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const bus = new MemoryBus(hub, "listener-0");
+    const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} });
+    const books = {
+      telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
+      event: new LedgerBook("deliver", Lane.EVENT),
+    };
+    const deliveries = new Deliveries({ bus, clock, log: silentLogger, table, books });
+    await deliveries.start();
+    const acks: control.LinkAck[] = [];
+    bus.subscribe(subjects.linkAck("core"), (data) => acks.push(control.LinkAck.decode(data)));
+    const builder = (lane: Lane) =>
+      new BatchBuilder(
+        {
+          sender: "core",
+          incarnation: 7,
+          partition: 1,
+          lane,
+          target: "listener",
+          targetInstance: "listener-0",
+        },
+        new Stamp(Buffer.alloc(10)),
+      );
+    const send = (data: Uint8Array) => hub.publish(subjects.listenerDeliver("listener-0"), data);
+    return { hub, table, books, acks, builder, send, deliveries };
+  }
+  const channel = (number: number, path: string, deviceId = "sender") =>
+    createChannel(
+      number,
+      {
+        tenant: "",
+        deviceId,
+        path,
+        kind: Kind.TELEMETRY,
+        protocol: Protocol.MQTT,
+        contentType: "text/plain",
+        port: "",
+        profile: "",
+      },
+      1,
+    );
+
+  class Collector implements Subscriber {
+    readonly number = 1;
+    readonly identity = { tenant: "" };
+    readonly got: string[] = [];
+    takes = true;
+    deliver(message: SubscriberMessage, tags: readonly number[]): boolean {
+      const payload = message.bytes.toString("utf8", message.payloadStart, message.payloadEnd);
+      const site = message.extras()?.headers[0]?.value ?? "-";
+      this.got.push(
+        `${message.path} ${payload} q${message.qos} ${message.retain ? "r" : "-"} ${site} ${tags}`,
+      );
+      return this.takes;
+    }
+  }
+
+  it("go to whoever wants them, with what they carry, and are acknowledged", async () => {
+    const { table, builder, send, acks, books } = await deliveriesRig();
+    const collector = new Collector();
+    table.add(collector, "a/#", 5);
+    const telemetry = builder(Lane.TELEMETRY);
+    telemetry.append(channel(1, "a/b"), Buffer.from("one"), 0, 3);
+    telemetry.append(channel(2, "c"), Buffer.from("two"), 0, 3);
+    telemetry.appendWith(channel(1, "a/b"), Buffer.from("three"), 0, 5, {
+      retain: true,
+      headers: [{ name: "site", value: "north" }],
+    });
+    send(telemetry.finish()!);
+    const event = builder(Lane.EVENT);
+    event.append(channel(1, "a/b"), Buffer.from("four"), 0, 4);
+    event.appendWith(channel(1, "a/b"), Buffer.from("five"), 0, 4, { qos: 2 });
+    send(event.finish()!);
+    expect(collector.got).toEqual([
+      "a/b one q0 - - 5",
+      "a/b three q0 r north 5",
+      "a/b four q1 - - 5",
+      "a/b five q2 - - 5",
+    ]);
+    expect(acks).toMatchObject([
+      {
+        target: "listener",
+        targetInstance: "listener-0",
+        lane: Lane.TELEMETRY,
+        sequence: 1,
+        ordinal: 3,
+        incarnation: 7,
+      },
+      { lane: Lane.EVENT, sequence: 1, ordinal: 2 },
+    ]);
+    expect(books.telemetry).toMatchObject({ received: 3, forwarded: 2 });
+    expect(books.telemetry.dropped).toEqual(new Map([["no_subscriber", 1]]));
+  });
+
+  it("follow the subscriptions as they change", async () => {
+    const { table, builder, send } = await deliveriesRig();
+    const collector = new Collector();
+    const telemetry = builder(Lane.TELEMETRY);
+    const ch = channel(1, "a");
+    const one = (text: string) => {
+      telemetry.append(ch, Buffer.from(text), 0, text.length);
+      send(telemetry.finish()!);
+    };
+    one("x");
+    table.add(collector, "a", 1);
+    one("y");
+    table.remove(collector, "a");
+    one("z");
+    expect(collector.got).toEqual(["a y q0 - - 1"]);
+  });
+
+  it("that come twice or from an owner of the past are left out, and gaps are booked", async () => {
+    const { table, builder, send, books, deliveries, acks } = await deliveriesRig();
+    const collector = new Collector();
+    table.add(collector, "#", 0);
+    const telemetry = builder(Lane.TELEMETRY);
+    telemetry.epoch = 5;
+    const batches = [1, 2, 3].map((i) => {
+      telemetry.append(channel(1, "a"), Buffer.from(`${i}`), 0, 1);
+      return telemetry.finish()!;
+    });
+    send(batches[0]!);
+    send(batches[0]!);
+    send(batches[2]!);
+    const past = builder(Lane.TELEMETRY);
+    past.epoch = 4;
+    past.append(channel(1, "a"), Buffer.from("old"), 0, 3);
+    send(past.finish()!);
+    expect(collector.got).toEqual(["a 1 q0 - - 0", "a 3 q0 - - 0"]);
+    expect(deliveries.refusedBatches).toEqual({ malformed: 0, notAccepted: 2 });
+    expect(books.telemetry.dropped).toEqual(new Map([["lost_in_transit", 1]]));
+    expect(books.telemetry.received).toBe(3);
+    expect(acks.map(({ sequence }) => sequence).slice(0, 3)).toEqual([1, 1, 3]);
+  });
+
+  it("that cannot be read are counted and hurt nobody", async () => {
+    const { send, deliveries, builder, table } = await deliveriesRig();
+    const collector = new Collector();
+    table.add(collector, "#", 0);
+    send(Buffer.from("nonsense"));
+    const telemetry = builder(Lane.TELEMETRY);
+    telemetry.append(channel(1, "a"), Buffer.from("1"), 0, 1);
+    telemetry.append(channel(1, "a"), Buffer.from("2"), 0, 1);
+    const whole = telemetry.finish()!;
+    send(whole.subarray(0, whole.length - 3));
+    telemetry.append(channel(1, "a"), Buffer.from("3"), 0, 1);
+    send(telemetry.finish()!);
+    expect(deliveries.refusedBatches.malformed).toBe(2);
+    expect(collector.got).toEqual(["a 1 q0 - - 0", "a 3 q0 - - 0"]);
+  });
+});
+
+describe("the ingress account", () => {
+  it("adds what was stopped before the sender to what the sender counts", () => {
+    const sender = { received: 10, forwarded: 6, stored: 0, dropped: { bus_down: 3 }, queued: () => 1 };
+    const account = ingressAccount(Lane.TELEMETRY, sender, new Map([["auth.not_authorized", 2]]));
+    const dropped = account.dropped.reduce((sum, { count }) => sum + count, 0);
+    expect(account.received).toBe(12);
+    expect(account.received).toBe(
+      account.forwarded + account.stored + dropped + account.expired + account.queued,
+    );
+  });
+});
