@@ -24,10 +24,9 @@ export const protobufPlugin: CodecPlugin = {
         guard(`read ${options.message}`, () => type.toObject(type.decode(payload), CONVERSION)),
       encode: (value) =>
         guard(`write ${options.message}`, () => {
-          const problem = type.verify(value as Record<string, unknown>);
-          // Whole numbers given as text are what decoding makes of 64 bits, so only their conversion can tell.
           const message = type.fromObject(value as Record<string, unknown>);
-          if (problem !== null && type.verify(message) !== null) throw new TypeError(problem);
+          // The library turns what does not fit into NaN or a default; only the way back shows it.
+          expectKept(value, type.toObject(message, CONVERSION), options.message);
           return type.encode(message).finish();
         }),
     };
@@ -80,4 +79,20 @@ function guard<T>(what: string, task: () => T): T {
   } catch (cause) {
     throw new AppError("contract.bad_payload", `cannot ${what}`, { cause });
   }
+}
+
+/** @throws TypeError when a field of the type holds another value than it was given; fields it does not have are ignored. */
+function expectKept(given: unknown, kept: unknown, path: string): void {
+  if (given === null || given === undefined || kept === undefined) return;
+  if (typeof given === "object" && !(given instanceof Uint8Array)) {
+    if (typeof kept !== "object" || kept === null) throw new TypeError(`${path} is no message`);
+    for (const [key, value] of Object.entries(given)) {
+      expectKept(value, (kept as Record<string, unknown>)[key], `${path}.${key}`);
+    }
+    return;
+  }
+  // Bytes are given as base64 text, enums also as numbers, and a float has fewer digits than a number.
+  if (kept instanceof Uint8Array || (typeof given === "number" && typeof kept === "string")) return;
+  if (typeof given === "number" && typeof kept === "number" && Math.fround(given) === kept) return;
+  if (String(given) !== String(kept)) throw new TypeError(`${path} cannot hold ${typeof given}`);
 }
