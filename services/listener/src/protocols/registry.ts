@@ -5,4 +5,6 @@ export const protocols = {
   http: () => import("./http/index.js"),
   mqtt: () => import("./mqtt/index.js"),
   tcp: () => import("./tcp/index.js"),
+  udp: () => import("./udp/index.js"),
+  websocket: () => import("./websocket/index.js"),
 } satisfies ProtocolRegistry;

@@ -39,9 +39,10 @@ export class HttpPort implements ProtocolPort {
   }
 
   /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` */
-  async start(_signal: AbortSignal): Promise<void> {
+  async start(signal: AbortSignal): Promise<void> {
     const { config, ctx } = this;
-    //WS
+    this.webSocket = await ctx.embed("websocket", { maxMessage: `${config.maxBody}B` });
+    await this.webSocket.start(signal);
     this.app = await this.createApp();
     await this.app.ready();
     if (!ctx.listen) return;
