@@ -1,11 +1,11 @@
 /** The ipc-bridge as service-host runs it. */
 import { createEventSender, createTelemetrySender } from "@myelin/bus";
-import { defineService, deploymentStreams, type Service } from "@myelin/service-host";
+import { defineService, deploymentStreams } from "@myelin/service-host";
 import { type BridgeConfig, bridgeSchema } from "./config.js";
 import { createBridge } from "./service.js";
 
 /** Section `ipcBridge`. */
-export const ipcBridgeService: Service<BridgeConfig> = defineService({
+export const ipcBridgeService = defineService<BridgeConfig>({
   name: "ipc-bridge",
   section: "ipcBridge",
   schema: bridgeSchema,
@@ -13,18 +13,17 @@ export const ipcBridgeService: Service<BridgeConfig> = defineService({
     const { bus, clock, log, metrics, version, platform } = context;
     const { partitions } = platform.nats;
     const senders = { partitions, clock };
-    return [
-      deploymentStreams(context),
-      await createBridge(context.config, {
-        bus,
-        telemetry: createTelemetrySender(bus, senders),
-        events: createEventSender(bus, senders),
-        partitions,
-        log,
-        clock,
-        version,
-        metrics,
-      }),
-    ];
+    const bridge = await createBridge(context.config, {
+      bus,
+      telemetry: createTelemetrySender(bus, senders),
+      events: createEventSender(bus, senders),
+      partitions,
+      log,
+      clock,
+      version,
+      metrics,
+    });
+    context.addPage("/apps", () => bridge.core.report());
+    return [deploymentStreams(context), bridge];
   },
 });

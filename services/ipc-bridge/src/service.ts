@@ -1,6 +1,6 @@
 /** The wiring: what an ipc-bridge is made of, in the order it starts. */
 import { readFile } from "node:fs/promises";
-import type { Bus, EventSender, TelemetrySender } from "@myelin/bus";
+import { type Bus, createHeartbeat, type EventSender, type TelemetrySender } from "@myelin/bus";
 import { MAX_CHANNEL_NUMBER } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry } from "@myelin/observability";
@@ -72,8 +72,16 @@ export async function createBridge(config: BridgeConfig, deps: BridgeDependencie
   const servers = await createServers(config, core);
   const ledger = new LedgerAnswer(bus, clock, () => core.ledger());
   // Stopped first of all: apps are drained while the servers still hold their streams.
-  const drain: Component = { name: "drain", start: async () => undefined, stop: () => core.drain() };
-  const host = new ComponentHost([telemetry, events, ledger, core, ...servers, drain], {
+  const heartbeat = createHeartbeat(bus, { service: "ipc-bridge", version, clock });
+  const drain: Component = {
+    name: "drain",
+    start: async () => undefined,
+    stop: async () => {
+      heartbeat.setDraining(true);
+      await core.drain();
+    },
+  };
+  const host = new ComponentHost([telemetry, events, ledger, core, heartbeat, ...servers, drain], {
     name: "ipc-bridge",
     clock,
     stopTimeoutMs: config.drainTimeout + STOP_MARGIN_MS,

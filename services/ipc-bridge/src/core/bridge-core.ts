@@ -183,6 +183,22 @@ export class BridgeCore implements Component {
     return this.#streams.size;
   }
 
+  /** The sessions as operators see them; instances are named as apps name themselves. */
+  report(): readonly object[] {
+    return [...this.#byTarget.values()].map((session) => ({
+      app: session.app,
+      instance: session.instance,
+      peer: session.peer,
+      state: session.state,
+      healthy: session.health.healthy,
+      inFlight: session.deliveries?.sentEnvelopes,
+      inFlightBytes: session.deliveries?.sentBytes,
+      heldBytes: session.deliveries?.heldBytes,
+      publishBytes: session.publisher?.pendingBytes,
+      serves: session.serves,
+    }));
+  }
+
   bucketOf(app: string): TokenBucket {
     let bucket = this.#buckets.get(app);
     if (bucket === undefined) {

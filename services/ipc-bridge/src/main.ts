@@ -1,0 +1,15 @@
+/** Runs an ipc-bridge alone in this process. */
+import { readFileSync } from "node:fs";
+import { runAndExit } from "@myelin/service-host";
+import { ipcBridgeService } from "./hosted.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+await runAndExit({
+  name: "ipc-bridge",
+  version,
+  services: [ipcBridgeService],
+  foreignSections: ["listener", "dispatcher"],
+});
