@@ -109,13 +109,15 @@ export abstract class Connection implements WheelEntry, ChannelSource {
   /** The client is known: from here on the first-packet deadline no longer counts. */
   admitted(identity: Identity): void {
     this.identity = identity;
+    this.seen();
     const { manager, limits } = this.scope;
     if (limits.rate !== undefined) fillBucket(this, limits.rate, manager.clock.nowMs());
     manager.reschedule(this);
   }
 
-  /** Once per chunk or frame, not per message. */
+  /** Once per chunk or frame, not per message. Does not move the first-packet deadline: bytes are not yet a client. */
   seen(): void {
+    if (this.identity === NOBODY) return;
     this.seenTick = this.scope.manager.wheel.now;
     this.misses = 0;
   }

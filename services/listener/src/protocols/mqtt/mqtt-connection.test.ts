@@ -321,6 +321,17 @@ describe("time", () => {
     expect(client.stream.destroyed).toBe(true);
   });
 
+  it("runs out for a client that connects a byte at a time", async () => {
+    const rig = mqttRig();
+    const client = rig.client();
+    client.raw(Buffer.from("10ff7f", "hex"));
+    for (let i = 0; i < 22; i++) {
+      await rig.clock.advance(500);
+      client.raw(Buffer.of(0));
+    }
+    expect(client.stream.ended).toBe(true);
+  });
+
   it("runs out one and a half keep alives after the last packet", async () => {
     const rig = mqttRig();
     const client = rig.connected("d", 5, { keepalive: 10 });
