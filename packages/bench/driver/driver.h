@@ -43,6 +43,7 @@ int role_publish(const Options *o);
 int role_subscribe(const Options *o);
 int role_idle(const Options *o);
 int role_http(const Options *o);
+int role_histogram(void);
 
 // --- common.c
 uint64_t now_ns(void);

@@ -45,3 +45,12 @@ void histogram_print(FILE *out, const char *name, const Histogram *h) {
           (double)histogram_quantile(h, 0.99) / 1e3, (double)histogram_quantile(h, 0.999) / 1e3,
           (double)h->max / 1e3);
 }
+
+int role_histogram(void) {
+  static Histogram h;
+  for (unsigned long long ns; scanf("%llu", &ns) == 1;) histogram_add(&h, ns);
+  printf("{\"event\":\"done\"");
+  histogram_print(stdout, "latency", &h);
+  puts("}");
+  return 0;
+}

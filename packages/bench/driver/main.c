@@ -11,6 +11,7 @@ static const char usage[] =
     "  publish    --topic bench/{c}/data --topics N --qos 0|1 --window 100 --payload 64 --rate PER_SECOND --stamp --eager\n"
     "  subscribe  --filter bench/# --qos 0|1 --stamp --gather\n"
     "  idle       --protocol mqtt|tcp --keepalive 60 --per-process 15000 --hello HEX --ping HEX\n"
+    "  histogram  reads nanoseconds, one a line, and prints what a latency report would say\n"
     "  http       --path /x/{c} --lines N --payload 64 --rate PER_SECOND --header LINE --body TEXT\n";
 
 enum { HOST = 1, PORT, CONNECTIONS, QOS, WINDOW, PAYLOAD, TOPICS, TOPIC, FILTER, CLIENT, USER, PASSWORD, RATE, SECONDS,
@@ -80,6 +81,7 @@ int main(int argc, char **argv) {
     default: fputs(usage, stderr); return 64;
     }
   }
+  if (optind == argc - 1 && strcmp(argv[optind], "histogram") == 0) return role_histogram();
   if (optind != argc - 1 || o.port == 0) {
     fputs(usage, stderr);
     return 64;

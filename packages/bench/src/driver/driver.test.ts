@@ -1,0 +1,7 @@
+import { expect, it } from "vitest";
+import { driverArguments } from "./driver.js";
+
+it("leaves out what is undefined or false and gives bare flags for true", () => {
+  const options = { port: 1883, rate: undefined, stamp: true, gather: false, topic: "a/{c}" };
+  expect(driverArguments(options)).toEqual(["--port", "1883", "--stamp", "--topic", "a/{c}"]);
+});

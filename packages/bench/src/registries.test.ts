@@ -1,0 +1,62 @@
+import { readdirSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { scenarios } from "./scenarios/registry.js";
+import { systems } from "./systems/registry.js";
+
+function folders(name: string): string[] {
+  return readdirSync(new URL(`${name}/`, import.meta.url), { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+}
+
+describe("the registries", () => {
+  it("have a line for every folder", () => {
+    expect(Object.keys(systems).sort()).toEqual(folders("systems"));
+    expect(Object.keys(scenarios).sort()).toEqual(folders("scenarios"));
+  });
+
+  it.each(Object.entries(systems))("name the system %s as it names itself", async (key, load) => {
+    expect((await load()).plugin.name).toBe(key);
+  });
+
+  it.each(Object.entries(scenarios))("name the scenario %s as it names itself", async (key, load) => {
+    expect((await load()).scenario.name).toBe(key);
+  });
+
+  it("hold one goal for each figure to reach, under a name of its own", async () => {
+    const all = await Promise.all(
+      Object.values(scenarios).map(async (load) => (await load()).scenario.goals),
+    );
+    const lines = all.flat().map(({ name, atLeast, atMost }) => `${name} ${atLeast ?? ""}..${atMost ?? ""}`);
+    expect(lines).toEqual([
+      "telemetry.vs_mosquitto 4..",
+      "telemetry.vs_rumqttd 1..",
+      "telemetry.callback_vs_mosquitto 2..",
+      "telemetry.100k_topics 0.6..",
+      "telemetry.cpu_vs_mosquitto ..0.5",
+      "events.balanced_vs_mosquitto 3.5..",
+      "events.strict_vs_mosquitto 2.5..",
+      "events.cpu_balanced_vs_mosquitto ..0.7",
+      "events.cpu_strict_vs_mosquitto ..0.7",
+      "http.ndjson_telemetry 300000..",
+      "http.ndjson_event 150000..",
+      "http.single_telemetry_vs_fastify 0.8..",
+      "http.single_event_vs_fastify 0.8..",
+      "latency.idle_p99 ..3",
+      "latency.10k_p99 ..10",
+      "idle.mqtt_15000_listener_bytes ..5000",
+      "idle.mqtt_15000_all_bytes ..8000",
+      "idle.tcp_15000_listener_bytes ..5000",
+      "idle.tcp_15000_all_bytes ..8000",
+      "idle.mqtt_100000_listener_bytes ..5000",
+      "idle.mqtt_100000_all_bytes ..8000",
+      "idle.tcp_100000_listener_bytes ..5000",
+      "idle.tcp_100000_all_bytes ..8000",
+      "base.listener ..90",
+      "base.dispatcher ..90",
+      "base.ipc-bridge ..90",
+      "base.box ..250",
+    ]);
+  });
+});
