@@ -117,7 +117,10 @@ export class BridgeCore implements Component {
     const { bus, clock, settings } = this;
     const { telemetry, events } = this.lanes;
     this.#unsubscribe.push(
-      bus.subscribe(subjects.bridgeDeliver(bus.instance), (data) => this.#onBatch(data)),
+      bus.subscribe(subjects.bridgeDeliver(bus.instance), (data) => this.#onBatch(data), {
+        transient: true,
+        only: true,
+      }),
       telemetry.onCongestion((congested) => congested || this.#resumePublishers()),
       events.onCongestion((congested) => congested || this.#resumePublishers()),
     );
