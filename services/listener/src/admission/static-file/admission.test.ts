@@ -3,8 +3,8 @@ import { FakeClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { hashPassword, tryParseHash, verifyPassword } from "../../core/password.js";
 import { Acl, aclSchema, covers, overlaps } from "./acl.js";
-import { hashPassword, tryParseHash, verifyPassword } from "./password.js";
 import { StaticFileAdmission } from "./static-file-admission.js";
 import { PasswordChecker, Users } from "./users.js";
 

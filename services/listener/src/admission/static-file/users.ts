@@ -2,7 +2,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import { array, type Infer, object, optional, string } from "@myelin/config";
 import { type Clock, type ErrorCode, TokenBucket } from "@myelin/kernel";
-import { type PasswordHash, tryParseHash, verifyPassword } from "./password.js";
+import { type PasswordHash, tryParseHash, verifyPassword } from "../../core/password.js";
 
 export const usersSchema = object({
   users: array(

@@ -19,8 +19,9 @@ import {
   writeSubAck,
 } from "./codec/writer.js";
 import { onClientAck } from "./delivery.js";
-import { type MqttConnection, STATE } from "./mqtt-connection.js";
+import type { MqttConnection } from "./mqtt-connection.js";
 import { reasonOf } from "./publish.js";
+import { STATE } from "./state.js";
 import { subscribe, unsubscribe } from "./subscribing.js";
 
 /** `buf[start, end)` is the body. @throws MqttFault */

@@ -4,8 +4,9 @@ import type { Downlink, DownlinkState } from "../../core/session.js";
 import type { SubscriberMessage } from "../../core/subscriptions.js";
 import { violation } from "./codec/fault.js";
 import { type OutgoingPublish, type PublishProperties, publishSize, writePublish } from "./codec/writer.js";
-import { type MqttConnection, STATE } from "./mqtt-connection.js";
+import type { MqttConnection } from "./mqtt-connection.js";
 import type { AckCallback } from "./session.js";
+import { STATE } from "./state.js";
 import { tagNoLocal, tagQos, tagRetain, tagSubscriptionId } from "./subscribing.js";
 
 const NOTHING = Buffer.alloc(0);

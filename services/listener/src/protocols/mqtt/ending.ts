@@ -5,8 +5,9 @@ import type { DisconnectReason } from "../../core/connection.js";
 import { MqttFault } from "./codec/fault.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeConnackRefuse } from "./codec/writer.js";
-import { type MqttConnection, STATE } from "./mqtt-connection.js";
+import type { MqttConnection } from "./mqtt-connection.js";
 import { extrasOf, reasonOf } from "./publish.js";
+import { STATE } from "./state.js";
 
 /** The reason code of DISCONNECT for what the listener has decided. */
 export function disconnectReasonCode(reason: DisconnectReason, error: AppError | undefined): Reason {

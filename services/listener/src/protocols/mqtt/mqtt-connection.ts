@@ -18,10 +18,7 @@ import { disconnectReasonCode, endConnection, onFault } from "./ending.js";
 import { onPublish, writeAcks } from "./publish.js";
 import { MqttSession } from "./session.js";
 import type { MqttShared } from "./shared.js";
-
-/** `fresh`: no CONNECT yet; `admitting`: waiting for admission; `closed`: nothing is read or written any more. */
-export const STATE = { fresh: 0, admitting: 1, ready: 2, closed: 3 } as const;
-export type State = (typeof STATE)[keyof typeof STATE];
+import { STATE, type State } from "./state.js";
 
 const FIRST_PARTIAL_BYTES = 256;
 /** A CONNECT of five strings of 64 KiB is as large as one can be without properties. */

@@ -17,7 +17,7 @@ import { freePort, requires, startNats, tempDir, waitFor } from "@myelin/testkit
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { describe, expect, it } from "vitest";
 import { downlink, type Rig, startRig } from "../../../test/listener-rig.js";
-import { hashPassword } from "../../admission/static-file/password.js";
+import { hashPassword } from "../../core/password.js";
 
 const run = promisify(execFile);
 
