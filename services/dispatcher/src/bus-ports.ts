@@ -38,7 +38,7 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
     log,
     external: externalSubjects(bus),
     publish: (subject, data) => bus.publish(subject, data),
-    subscribe: (subject, handler) => bus.subscribe(subject, handler),
+    subscribe: (subject, handler, options) => bus.subscribe(subject, handler, options),
     serve: (subject, handler) => bus.serve(subject, handler),
     request: (subject, data, timeoutMs) => bus.request(subject, data, timeoutMs),
     openEvents: ({ partition, epoch }, handler) => {

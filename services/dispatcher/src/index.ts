@@ -1,8 +1,4 @@
 /** The dispatcher: decides where each message goes and what it causes. */
 export { type DispatcherConfig, dispatcherSchema } from "./config.js";
-export {
-  createDispatcher,
-  type DispatcherDependencies,
-  type DispatcherService,
-  dispatcherService,
-} from "./service.js";
+export { dispatcherService } from "./hosted.js";
+export { createDispatcher, type DispatcherDependencies, type DispatcherService } from "./service.js";

@@ -1,10 +1,10 @@
-/** Runs a dispatcher alone in this process. */
+/** Starts one dispatcher in this process. */
+import { readFileSync } from "node:fs";
 import { runAndExit } from "@myelin/service-host";
-import { dispatcherService } from "./service.js";
+import { dispatcherService } from "./hosted.js";
 
-await runAndExit({
-  name: "dispatcher",
-  version: "0.1.0",
-  services: [dispatcherService],
-  foreignSections: ["listener", "ipcBridge"],
-});
+const { version } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+await runAndExit({ name: "dispatcher", version, services: [dispatcherService] });

@@ -7,13 +7,12 @@ import {
   openKeyValue,
   type PartitionOwner,
 } from "@myelin/bus";
-import { FileResourceSource, type ResourceSource, resourcesOf, type Snapshot } from "@myelin/config";
-import { BUCKETS, control, subjects } from "@myelin/contract";
+import { resourcesOf, type Snapshot } from "@myelin/config";
+import { type BatchView, BUCKETS, control, subjects } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
-import type { Logger, MetricsRegistry } from "@myelin/observability";
-import { defineService, deploymentStreams, ResourceFeed, type ServiceContext } from "@myelin/service-host";
+import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { createBusPorts } from "./bus-ports.js";
-import { type DispatcherConfig, dispatcherSchema } from "./config.js";
+import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
 import { LedgerKeeper } from "./core/ledger-keeper.js";
@@ -35,6 +34,8 @@ export interface DispatcherDependencies {
   readonly resourcesDir: string;
   /** Absent: nobody reads metrics. */
   readonly metrics?: MetricsRegistry | undefined;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
 }
 
 /** A dispatcher as a component, and what tests and tools look at. */
@@ -85,6 +86,7 @@ export async function createDispatcher(
         dataDir,
       }),
     keepApp: (record) => apps.keep(record),
+    onTraced: tracedBy(deps.tracing),
   });
   const ledger = new LedgerKeeper({
     service: "dispatcher",
@@ -98,7 +100,7 @@ export async function createDispatcher(
   const liveness = createLiveness(bus, { service: "dispatcher", clock });
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
-    acquired: (ownership) => core.acquire(ownership, new AbortController().signal),
+    acquired: (ownership) => core.acquire(ownership),
     released: (ownership, reason) => core.release(ownership.partition, reason !== "lost"),
   });
   const host = new ComponentHost(
@@ -119,6 +121,19 @@ export async function createDispatcher(
 }
 
 const STOP_MARGIN_MS = 6_000;
+
+/** One span per traced envelope of a batch; only batches that carry a trace context come here. */
+function tracedBy(tracing: Tracing | undefined): ((view: BatchView) => void) | undefined {
+  if (tracing?.enabled !== true) return undefined;
+  return (view) => {
+    view.rewind();
+    while (view.next()) {
+      const { traceparent: parent } = view;
+      if (parent === "") continue;
+      tracing.startSpan("dispatcher route", { parent, attributes: { partition: view.hop.partition } }).end();
+    }
+  };
+}
 
 function ledgerComponent(bus: Bus, ledger: LedgerKeeper): Component {
   let end = (): void => undefined;
@@ -155,31 +170,3 @@ function coreComponent(bus: Bus, core: Dispatcher, apps: AppStore): Component {
     },
   };
 }
-
-/** The dispatcher as `myelin` runs it: routes from the resources directory, settings from the section `dispatcher`. */
-export const dispatcherService = defineService<DispatcherConfig>({
-  name: "dispatcher",
-  section: "dispatcher",
-  schema: dispatcherSchema,
-  async create(context: ServiceContext<DispatcherConfig>): Promise<readonly Component[]> {
-    const { bus, clock, config, log, metrics, platform, version } = context;
-    const { directory } = platform.resources;
-    const dispatcher = await createDispatcher(config, {
-      bus,
-      clock,
-      log,
-      metrics,
-      version,
-      partitions: platform.nats.partitions,
-      dataDir: platform.process.dataDir,
-      resourcesDir: directory,
-    });
-    const feed = new ResourceFeed(context, {
-      openSource: (onStatusChange): ResourceSource =>
-        new FileResourceSource({ directory, clock, onStatusChange }),
-      apply: (snapshot) => dispatcher.applyResources(snapshot),
-    });
-    // The routes are in force before the first partition is taken.
-    return [deploymentStreams(context), feed, dispatcher];
-  },
-});

@@ -1,5 +1,5 @@
 /** Holds the parts of a dispatcher together: what is known of routes, apps and listeners, and the partitions it owns. */
-import { control, subjects } from "@myelin/contract";
+import { type BatchView, control, subjects } from "@myelin/contract";
 import type { Timer } from "@myelin/kernel";
 import { AppDirectory, type AppRecord, subscriptionTest } from "./app-directory.js";
 import type { QueueLimits } from "./lane-queues.js";
@@ -29,6 +29,8 @@ export interface DispatcherOptions {
   readonly createTarget: (kind: string, name: string, spec: unknown, dispatcher: Dispatcher) => Target;
   /** An app's subscriptions have changed and should be stored. */
   readonly keepApp: (record: AppRecord) => void;
+  /** Told of batches that carry a trace context; undefined: nothing is traced. */
+  readonly onTraced?: ((view: BatchView) => void) | undefined;
 }
 
 const SWEEP_MS = 500;
@@ -138,8 +140,8 @@ export class Dispatcher {
   }
 
   /** The lease of a partition was taken: resolves when its messages are being taken. */
-  async acquire(ownership: Ownership, signal: AbortSignal): Promise<void> {
-    const { ports, limits, maxPending, maxPendingBytes, order } = this.options;
+  async acquire(ownership: Ownership): Promise<void> {
+    const { ports, limits, maxPending, maxPendingBytes, order, onTraced } = this.options;
     await this.introduced;
     await Promise.all(this.starting.splice(0));
     const partition = new Partition({
@@ -149,6 +151,7 @@ export class Dispatcher {
       maxPending,
       maxPendingBytes,
       order,
+      onTraced,
       ledger: this.ledger,
       router: this.router,
       tap: this.tap,
@@ -158,7 +161,7 @@ export class Dispatcher {
     });
     this.partitions.set(ownership.partition, partition);
     this.apps.resizeWindows();
-    await partition.start(signal);
+    await partition.start();
   }
 
   /** The lease ends: nothing is taken any more; with `settle`, what is on the way gets a moment. */

@@ -1,5 +1,5 @@
 /** One owned partition: what comes in, in order and once, is routed; what it owns ends when it is released. */
-import { BatchView, control, subjects } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView, control, subjects } from "@myelin/contract";
 import { AppError, type Timer } from "@myelin/kernel";
 import { DedupeWindow } from "./dedupe.js";
 import { DeviceDirectory } from "./device-directory.js";
@@ -30,6 +30,8 @@ export interface PartitionOptions {
   /** Batches and bytes under way beyond which the targets that hold the oldest ones are moved to their overflow. */
   readonly maxPending: number;
   readonly maxPendingBytes: number;
+  /** Told of each routed batch that carries a trace context. */
+  readonly onTraced: ((view: BatchView) => void) | undefined;
   /** See `EventLinksOptions`. */
   readonly order?: { readonly settleMs?: number; readonly waitMs?: number } | undefined;
 }
@@ -57,6 +59,7 @@ export class Partition {
   private relief: Timer | undefined;
   private startedAtMs = 0;
   private stopped = false;
+  private readonly stopping = new AbortController();
 
   constructor(private readonly options: PartitionOptions) {
     const { ports, ledger, limits, targetOf } = options;
@@ -95,11 +98,13 @@ export class Partition {
   }
 
   /** Resolves when messages of both lanes are being taken. */
-  async start(signal: AbortSignal): Promise<void> {
+  async start(): Promise<void> {
+    const { signal } = this.stopping;
     const { ports, ownership } = this.options;
     const { partition } = ownership;
     this.startedAtMs = ports.clock.nowMs();
     for await (const record of ports.loadDedupe(partition, signal)) this.dedupe.load(record);
+    if (this.stopped) return;
     // Opened before the first message, so that what an earlier owner left in an overflow goes first.
     for (const ref of this.options.targets()) this.events.of(ref);
     this.releases.push(
@@ -108,9 +113,10 @@ export class Partition {
     );
     ports.publish(subjects.presenceSync(partition), new Uint8Array(0));
     this.acks = ports.openTelemetryAcks(ownership);
-    this.releases.push(ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data)));
+    this.releases.push(ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data), { transient: true }));
     this.reader = ports.openEvents(ownership, (delivery) => this.onEvents(delivery));
     await this.reader.start(signal);
+    if (this.stopped) return;
     this.relief = ports.clock.setInterval(() => this.relieve(), RELIEF_EVERY_MS).unref();
   }
 
@@ -118,6 +124,7 @@ export class Partition {
   async stopTaking(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
+    this.stopping.abort(new AppError("operation.aborted", `partition ${this.number} is given up`));
     this.options.ports.clock.clear(this.relief);
     for (const release of this.releases.splice(0)) release();
     await this.acks?.stop();
@@ -162,6 +169,7 @@ export class Partition {
       } else {
         router.route(view, this.telemetryLane, undefined, false, undefined);
         if (tap.active) tap.copy(view, this.number);
+        this.trace(view);
       }
       this.acks?.consumed(view);
     } catch (err) {
@@ -193,6 +201,7 @@ export class Partition {
       dedupe.begin(delivery.streamSequence);
       router.route(view, this.eventLane, batch, delivery.redelivered || late, dedupe);
       if (tap.active && !delivery.redelivered) tap.copy(view, this.number);
+      this.trace(view);
     } catch (err) {
       this.spoiled(batch, err, view.hop.count);
       return;
@@ -228,6 +237,10 @@ export class Partition {
       "event batch cannot be read and is dropped",
     );
     batch.done();
+  }
+
+  private trace(view: BatchView): void {
+    if ((view.hop.flags & BATCH_FLAGS.traced) !== 0) this.options.onTraced?.(view);
   }
 
   private refuse(err: unknown, account: Account, count: number): void {

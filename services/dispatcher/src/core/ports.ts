@@ -1,4 +1,5 @@
 /** What the core asks of the world around it: NATS through packages/bus, or a simulated one in tests. */
+import type { SubscribeOptions } from "@myelin/bus";
 import type { BatchView } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -51,7 +52,7 @@ export interface DispatcherPorts {
   readonly clock: Clock;
   readonly log: CoreLog;
   publish(subject: string, data: Uint8Array): boolean;
-  subscribe(subject: string, handler: (data: Uint8Array) => void): Release;
+  subscribe(subject: string, handler: (data: Uint8Array) => void, options?: SubscribeOptions): Release;
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   readonly external: ExternalSubjects;

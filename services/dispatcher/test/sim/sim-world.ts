@@ -138,7 +138,7 @@ export class World {
     dispatcher.start();
     dispatcher.apps.restore({ app: "a", subscriptions: [everything()] });
     dispatcher.apps.restore({ app: "b", subscriptions: [everything()] });
-    void dispatcher.acquire(lease, new AbortController().signal);
+    void dispatcher.acquire(lease);
     await this.clock.advance(1);
   }
 
