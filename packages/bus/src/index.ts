@@ -1,6 +1,7 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
 export { createHeartbeat, createLiveness } from "./heartbeat.js";
+export { closeBooks, LedgerKeeper, type LedgerKeeperOptions } from "./ledger-keeper.js";
 export { createLinkAcker, type LinkAckerOptions } from "./link-acker.js";
 export { createLinkReader } from "./link-reader.js";
 export * from "./links.js";

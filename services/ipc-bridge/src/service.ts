@@ -1,7 +1,14 @@
 /** The wiring: what an ipc-bridge is made of, in the order it starts. */
 import { readFile } from "node:fs/promises";
-import { type Bus, createHeartbeat, type EventSender, type TelemetrySender } from "@myelin/bus";
-import { MAX_CHANNEL_NUMBER } from "@myelin/contract";
+import {
+  type Bus,
+  createHeartbeat,
+  type EventSender,
+  LedgerKeeper,
+  openKeyValue,
+  type TelemetrySender,
+} from "@myelin/bus";
+import { BUCKETS, MAX_CHANNEL_NUMBER } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry } from "@myelin/observability";
 import { createGrpcServer, createUdsServer, type FrameServer, type GrpcTls } from "@myelin/rpc";
@@ -11,7 +18,6 @@ import type { AppAdmission } from "./core/admission.js";
 import type { ChannelNumbers } from "./core/app-channels.js";
 import { BridgeCore } from "./core/bridge-core.js";
 import { httpProbe } from "./core/http-probe.js";
-import { LedgerAnswer } from "./core/ledger-answer.js";
 import { foldMetrics } from "./metrics.js";
 import { createPlatformMethods } from "./platform/methods.js";
 
@@ -35,7 +41,7 @@ export interface BridgeDependencies {
 /** A bridge as a component, and what tests and tools look at. */
 export interface Bridge extends Component {
   readonly core: BridgeCore;
-  readonly ledger: LedgerAnswer;
+  readonly ledger: LedgerKeeper;
   /** Where apps connect, once started: `host:port`, and `unix:/path` where there is a socket. */
   addresses(): readonly string[];
 }
@@ -70,7 +76,14 @@ export async function createBridge(config: BridgeConfig, deps: BridgeDependencie
   });
   metrics?.attach(core);
   const servers = await createServers(config, core);
-  const ledger = new LedgerAnswer(bus, clock, () => core.ledger());
+  const ledger = new LedgerKeeper({
+    service: "ipc-bridge",
+    bus,
+    clock,
+    open: () => openKeyValue(bus, BUCKETS.ledger),
+    accounts: () => core.ledger(),
+    onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
+  });
   // Stopped first of all: apps are drained while the servers still hold their streams.
   const heartbeat = createHeartbeat(bus, { service: "ipc-bridge", version, clock });
   const drain: Component = {
