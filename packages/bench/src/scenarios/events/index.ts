@@ -35,13 +35,16 @@ export const scenario: Scenario = {
   columns: {
     accepted_per_second: "acked/s",
     messages_per_second: "msg/s",
-    cpu_us_per_message: "CPU µs/msg",
+    messages_per_second_whole_run: "msg/s to the last",
+    cpu_us_per_message_whole_run: "CPU µs/msg",
     lost: "lost",
     accepted_per_second_publish_only: "acked/s, no consumer",
     messages_per_second_balanced: "msg/s balanced",
     cpu_us_per_message_balanced: "CPU balanced",
+    lost_balanced: "lost balanced",
     messages_per_second_strict: "msg/s strict",
     cpu_us_per_message_strict: "CPU strict",
+    lost_strict: "lost strict",
     driver_cores: "driver cores",
   },
   compared: {
