@@ -1,9 +1,11 @@
 /** A listener on a real nats-server, and what came out of it at the other end. */
+
+import { readFileSync } from "node:fs";
 import { type Bus, createBus, createEventSender, createTelemetrySender, ensureStreams } from "@myelin/bus";
-import { checkValue } from "@myelin/config";
+import { checkValue, Secret } from "@myelin/config";
 import { type app, BatchView, control, envelope, subjects } from "@myelin/contract";
 import { systemClock } from "@myelin/kernel";
-import { silentLogger } from "@myelin/observability";
+import { MetricsRegistry, silentLogger } from "@myelin/observability";
 import { type NatsServer, startNats, waitFor } from "@myelin/testkit";
 import { createListener, type Listener, listenerSchema } from "../src/index.js";
 
@@ -23,6 +25,8 @@ export interface Rig extends AsyncDisposable {
   /** Everything that left, in order of arrival. */
   readonly seen: Seen[];
   port(name: string): number;
+  /** The malformed input counted for a protocol and reason. */
+  malformed(protocol: string, reason: string): Promise<number>;
   /** Waits until `count` messages of the path have come. */
   messages(path: string, count: number): Promise<Seen[]>;
   /** As the owner of all partitions: hands downlink requests to this listener. */
@@ -66,7 +70,8 @@ export async function startRig(
     ...(options.admission !== undefined && { admission: options.admission }),
   });
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
-  const listener = await createListener(value as never, {
+  const metrics = new MetricsRegistry();
+  const listener = await createListener(withSecrets(value) as never, {
     bus,
     telemetry: createTelemetrySender(bus, { partitions: PARTITIONS }),
     events: createEventSender(bus, { partitions: PARTITIONS }),
@@ -74,6 +79,7 @@ export async function startRig(
     log: silentLogger,
     clock: systemClock,
     version: "0.0.0",
+    metrics,
   });
   await listener.start(AbortSignal.timeout(20_000));
   const of = (path: string): Seen[] => seen.filter((message) => message.path === path);
@@ -82,6 +88,14 @@ export async function startRig(
     bus,
     nats,
     seen,
+    async malformed(protocol, reason) {
+      const line = (await metrics.text())
+        .split("\n")
+        .find((text) =>
+          text.startsWith(`myelin_listener_malformed_total{protocol="${protocol}",reason="${reason}"`),
+        );
+      return Number(line?.split(" ").at(-1) ?? 0);
+    },
     port: (name) => listener.ports.get(name)!.bound!.port,
     async messages(path, count) {
       await waitFor(() => of(path).length >= count, { what: `${count} messages of ${path}` });
@@ -100,6 +114,13 @@ export async function startRig(
       if (options.nats === undefined) await nats[Symbol.asyncDispose]();
     },
   };
+}
+
+/** References to files become what the files hold, as loading a configuration does. */
+function withSecrets(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if ("fromFile" in value) return new Secret(readFileSync(String(value.fromFile), "utf8"), "a test");
+  return Object.fromEntries(Object.entries(value).map(([key, of]) => [key, withSecrets(of)]));
 }
 
 function collect(seen: Seen[], lane: Seen["lane"], data: Uint8Array): void {

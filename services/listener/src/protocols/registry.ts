@@ -2,6 +2,7 @@
 import type { ProtocolRegistry } from "../core/protocol.js";
 
 export const protocols = {
+  auto: () => import("./auto/index.js"),
   http: () => import("./http/index.js"),
   mqtt: () => import("./mqtt/index.js"),
   tcp: () => import("./tcp/index.js"),

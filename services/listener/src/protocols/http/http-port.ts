@@ -74,6 +74,8 @@ export class HttpPort implements ProtocolPort {
   handleSocket(socket: Socket, head: Buffer): void {
     if (head.length > 0) socket.unshift(head);
     this.server!.emit("connection", socket);
+    // Paused while nobody listened.
+    socket.resume();
   }
 
   private async createApp(): Promise<FastifyInstance> {

@@ -82,6 +82,8 @@ export class WebSocketPort implements ProtocolPort {
   handleSocket(socket: Socket, head: Buffer): void {
     if (head.length > 0) socket.unshift(head);
     this.http!.emit("connection", socket);
+    // Paused while nobody listened.
+    socket.resume();
   }
 
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {

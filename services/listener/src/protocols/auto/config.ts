@@ -1,0 +1,23 @@
+/** Settings of one port that tells protocols apart. */
+import { durationMs, type Infer, integer, object, optional, port, string } from "@myelin/config";
+import { tlsSchema } from "../../core/tls.js";
+
+export const schema = object({
+  host: string({ default: "0.0.0.0", description: "Address to listen on." }),
+  port: port({ default: 7443, description: "TCP port; 0 takes any free one." }),
+  tls: optional(tlsSchema),
+  firstPacketTimeout: durationMs({
+    default: "10s",
+    min: "1s",
+    max: "2m",
+    description: "How long a client may take to show what it speaks, its TLS handshake included.",
+  }),
+  maxUndecided: integer({
+    default: 10_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description: "Connections that have not shown what they speak; more are closed at once.",
+  }),
+});
+
+export type AutoConfig = Infer<typeof schema>;
