@@ -1,19 +1,24 @@
-/** Sends LinkAcks to the owners: once per link and turn of the event loop, and once more a little later. */
+/** Sends LinkAcks to the owners: once per link and turn of the event loop, and again a little later. */
 
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
 import type { Clock, Timer } from "@myelin/kernel";
 import type { Link } from "./link.js";
 
-/** A LinkAck travels at most once, and a lost last one would hold the owner's window for ever. So each is repeated. */
+/**
+ * A LinkAck travels at most once, and a lost last one would hold the owner's window. So it is repeated for a while, long
+ * enough that an owner that lost NATS together with us has come back.
+ */
 const REPEAT_MS = 1_000;
+const REPEATS = 5;
 
 /** Coalesces: however many batches an app acknowledges in one turn, the owner gets one message per link. */
 export class LinkAcks {
   readonly #bus: Bus;
   readonly #clock: Clock;
   #dirty = new Set<Link>();
-  #repeat = new Set<Link>();
+  /** How often each link is still to be repeated. */
+  readonly #repeat = new Map<Link, number>();
   #scheduled = false;
   #timer: Timer | undefined;
   #unsubscribe: Unsubscribe | undefined;
@@ -52,15 +57,17 @@ export class LinkAcks {
     this.#dirty = new Set();
     for (const link of dirty) {
       this.#send(link);
-      this.#repeat.add(link);
+      this.#repeat.set(link, REPEATS);
     }
   }
 
   #repeatAll(): void {
     if (!this.#bus.connected || this.#repeat.size === 0) return;
-    const links = this.#repeat;
-    this.#repeat = new Set();
-    for (const link of links) this.#send(link);
+    for (const [link, left] of this.#repeat) {
+      this.#send(link);
+      if (left > 1) this.#repeat.set(link, left - 1);
+      else this.#repeat.delete(link);
+    }
   }
 
   #send(link: Link): void {
