@@ -3,10 +3,23 @@ import type { BatchView, Channel, EnvelopeExtras } from "@myelin/contract";
 import type { AppError, Component } from "@myelin/kernel";
 
 /**
- * Called for each message of a subscription. `data` is never overwritten, but may share memory with its neighbours:
- * who keeps a small piece for long copies it.
+ * Called for each message of a subscription. `data` may be kept, unless the subscription is `transient`; it may share memory
+ * with its neighbours, so who keeps a small piece for long copies it.
  */
 export type MessageHandler = (data: Uint8Array, subject: string, reply: string | undefined) => void;
+
+/** How a subscription is delivered. */
+export interface SubscribeOptions {
+  /** Subscribers of one subject and one queue name share its messages. */
+  readonly queue?: string | undefined;
+  /** `data` is overwritten after the handler returns: for handlers that keep nothing of it. Saves a copy per message. */
+  readonly transient?: boolean | undefined;
+  /**
+   * No other process subscribes to this subject. Messages published in this process are then handed over without leaving
+   * it, in order, after the publisher's turn; `data` is the publisher's own.
+   */
+  readonly only?: boolean | undefined;
+}
 
 /** Ends a subscription; safe twice. */
 export type Unsubscribe = () => void;
@@ -36,7 +49,7 @@ export interface Bus extends Component {
    * is over `maxPayloadBytes`. `data` is kept until written: do not change it.
    */
   publish(subject: string, data: Uint8Array, reply?: string): boolean;
-  subscribe(subject: string, handler: MessageHandler, options?: { queue?: string }): Subscription;
+  subscribe(subject: string, handler: MessageHandler, options?: SubscribeOptions): Subscription;
   /** @throws AppError `bus.disconnected`, `request.timeout`, `request.no_responder` */
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   /** Collects answers until `timeoutMs` has passed, or `maxAnswers` came, or 150 ms passed without one. */

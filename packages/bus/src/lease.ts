@@ -13,9 +13,9 @@ export interface Lease {
 /** An owner renews this often, */
 export const RENEW_MS = 500;
 /** stops after this long without a renewal, */
-export const FENCE_MS = 1_000;
+export const FENCE_MS = 2_500;
 /** and may be followed by another instance after this long; all by monotonic clocks. */
-export const TAKE_OVER_MS = 1_500;
+export const TAKE_OVER_MS = 3_500;
 /** What the preferred instance is given before any other takes over. */
 export const PREFERENCE_MS = 500;
 

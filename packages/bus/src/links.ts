@@ -7,7 +7,7 @@ export const EVENT_WINDOW_BYTES = 4 * 1024 * 1024;
 /** A batch of events grows to this while the one before it is being stored. */
 export const EVENT_BATCH_BYTES = 1024 * 1024;
 /** Without an acknowledgement for this long a telemetry sender takes the owner for gone. */
-export const OWNER_SILENCE_MS = 1_000;
+export const OWNER_SILENCE_MS = 2_000;
 /** An owner acknowledges after this many bytes of one producer, and after this time while anything came. */
 export const ACK_BYTES = 256 * 1024;
 export const ACK_INTERVAL_MS = 100;

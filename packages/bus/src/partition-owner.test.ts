@@ -3,7 +3,7 @@ import { silentLogger } from "@myelin/observability";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { KeyValue, KeyValueEntry, LiveInstance, Ownership, ReleaseReason } from "./api.js";
-import { preferredOwners } from "./lease.js";
+import { FENCE_MS, preferredOwners, TAKE_OVER_MS } from "./lease.js";
 import { LeasedPartitionOwner } from "./partition-owner.js";
 
 const PARTITIONS = 4;
@@ -259,7 +259,7 @@ describe("partition ownership", () => {
     expect(b.held.size).toBe(0);
     a.kill();
     world.instances.delete("a");
-    await world.run(900);
+    await world.run(TAKE_OVER_MS - 600);
     expect(b.held.size).toBe(0);
     await world.run(1_500);
     expect(world.owners()).toEqual(["b", "b", "b", "b"]);
@@ -281,7 +281,7 @@ describe("partition ownership", () => {
     await world.run(500);
     const epoch = a.held.get(0)!.epoch;
     a.luck = "no_request";
-    await world.run(1_600);
+    await world.run(FENCE_MS + 600);
     expect(a.held.size).toBe(0);
     expect(a.log).toContain("-0 lost");
     a.luck = "good";
@@ -296,7 +296,7 @@ describe("partition ownership", () => {
     const ownership = a.held.get(0)!;
     expect(ownership.held).toBe(true);
     a.freeze();
-    await world.run(1_100);
+    await world.run(FENCE_MS + 100);
     expect(ownership.held).toBe(false);
     a.thaw();
     await world.run(1_000);

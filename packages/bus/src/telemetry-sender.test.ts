@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { Bus, LinkAcker, LinkReader, MessageHandler, Subscription, TelemetrySender } from "./api.js";
 import { createLinkAcker } from "./link-acker.js";
 import { createLinkReader } from "./link-reader.js";
+import { OWNER_SILENCE_MS } from "./links.js";
 import { createTelemetrySender } from "./telemetry-sender.js";
 
 /** A core NATS of one process: subscriptions by exact subject or prefix, and an answer when nobody listens. */
@@ -170,7 +171,7 @@ describe("the telemetry sender", () => {
     for (let n = 0; n < 600; n++) append(sender, n, 30_000);
     expect(sender.congested).toBe(true);
     expect(sender.counters.dropped.queue_full).toBeGreaterThan(0);
-    await run(bus, clock, 1_200);
+    await run(bus, clock, OWNER_SILENCE_MS + 200);
     expect(sender.congested).toBe(false);
     for (let n = 0; n < 100; n++) append(sender, n, 30_000);
     expect(sender.counters.dropped.no_owner).toBeGreaterThan(100);
@@ -261,7 +262,7 @@ describe("the telemetry sender", () => {
     append(sender, 0);
     await run(bus, clock, 200);
     await first.leave();
-    for (let n = 1; n < 40; n++) {
+    for (let n = 1; n < 80; n++) {
       append(sender, n);
       await run(bus, clock, 50);
     }
@@ -269,10 +270,10 @@ describe("the telemetry sender", () => {
     second.reader.restore(first.reader.positions());
     await second.start();
     await run(bus, clock, 500);
-    append(sender, 40);
+    append(sender, 80);
     await run(bus, clock, 500);
     expect(sender.counters.dropped.no_owner).toBeGreaterThan(20);
-    expect(second.got.at(-1)).toBe(40);
+    expect(second.got.at(-1)).toBe(80);
     expect(second.reader.lostInTransit).toBe(0);
     expect(first.got.length + second.got.length).toBe(sender.counters.forwarded);
   });

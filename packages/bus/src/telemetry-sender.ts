@@ -68,7 +68,7 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   async start(): Promise<void> {
     this.#ends = [
-      this.#bus.subscribe(subjects.linkAck(this.#bus.instance), (data) => this.#onAck(data)),
+      this.#bus.subscribe(subjects.linkAck(this.#bus.instance), (data) => this.#onAck(data), { only: true }),
       this.#bus.subscribe(`${this.#inbox}.>`, (_data, subject) => this.#onNobody(subject)),
       this.#bus.onConnectionChange((connected) => {
         if (!connected) for (const link of this.#links) link.disconnected();

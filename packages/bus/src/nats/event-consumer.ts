@@ -3,10 +3,11 @@
 import { STREAMS, subjects } from "@myelin/contract";
 import { AppError, type Backoff, backoff, type Timer, withDeadline } from "@myelin/kernel";
 import { type ConsumerInfo, jetstreamManager } from "@nats-io/jetstream";
-import { type Msg, nanos } from "@nats-io/nats-core";
+import { nanos } from "@nats-io/nats-core";
 import type { Bus, EventConsumer, EventDelivery, Unsubscribe } from "../api.js";
 import { busError, JS_ERROR, jetStreamErrorNumber } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
+import type { WireMessage } from "./wire/message.js";
 
 /** `epoch` is the lease's: a consumer of a newer epoch ends the older one for good. */
 export interface EventConsumerOptions {
@@ -267,14 +268,15 @@ class PullingEventConsumer implements EventConsumer {
     this.#heardMs = this.#bus.clock.nowMs();
   }
 
-  #onStatus(message: Msg): void {
+  #onStatus(message: WireMessage): void {
     const head = message.headers;
     const code = head?.code ?? 0;
     if (code === 100) return;
-    const left = Number(head?.get("Nats-Pending-Messages") || 0);
-    if (left > 0) {
-      // A request has ended with this much of it unused: it expired, or the next batch is larger than what was left.
-      this.#asked.messages = Math.max(0, this.#asked.messages - left);
+    const left = head?.get("Nats-Pending-Messages") ?? "";
+    if (left !== "") {
+      // A request has ended with this much of it unused: none when it was filled ("409 Batch Completed"), some when it expired or
+      // the next batch is larger than what was left.
+      this.#asked.messages = Math.max(0, this.#asked.messages - Number(left));
       this.#asked.bytes = Math.max(0, this.#asked.bytes - Number(head?.get("Nats-Pending-Bytes") || 0));
     } else if (code === 409 || code === 503 || code === 404) {
       // Most likely deleted by a newer owner, which is given the time to make its own; else the next check opens it again.
@@ -283,12 +285,12 @@ class PullingEventConsumer implements EventConsumer {
     }
   }
 
-  #onMessage(message: Msg): void {
+  #onMessage(message: WireMessage): void {
     this.#asked.messages = Math.max(0, this.#asked.messages - 1);
     this.#asked.bytes = Math.max(0, this.#asked.bytes - message.data.length - FRAME_BYTES);
     // The server counts headers and subjects to the byte; what this misses is forgotten here.
     if (this.#asked.messages === 0) this.#asked.bytes = 0;
-    const reply = message.reply ?? "";
+    const { reply } = message;
     const sequence = streamSequence(reply);
     const held = this.#inHand.get(sequence);
     // Still being worked on: the server repeats after ACK_WAIT_MS and at each opening. The newest reply is the one to answer.

@@ -1,13 +1,13 @@
 /** The way of event batches into the stream, on the bus's connection. */
 
 import { subjects } from "@myelin/contract";
-import type { Msg } from "@nats-io/nats-core";
 import type { Bus, EventSender, Unsubscribe } from "../api.js";
 import type { PublishAnswer } from "../event-link.js";
 import { BatchingEventSender, type EventTransport } from "../event-sender.js";
 import type { SenderOptions } from "../telemetry-sender.js";
 import { jetStreamError } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
+import type { WireMessage } from "./wire/message.js";
 
 const AGAIN: PublishAnswer = { kind: "again" };
 const STORED: PublishAnswer = { kind: "stored" };
@@ -65,12 +65,12 @@ class NatsEventTransport implements EventTransport {
 }
 
 /** Undefined for what is not an answer of a stream: the sender then asks again when its time has come. */
-function toAnswer(message: Msg): PublishAnswer | undefined {
+function toAnswer(message: WireMessage): PublishAnswer | undefined {
   // An empty 503: no stream takes the subject, or it has no leader.
   if (message.data.length === 0) return AGAIN;
   let body: { stream?: unknown; error?: { code?: number; err_code?: number; description?: string } };
   try {
-    body = message.json();
+    body = JSON.parse(message.data.toString("utf8")) as typeof body;
   } catch {
     return undefined;
   }

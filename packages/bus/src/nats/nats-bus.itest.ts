@@ -118,7 +118,7 @@ test("says no to a message that is too large and goes on", async () => {
 test("bounds what waits in this process while NATS does not read", async () => {
   await using frozen = await startNats({ jetstream: false });
   const limit = 4 * 1024 * 1024;
-  const bus = await connected({ servers: [frozen.url], maxUnflushedBytes: limit });
+  const bus = await connected({ servers: [frozen.url], maxWaitingBytes: limit });
   let received = 0;
   bus.subscribe("flood", () => received++);
   await bus.flush();

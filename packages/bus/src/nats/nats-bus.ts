@@ -11,19 +11,14 @@ import {
   withDeadline,
 } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
-import {
-  type Subscription as ClientSubscription,
-  createInbox,
-  headers,
-  type Msg,
-  type NatsConnection,
-  type Status,
-} from "@nats-io/nats-core";
+import { createInbox, type NatsConnection, type Status } from "@nats-io/nats-core";
 import { connect, type NodeConnectionOptions } from "@nats-io/transport-node";
-import type { Bus, MessageHandler, Subscription, Unsubscribe } from "../api.js";
+import type { Bus, MessageHandler, SubscribeOptions, Subscription, Unsubscribe } from "../api.js";
 import { busError } from "./errors.js";
-import { type Answerer, answer, askMany, askOne } from "./requests.js";
-import { UnflushedBytes } from "./unflushed.js";
+import { type Answerer, answer, askMany, Requests } from "./requests.js";
+import { LocalHandover } from "./wire/local-handover.js";
+import type { WireMessage } from "./wire/message.js";
+import { Wire } from "./wire/wire.js";
 
 /** User and password, or a token; left out where NATS asks for none. */
 export type BusCredentials =
@@ -38,11 +33,11 @@ export interface BusOptions {
   readonly logger: Logger;
   readonly credentials?: BusCredentials;
   readonly clock?: Clock;
-  /** Bytes that may wait in this process for the server to read them; beyond it `publish` returns false. */
-  readonly maxUnflushedBytes?: number;
+  /** Bytes that may wait in this process to be written; beyond it `publish` returns false. */
+  readonly maxWaitingBytes?: number;
 }
 
-const DEFAULT_MAX_UNFLUSHED_BYTES = 64 * 1024 * 1024;
+const DEFAULT_MAX_WAITING_BYTES = 64 * 1024 * 1024;
 /** Protocol line around a message, roughly; only the bound depends on it. */
 const OVERHEAD_BYTES = 64;
 // A server that hangs is noticed after two to three of these.
@@ -52,12 +47,13 @@ const DIAL_TIMEOUT_MS = 3_000;
 const RECONNECT = { initialMs: 50, maxMs: 2_000 };
 const FLUSH_DEADLINE_MS = 10_000;
 const DRAIN_DEADLINE_MS = 2_000;
+const DEFAULT_PORT = 4222;
 
-interface BusSubscription {
+interface BusSubscription extends SubscribeOptions {
   readonly subject: string;
-  readonly queue: string | undefined;
-  readonly onMessage: (message: Msg) => void;
-  live: ClientSubscription | undefined;
+  readonly onMessage: (message: WireMessage) => void;
+  /** Its number on the connection there is. */
+  sid: number | undefined;
 }
 
 /** A bus over one NATS connection. Does nothing until started; subscriptions made before are kept. */
@@ -75,13 +71,17 @@ export class NatsBus implements Bus {
   readonly logger: Logger;
 
   readonly #options: BusOptions;
-  readonly #maxUnflushedBytes: number;
-  readonly #unflushed = new UnflushedBytes();
+  readonly #maxWaitingBytes: number;
+  readonly #local = new LocalHandover();
+  readonly #requests = new Requests(this);
   readonly #subscriptions = new Set<BusSubscription>();
   readonly #listeners = new Set<(connected: boolean) => void>();
   readonly #stopping = new AbortController();
   readonly #answerer: Answerer;
   #nc: NatsConnection | undefined;
+  #clientUp = false;
+  #wire: Wire | undefined;
+  #openingWire = false;
   #connected = false;
   #maxPayloadBytes = 1024 * 1024;
 
@@ -92,7 +92,7 @@ export class NatsBus implements Bus {
     this.incarnation = randomBytes(6).readUIntBE(0, 6);
     this.clock = options.clock ?? systemClock;
     this.logger = options.logger;
-    this.#maxUnflushedBytes = options.maxUnflushedBytes ?? DEFAULT_MAX_UNFLUSHED_BYTES;
+    this.#maxWaitingBytes = options.maxWaitingBytes ?? DEFAULT_MAX_WAITING_BYTES;
     this.#answerer = { logger: options.logger, running: 0 };
   }
 
@@ -119,11 +119,16 @@ export class NatsBus implements Bus {
     if (this.#stopping.signal.aborted) return;
     this.#stopping.abort(new AppError("operation.aborted", "the bus was asked to stop"));
     const nc = this.#nc;
-    if (nc === undefined || nc.isClosed()) return;
     // Draining needs an answer of the server; where none comes, closing is all that is left.
-    if (this.#connected)
-      await withDeadline(undefined, DRAIN_DEADLINE_MS, () => nc.drain()).catch(() => undefined);
-    await nc.close();
+    if (this.#connected) {
+      const wait = async (): Promise<void> => {
+        await Promise.all([this.#wire?.flush(), nc?.drain()]);
+      };
+      await withDeadline(undefined, DRAIN_DEADLINE_MS, wait).catch(() => undefined);
+    }
+    this.#wire?.close();
+    this.#wire = undefined;
+    await nc?.close();
     this.#setConnected(false);
   }
 
@@ -136,62 +141,76 @@ export class NatsBus implements Bus {
     return () => this.#listeners.delete(listener);
   }
 
-  publish(subject: string, data: Uint8Array, reply?: string): boolean {
-    return this.#send(subject, data, reply === undefined ? undefined : { reply });
+  publish(subject: string, data: Uint8Array, reply = ""): boolean {
+    if (reply === "" && this.#local.publish(subject, data)) return true;
+    return this.#send(subject, data, reply, undefined);
   }
 
   /** As `publish`, with the id by which JetStream knows a repeated message. */
   publishWithId(subject: string, data: Uint8Array, reply: string, messageId: string): boolean {
-    const head = headers();
-    head.set("Nats-Msg-Id", messageId);
-    return this.#send(subject, data, { reply, headers: head });
+    return this.#send(subject, data, reply, { "Nats-Msg-Id": messageId });
   }
 
   /** As `publish`, with headers; names and values must be fit for a header line. */
-  publishWithHeaders(subject: string, data: Uint8Array, fields: Readonly<Record<string, string>>): boolean {
-    const head = headers();
-    for (const [name, value] of Object.entries(fields)) head.set(name, value);
-    return this.#send(subject, data, { headers: head });
+  publishWithHeaders(
+    subject: string,
+    data: Uint8Array,
+    fields: Readonly<Record<string, string>>,
+    reply = "",
+  ): boolean {
+    return this.#send(subject, data, reply, fields);
   }
 
-  subscribe(subject: string, handler: MessageHandler, options: { queue?: string } = {}): Subscription {
+  subscribe(subject: string, handler: MessageHandler, options: SubscribeOptions = {}): Subscription {
     // The subject is decoded from the wire only where it can differ from the one subscribed to.
     const isPattern = subject.includes("*") || subject.includes(">");
-    return this.subscribeRaw(
+    const onMessage = (message: WireMessage): void =>
+      handler(message.data, isPattern ? message.subject : subject, message.reply || undefined);
+    const subscription = this.subscribeRaw(subject, onMessage, options);
+    if (options.only !== true) return subscription;
+    const endLocal = this.#local.add(
       subject,
-      (message) =>
-        handler(
-          message.data,
-          isPattern ? message.subject : subject,
-          message.reply === "" ? undefined : message.reply,
-        ),
-      options.queue,
+      this.#guarded(subject, (data: Uint8Array) => handler(data, subject, undefined)),
     );
+    const end = (): void => {
+      endLocal();
+      subscription();
+    };
+    return Object.assign(end, {
+      drain: async () => {
+        await subscription.drain();
+        endLocal();
+      },
+    });
   }
 
-  /** As `subscribe`, with the client's own message: for those who look at headers. */
-  subscribeRaw(subject: string, onMessage: (message: Msg) => void, queue?: string): Subscription {
-    const guarded = (message: Msg): void => {
-      try {
-        onMessage(message);
-      } catch (thrown) {
-        // Nobody above can handle it, and a throw would end the client's read loop.
-        this.logger.error({ err: thrown, subject }, "a message handler failed");
-      }
+  /** As `subscribe`, with subject, reply and headers. */
+  subscribeRaw(
+    subject: string,
+    onMessage: (message: WireMessage) => void,
+    options: SubscribeOptions = {},
+  ): Subscription {
+    const subscription: BusSubscription = {
+      ...options,
+      subject,
+      onMessage: this.#guarded(subject, onMessage),
+      sid: undefined,
     };
-    const subscription: BusSubscription = { subject, queue, onMessage: guarded, live: undefined };
     this.#subscriptions.add(subscription);
     this.#attach(subscription);
     const end = (): void => {
-      if (this.#subscriptions.delete(subscription)) subscription.live?.unsubscribe();
+      if (this.#subscriptions.delete(subscription) && subscription.sid !== undefined) {
+        this.#wire?.unsubscribe(subscription.sid);
+      }
     };
     const drain = async (): Promise<void> => {
       if (!this.#subscriptions.delete(subscription)) return;
-      const { live } = subscription;
-      if (live === undefined || live.isClosed()) return;
+      const { sid } = subscription;
+      const wire = this.#wire;
+      if (sid === undefined || wire === undefined) return;
       // NATS away, or closed meanwhile: then it has ended all the same.
-      const options = { clock: this.clock, what: "the end of a subscription" };
-      await withDeadline(undefined, DRAIN_DEADLINE_MS, () => live.drain(), options).catch(() => undefined);
+      const limit = { clock: this.clock, what: "the end of a subscription" };
+      await withDeadline(undefined, DRAIN_DEADLINE_MS, () => wire.drain(sid), limit).catch(() => undefined);
     };
     return Object.assign(end, { drain });
   }
@@ -202,7 +221,7 @@ export class NatsBus implements Bus {
   }
 
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-    return askOne(this, subject, data, timeoutMs);
+    return this.#requests.ask(subject, data, timeoutMs);
   }
 
   requestMany(
@@ -220,15 +239,15 @@ export class NatsBus implements Bus {
   ): Subscription {
     return this.subscribeRaw(
       subject,
-      (message) => void answer(this.#answerer, message, handler),
-      options.queue,
+      (message) => void answer(this, this.#answerer, message, handler),
+      options,
     );
   }
 
   async flush(): Promise<void> {
     try {
       const options = { clock: this.clock, code: "bus.timeout", what: "a flush to NATS" } as const;
-      await withDeadline(undefined, FLUSH_DEADLINE_MS, () => this.client.flush(), options);
+      await withDeadline(undefined, FLUSH_DEADLINE_MS, () => this.#flushBoth(), options);
     } catch (thrown) {
       throw busError(thrown, "flushing to NATS failed");
     }
@@ -240,31 +259,39 @@ export class NatsBus implements Bus {
     return this.clock.nowMs() - startMs;
   }
 
-  #send(subject: string, data: Uint8Array, options: Parameters<NatsConnection["publish"]>[2]): boolean {
-    const nc = this.#nc;
-    if (nc === undefined || !this.#connected || data.length > this.#maxPayloadBytes) return false;
-    const bytes = data.length + OVERHEAD_BYTES;
-    if (this.#unflushed.bytes + bytes > this.#maxUnflushedBytes) return false;
-    try {
-      nc.publish(subject, data, options);
-    } catch (thrown) {
-      // Closed in this very turn; anything else is a bad argument and ours to mend.
-      if (busError(thrown, "").code === "bus.disconnected") return false;
-      throw busError(thrown, `cannot publish on ${subject}`);
-    }
-    this.#unflushed.add(bytes, () => nc.flush());
+  async #flushBoth(): Promise<void> {
+    // The getter throws when NATS is away.
+    await Promise.all([this.client.flush(), this.#wire?.flush()]);
+  }
+
+  #send(
+    subject: string,
+    data: Uint8Array,
+    reply: string,
+    headers: Readonly<Record<string, string>> | undefined,
+  ): boolean {
+    const wire = this.#wire;
+    if (wire === undefined || !this.#connected || data.length > this.#maxPayloadBytes) return false;
+    if (wire.waitingBytes + data.length + OVERHEAD_BYTES > this.#maxWaitingBytes) return false;
+    wire.publish(subject, data, reply, headers);
     return true;
   }
 
+  #guarded<T>(subject: string, handler: (message: T) => void): (message: T) => void {
+    return (message) => {
+      try {
+        handler(message);
+      } catch (thrown) {
+        // Nobody above can handle it, and a throw would end the connection's read loop.
+        this.logger.error({ err: thrown, subject }, "a message handler failed");
+      }
+    };
+  }
+
   #attach(subscription: BusSubscription): void {
-    const nc = this.#nc;
-    if (nc === undefined || nc.isClosed()) return;
-    subscription.live = nc.subscribe(subscription.subject, {
-      ...(subscription.queue === undefined ? {} : { queue: subscription.queue }),
-      callback: (error, message) => {
-        if (error === null) subscription.onMessage(message);
-        else this.logger.error({ err: error, subject: subscription.subject }, "a subscription was refused");
-      },
+    const { subject, queue, transient, onMessage } = subscription;
+    subscription.sid = this.#wire?.subscribe(subject, queue, (message, isTransient) => {
+      onMessage(isTransient && transient !== true ? settled(message) : message);
     });
   }
 
@@ -279,7 +306,7 @@ export class NatsBus implements Bus {
           await nc.close();
           continue;
         }
-        this.#adopt(nc);
+        await this.#adopt(nc);
         return;
       } catch {
         // Any reason: NATS is not there yet, or does not let us in yet. The condition says so until it does.
@@ -310,41 +337,111 @@ export class NatsBus implements Bus {
     };
   }
 
-  #adopt(nc: NatsConnection): void {
+  async #adopt(nc: NatsConnection): Promise<void> {
     this.#nc = nc;
-    this.#maxPayloadBytes = nc.info?.max_payload ?? this.#maxPayloadBytes;
+    this.#clientUp = true;
+    void this.#watch(nc);
+    await this.#openWire();
+  }
+
+  /** Keeps one wire beside the client's connection, to the same server. */
+  async #openWire(): Promise<void> {
+    if (this.#openingWire) return;
+    this.#openingWire = true;
+    const waits = backoff(RECONNECT);
+    const { signal } = this.#stopping;
+    try {
+      while (!signal.aborted && this.#wire === undefined) {
+        const nc = this.#nc;
+        if (nc === undefined || !this.#clientUp) return;
+        try {
+          const wire = await Wire.open(this.#wireOptions(nc.getServer()));
+          if (signal.aborted || !this.#clientUp) wire.close();
+          else this.#adoptWire(wire, nc);
+        } catch {
+          // The same server has just answered the client: it goes away, or comes back. The condition says so until then.
+          await this.clock.sleep(waits.nextMs(), signal).catch(() => undefined);
+        }
+      }
+    } finally {
+      this.#openingWire = false;
+    }
+  }
+
+  #wireOptions(server: string): Parameters<typeof Wire.open>[0] {
+    const { service, instance, credentials } = this.#options;
+    const url = new URL(`nats://${server}`);
+    const options = {
+      host: url.hostname.replace(/^\[|\]$/g, ""),
+      port: Number(url.port || DEFAULT_PORT),
+      name: `${service}/${instance}/batches`,
+      credentials:
+        credentials === undefined
+          ? {}
+          : "token" in credentials
+            ? { auth_token: credentials.token }
+            : { user: credentials.user, pass: credentials.password },
+      clock: this.clock,
+      pingMs: PING_INTERVAL_MS,
+      maxPingsOut: MAX_PINGS_OUT,
+      connectMs: DIAL_TIMEOUT_MS,
+      onEnd: () => {
+        this.#wire = undefined;
+        this.#setConnected(false);
+        void this.#openWire();
+      },
+      onRefused: (text: string) => this.logger.error({ refusal: text }, "NATS refused something"),
+    };
+    return options;
+  }
+
+  #adoptWire(wire: Wire, nc: NatsConnection): void {
+    this.#wire = wire;
+    this.#maxPayloadBytes = Math.min(wire.maxPayloadBytes, nc.info?.max_payload ?? wire.maxPayloadBytes);
     for (const subscription of this.#subscriptions) this.#attach(subscription);
     this.#setConnected(true);
-    void this.#watch(nc);
   }
 
   async #watch(nc: NatsConnection): Promise<void> {
-    for await (const status of nc.status()) this.#onStatus(nc, status);
-    this.#setConnected(false);
+    for await (const status of nc.status()) this.#onStatus(status);
+    this.#clientAway();
     if (this.#stopping.signal.aborted) return;
     // The client gives up only on what it cannot mend by itself; a new one begins from the start.
     this.logger.warn({ err: await nc.closed() }, "the NATS client closed; connecting anew");
     await this.#connect(this.#stopping.signal).catch(() => undefined);
   }
 
-  #onStatus(nc: NatsConnection, status: Status): void {
-    if (status.type === "disconnect" || status.type === "staleConnection") this.#setConnected(false);
+  #onStatus(status: Status): void {
+    if (status.type === "disconnect" || status.type === "staleConnection") this.#clientAway();
     else if (status.type === "reconnect") {
-      this.#maxPayloadBytes = nc.info?.max_payload ?? this.#maxPayloadBytes;
-      this.#setConnected(true);
+      this.#clientUp = true;
+      void this.#openWire();
     } else if (status.type === "error") {
       this.logger.warn({ err: status.error }, "NATS reported an error");
     }
   }
 
+  /** Both connections count as one: half a bus would answer requests whose data it cannot send. */
+  #clientAway(): void {
+    this.#clientUp = false;
+    this.#wire?.close();
+    this.#wire = undefined;
+    this.#setConnected(false);
+  }
+
   #setConnected(connected: boolean): void {
     if (this.#connected === connected) return;
     this.#connected = connected;
-    this.#unflushed.reset();
     if (connected) this.logger.info({ server: this.#nc?.getServer() }, "connected to NATS");
     else if (!this.#stopping.signal.aborted) this.logger.warn("NATS is away, will reconnect");
     for (const listener of this.#listeners) listener(connected);
   }
+}
+
+/** A copy that may be kept: the original lies in a buffer that the next read overwrites. */
+function settled(message: WireMessage): WireMessage {
+  const { subject, reply, headers } = message;
+  return { subject, reply, headers, data: Buffer.from(message.data) };
 }
 
 /** The implementation behind a `Bus` of `createBus`. @throws AppError `internal.invalid_argument` for any other. */

@@ -2,9 +2,9 @@
 
 import { AppError, type Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
-import { headers, type Msg } from "@nats-io/nats-core";
-import { busError, isNoResponders, isTimeout } from "./errors.js";
+import { busError } from "./errors.js";
 import type { NatsBus } from "./nats-bus.js";
+import type { WireMessage } from "./wire/message.js";
 
 /** Present on an answer that is an error: its code; the body is the JSON of a wire error. */
 const ERROR_HEADER = "Myelin-Error";
@@ -14,29 +14,53 @@ const NO_RESPONDERS = 503;
 /** More requests than this at once are refused: an answer that comes too late helps nobody. */
 const MAX_RUNNING = 4096;
 
-/** One request, one answer. */
-export async function askOne(
-  bus: NatsBus,
-  subject: string,
-  data: Uint8Array,
-  timeoutMs: number,
-): Promise<Uint8Array> {
-  let message: Msg;
-  try {
-    message = await bus.client.request(subject, data, { timeout: timeoutMs });
-  } catch (thrown) {
-    if (isTimeout(thrown)) {
-      throw new AppError("request.timeout", `no answer on ${subject} within ${timeoutMs} ms`, {
-        cause: thrown,
-      });
-    }
-    if (isNoResponders(thrown)) {
-      throw new AppError("request.no_responder", `nobody answers on ${subject}`, { cause: thrown });
-    }
-    throw busError(thrown, `the request on ${subject} failed`);
+/** One request, one answer; all requests of a bus share one subscription. */
+export class Requests {
+  readonly #bus: NatsBus;
+  readonly #waiting = new Map<string, (message: WireMessage) => void>();
+  #inbox: string | undefined;
+  #next = 0;
+
+  constructor(bus: NatsBus) {
+    this.#bus = bus;
   }
-  if (message.headers?.has(ERROR_HEADER)) throw wireError(message);
-  return message.data;
+
+  /** @throws AppError as `Bus.request` says */
+  async ask(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    const { clock } = this.#bus;
+    this.#inbox ??= this.#listen();
+    const token = String(this.#next++);
+    const { promise, resolve, reject } = Promise.withResolvers<WireMessage>();
+    const late = clock.setTimeout(
+      () => reject(new AppError("request.timeout", `no answer on ${subject} within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    this.#waiting.set(token, resolve);
+    try {
+      if (!this.#bus.publish(subject, data, `${this.#inbox}.${token}`)) {
+        throw new AppError("bus.disconnected", `the request on ${subject} could not be sent: NATS is away`);
+      }
+      const message = await promise;
+      const { headers } = message;
+      if (headers?.code === NO_RESPONDERS && message.data.length === 0) {
+        throw new AppError("request.no_responder", `nobody answers on ${subject}`);
+      }
+      if (headers?.has(ERROR_HEADER)) throw wireError(message);
+      return message.data;
+    } finally {
+      this.#waiting.delete(token);
+      clock.clear(late);
+    }
+  }
+
+  #listen(): string {
+    const inbox = this.#bus.newInbox();
+    this.#bus.subscribeRaw(`${inbox}.*`, (message) => {
+      // An answer that came too late has nobody who waits.
+      this.#waiting.get(message.subject.slice(inbox.length + 1))?.(message);
+    });
+    return inbox;
+  }
 }
 
 /** One request, the answers of all who answer; answers that are errors are left out. */
@@ -63,7 +87,7 @@ export async function askMany(
   });
   const late = bus.clock.setTimeout(end, timeoutMs);
   try {
-    bus.client.publish(subject, data, { reply: inbox });
+    if (!bus.publish(subject, data, inbox)) throw new AppError("bus.disconnected", "NATS is away");
     await ended;
   } catch (thrown) {
     throw busError(thrown, `the request on ${subject} failed`);
@@ -75,9 +99,9 @@ export async function askMany(
   return answers;
 }
 
-function wireError(message: Msg): AppError {
+function wireError(message: WireMessage): AppError {
   try {
-    return AppError.fromWire(message.json());
+    return AppError.fromWire(JSON.parse(message.data.toString("utf8")));
   } catch (cause) {
     // A responder of another make: the header says that it failed, the body does not say how.
     return new AppError("remote.unknown", "the responder failed without a readable reason", { cause });
@@ -92,12 +116,14 @@ export interface Answerer {
 
 /** Runs the handler and answers with its result, or with its error. */
 export async function answer(
+  bus: NatsBus,
   answerer: Answerer,
-  message: Msg,
+  message: WireMessage,
   handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
 ): Promise<void> {
   if (answerer.running >= MAX_RUNNING) {
-    respond(message, new AppError("queue.full", `${MAX_RUNNING} requests are being answered already`));
+    const refusal = new AppError("queue.full", `${MAX_RUNNING} requests are being answered already`);
+    respond(bus, message, refusal);
     return;
   }
   answerer.running += 1;
@@ -112,20 +138,15 @@ export async function answer(
   } finally {
     answerer.running -= 1;
   }
-  try {
-    respond(message, outcome);
-  } catch (thrown) {
-    // The asker's deadline tells it; there is nobody else to tell.
-    answerer.logger.warn({ err: thrown, subject: message.subject }, "an answer could not be sent");
-  }
+  respond(bus, message, outcome);
 }
 
-function respond(message: Msg, outcome: Uint8Array | AppError): void {
-  if (!AppError.is(outcome)) {
-    message.respond(outcome);
-    return;
+/** An answer that cannot be sent is left out: the asker's deadline tells it, and there is nobody else to tell. */
+function respond(bus: NatsBus, { reply }: WireMessage, outcome: Uint8Array | AppError): void {
+  if (reply === "") return;
+  if (!AppError.is(outcome)) bus.publish(reply, outcome);
+  else {
+    const body = Buffer.from(JSON.stringify(outcome.toWire()));
+    bus.publishWithHeaders(reply, body, { [ERROR_HEADER]: outcome.code });
   }
-  const head = headers();
-  head.set(ERROR_HEADER, outcome.code);
-  message.respond(Buffer.from(JSON.stringify(outcome.toWire())), { headers: head });
 }

@@ -23,7 +23,9 @@ export class LinkHub {
   }
 
   start(): void {
-    this.release = this.ports.subscribe(subjects.linkAck(this.ports.instance), (data) => this.onAck(data), { only: true });
+    this.release = this.ports.subscribe(subjects.linkAck(this.ports.instance), (data) => this.onAck(data), {
+      only: true,
+    });
     this.timer = this.ports.clock.setInterval(() => this.each((outlet) => outlet.tick()), TICK_MS).unref();
   }
 

@@ -113,7 +113,11 @@ export class Partition {
     );
     ports.publish(subjects.presenceSync(partition), new Uint8Array(0));
     this.acks = ports.openTelemetryAcks(ownership);
-    this.releases.push(ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data), { transient: true }));
+    this.releases.push(
+      ports.subscribe(subjects.telemetryBatch(partition), (data) => this.onTelemetry(data), {
+        transient: true,
+      }),
+    );
     this.reader = ports.openEvents(ownership, (delivery) => this.onEvents(delivery));
     await this.reader.start(signal);
     if (this.stopped) return;
