@@ -4,18 +4,18 @@ import {
   createHeartbeat,
   createLiveness,
   createPartitionOwner,
+  LedgerKeeper,
   openKeyValue,
   type PartitionOwner,
 } from "@myelin/bus";
 import { resourcesOf, type Snapshot } from "@myelin/config";
-import { type BatchView, BUCKETS, control, subjects } from "@myelin/contract";
+import { type BatchView, BUCKETS } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { createBusPorts } from "./bus-ports.js";
 import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
-import { LedgerKeeper } from "./core/ledger-keeper.js";
 import type { CoreLog } from "./core/ports.js";
 import { foldMetrics } from "./metrics.js";
 import { RouteCompiler } from "./routes.js";
@@ -90,11 +90,11 @@ export async function createDispatcher(
   });
   const ledger = new LedgerKeeper({
     service: "dispatcher",
-    instance: bus.instance,
-    incarnation: bus.incarnation,
+    bus,
     clock,
-    log,
-    ledger: core.ledger,
+    open: () => openKeyValue(bus, BUCKETS.ledger),
+    accounts: () => core.ledger.snapshot(),
+    onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
   if (deps.metrics !== undefined) foldMetrics(deps.metrics, core);
   const liveness = createLiveness(bus, { service: "dispatcher", clock });
@@ -105,7 +105,7 @@ export async function createDispatcher(
   });
   const host = new ComponentHost(
     [
-      ledgerComponent(bus, ledger),
+      ledger,
       coreComponent(bus, core, apps),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
@@ -132,23 +132,6 @@ function tracedBy(tracing: Tracing | undefined): ((view: BatchView) => void) | u
       if (parent === "") continue;
       tracing.startSpan("dispatcher route", { parent, attributes: { partition: view.hop.partition } }).end();
     }
-  };
-}
-
-function ledgerComponent(bus: Bus, ledger: LedgerKeeper): Component {
-  let end = (): void => undefined;
-  return {
-    name: "ledger",
-    async start() {
-      end = bus.serve(subjects.ledgerQuery(), () =>
-        control.LedgerSnapshot.encode(ledger.snapshot()).finish(),
-      );
-      await ledger.start(await openKeyValue(bus, BUCKETS.ledger));
-    },
-    async stop() {
-      end();
-      await ledger.stop();
-    },
   };
 }
 

@@ -1,8 +1,7 @@
 import { control, Lane } from "@myelin/contract";
 import { FakeClock } from "@myelin/kernel";
-import { silentLogger } from "@myelin/observability";
 import { describe, expect, it } from "vitest";
-import { Ledger } from "./ledger.js";
+import type { Bus, KeyValue } from "./api.js";
 import { LedgerKeeper } from "./ledger-keeper.js";
 
 class Bucket {
@@ -22,36 +21,42 @@ class Bucket {
 
 async function keeper(bucket: Bucket, incarnation: number, instance = "box.core") {
   const clock = new FakeClock();
-  const ledger = new Ledger();
-  const options = { service: "dispatcher", instance, incarnation, clock, log: silentLogger, ledger };
-  const made = new LedgerKeeper(options);
-  await made.start(bucket);
-  return { clock, ledger, keeper: made };
+  const accounts: control.LedgerAccount[] = [];
+  const bus = { instance, incarnation, serve: () => () => undefined } as unknown as Bus;
+  const made = new LedgerKeeper({
+    service: "dispatcher",
+    bus,
+    clock,
+    open: async () => bucket as unknown as KeyValue,
+    accounts: () => accounts,
+    onWriteFailed: () => undefined,
+  });
+  await made.start();
+  return { clock, accounts, keeper: made };
 }
+
+const account = (lane: Lane, changes: Partial<control.LedgerAccount>): control.LedgerAccount =>
+  control.LedgerAccount.fromPartial({ hop: "fanout", lane, target: "app:a", ...changes });
 
 describe("LedgerKeeper", () => {
   it("writes the books each second while they change", async () => {
     const bucket = new Bucket();
-    const { clock, ledger } = await keeper(bucket, 1);
+    const { clock, accounts } = await keeper(bucket, 1);
     const before = bucket.puts;
     await clock.advance(3_000);
     expect(bucket.puts).toBe(before);
-    const account = ledger.account("route", "event");
-    account.received = account.forwarded = 5;
+    accounts.push(account(Lane.EVENT, { received: 5, forwarded: 5 }));
     await clock.advance(1_000);
     expect(bucket.puts).toBe(before + 1);
     const [written] = [...bucket.values.values()].map((v) => control.LedgerSnapshot.decode(v));
-    expect(written!.accounts).toMatchObject([{ hop: "route", lane: Lane.EVENT, received: 5, forwarded: 5 }]);
+    expect(written!.accounts).toMatchObject([{ hop: "fanout", lane: Lane.EVENT, received: 5, forwarded: 5 }]);
   });
 
   it("closes the books of a start that died with messages in memory", async () => {
     const bucket = new Bucket();
     const dead = await keeper(bucket, 1);
-    for (const lane of ["telemetry", "event"] as const) {
-      const account = dead.ledger.account("fanout", lane, "app:a");
-      account.received = 10;
-      account.forwarded = 7;
-      account.hold(() => 3);
+    for (const lane of [Lane.EVENT, Lane.TELEMETRY]) {
+      dead.accounts.push(account(lane, { received: 10, forwarded: 7, queued: 3 }));
     }
     await dead.clock.advance(1_000);
     const other = await keeper(bucket, 5, "box.core2");
