@@ -24,6 +24,20 @@ const general = {
     maximum: 10_000_000,
     description: "Connections of one remote address; more are closed at once.",
   }),
+  deviceRatePerSecond: integer({
+    default: 0,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      "Messages per second of one device over all its connections before reading from them pauses; 0 sets no limit.",
+  }),
+  deviceRateBurst: integer({
+    default: 1000,
+    minimum: 1,
+    maximum: 10_000_000,
+    description:
+      "Messages a device may send at once when it was silent before; counts with deviceRatePerSecond only.",
+  }),
   maxHeldBytes: bytes({
     default: "64MiB",
     min: "1MiB",

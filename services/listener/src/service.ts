@@ -9,6 +9,7 @@ import type { Admission } from "./core/admission.js";
 import { CongestionWatch } from "./core/congestion.js";
 import { ConnectionManager } from "./core/connection-manager.js";
 import { Deliveries } from "./core/deliveries.js";
+import { DeviceRates } from "./core/device-rates.js";
 import { DownlinkServer } from "./core/downlink.js";
 import { DownlinkClient } from "./core/downlink-client.js";
 import { Ingress } from "./core/ingress.js";
@@ -67,7 +68,9 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     },
     tracing: deps.tracing,
   });
-  const connections = new ConnectionManager(clock, config, () => ingress.congested);
+  const { deviceRatePerSecond: perSecond, deviceRateBurst: burst } = config;
+  const deviceRates = perSecond > 0 ? new DeviceRates({ perSecond, burst }) : undefined;
+  const connections = new ConnectionManager(clock, config, () => ingress.congested, deviceRates);
   const sessions = new SessionDirectory(partitions, clock);
   const presence = new Presence(bus, clock, sessions, partitions);
   const takeover = new Takeover(bus, clock, sessions, log);

@@ -1,6 +1,7 @@
 /** All connections of the process: how many there may be, when they are looked at, who waits, and how they end. */
 import type { Clock, Timer } from "@myelin/kernel";
 import { type Connection, type DisconnectReason, HOLD, NOBODY } from "./connection.js";
+import type { DeviceRates } from "./device-rates.js";
 import { DisconnectLog } from "./disconnect-log.js";
 import type { GlobalLimits } from "./limits.js";
 import { TimingWheel, ticksOf } from "./timing-wheel.js";
@@ -40,6 +41,8 @@ export class ConnectionManager {
     readonly clock: Clock,
     readonly limits: GlobalLimits,
     private readonly isCongested: () => boolean,
+    /** Absent: devices have no rate of their own. */
+    readonly deviceRates?: DeviceRates,
   ) {
     this.wheel = new TimingWheel(clock);
     this.disconnects = new DisconnectLog(limits.rememberedDisconnects);

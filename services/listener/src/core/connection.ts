@@ -123,18 +123,23 @@ export abstract class Connection implements WheelEntry, ChannelSource {
   }
 
   /**
-   * Takes `count` messages from the connection's rate. When there are too few left, reading stops until there are enough;
+   * Takes `count` messages from the rates of the connection and of its device. When there are too few left, reading stops until there are enough;
    * what was read already is still taken, so that nothing is lost: the bucket goes below zero.
    */
   spend(count: number): void {
     const { limits, manager } = this.scope;
-    const rate = limits.rate;
-    if (rate === undefined) return;
+    const { rate } = limits;
+    const { deviceRates } = manager;
+    if (rate === undefined && deviceRates === undefined) return;
     const nowMs = manager.clock.nowMs();
-    if (takeTokens(this, rate, nowMs, count)) return;
-    this.bucketTokens -= count;
+    let waitMs = deviceRates?.spend(this.identity, count, nowMs) ?? 0;
+    if (rate !== undefined && !takeTokens(this, rate, nowMs, count)) {
+      this.bucketTokens -= count;
+      waitMs = Math.max(waitMs, tokensReadyInMs(this, rate, nowMs, 1));
+    }
+    if (waitMs === 0) return;
     this.hold(HOLD.rate);
-    manager.releaseRateIn(this, tokensReadyInMs(this, rate, nowMs, 1));
+    manager.releaseRateIn(this, waitMs);
   }
 
   hold(bit: Hold): void {

@@ -3,6 +3,7 @@ import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { Connection, type ConnectionScope, type DisconnectReason, HOLD } from "./connection.js";
 import { ConnectionManager } from "./connection-manager.js";
+import { DeviceRates } from "./device-rates.js";
 import { DisconnectLog } from "./disconnect-log.js";
 import { type ConnectionLimits, DEFAULT_CONNECTION_LIMITS, DEFAULT_GLOBAL_LIMITS } from "./limits.js";
 
@@ -152,6 +153,38 @@ describe("reasons to stop reading", () => {
     expect(connection.reading).toBe(true);
     manager.stop();
     expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe("the rate of a device", () => {
+  it("holds over all its connections, and leaves other devices alone", async () => {
+    const clock = new FakeClock();
+    const rates = new DeviceRates({ perSecond: 10, burst: 10 });
+    const manager = new ConnectionManager(clock, DEFAULT_GLOBAL_LIMITS, () => false, rates);
+    const scope: ConnectionScope = {
+      manager,
+      protocol: Protocol.HTTP,
+      kind: "http",
+      port: "p",
+      limits: DEFAULT_CONNECTION_LIMITS,
+    };
+    const [a, b, other] = ["d", "d", "x"].map((deviceId) => {
+      const connection = new Plain(scope, "10.0.0.1");
+      manager.add(connection);
+      connection.admitted({ tenant: "", deviceId, user: "" });
+      return connection;
+    });
+    a!.spend(8);
+    b!.spend(8);
+    other!.spend(8);
+    expect([a!.reading, b!.reading, other!.reading]).toEqual([true, false, true]);
+    await clock.advance(500);
+    expect(b!.reading).toBe(false);
+    await clock.advance(300);
+    expect(b!.reading).toBe(true);
+    expect(rates.take({ tenant: "", deviceId: "d", user: "" }, 5, clock.nowMs())).toBeGreaterThan(0);
+    await clock.advance(1_000);
+    expect(rates.take({ tenant: "", deviceId: "d", user: "" }, 5, clock.nowMs())).toBe(0);
   });
 });
 

@@ -9,7 +9,7 @@ export const usersSchema = object({
     object({
       name: string({ description: "User name.", minLength: 1, maxLength: 1024 }),
       password: string({
-        description: "Hashed password, as `myelin user hash` prints it.",
+        description: "Hashed password, scrypt with its parameters.",
         pattern: "^scrypt\\$",
         rule: "an entry scrypt$cost$blockSize$parallel$salt$hash",
       }),

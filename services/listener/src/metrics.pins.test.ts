@@ -1,0 +1,31 @@
+import { expect, it } from "vitest";
+import { listenerMetricsList } from "./metrics.js";
+
+it("keeps the names and labels of its metrics", () => {
+  const lines = Object.values(listenerMetricsList).map((spec) => {
+    const labels = "labels" in spec ? Object.keys(spec.labels).join(",") : "";
+    return `${spec.type} ${spec.name}{${labels}}`;
+  });
+  expect(lines).toMatchInlineSnapshot(`
+    [
+      "gauge myelin_listener_connections_active{protocol}",
+      "counter myelin_listener_connections_accepted_total{protocol}",
+      "counter myelin_listener_transports_refused_total{reason}",
+      "counter myelin_listener_connects_refused_total{protocol,code}",
+      "counter myelin_listener_disconnects_total{protocol,reason}",
+      "counter myelin_listener_malformed_total{protocol,reason}",
+      "counter myelin_listener_received_bytes_total{protocol}",
+      "counter myelin_listener_received_messages_total{protocol}",
+      "counter myelin_listener_sent_bytes_total{protocol}",
+      "counter myelin_listener_sent_messages_total{protocol}",
+      "counter myelin_listener_undelivered_messages_total{protocol,reason}",
+      "counter myelin_listener_ingress_messages_total{lane}",
+      "counter myelin_listener_ingress_dropped_total{lane,reason}",
+      "gauge myelin_listener_ingress_queued{lane}",
+      "counter myelin_listener_congestion_seconds_total{}",
+      "gauge myelin_listener_sessions{}",
+      "gauge myelin_listener_subscriptions{}",
+      "counter myelin_listener_shared_channels_evicted_total{}",
+    ]
+  `);
+});
