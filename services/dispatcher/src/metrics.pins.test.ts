@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { DROP_REASONS, HOPS } from "./core/ledger.js";
+import { dispatcherMetricsList } from "./metrics.js";
+
+it("names of metrics, hops and reasons stay, because dashboards and alerts know them", () => {
+  expect(Object.values(dispatcherMetricsList).map((m) => `${m.type} ${m.name}`)).toEqual([
+    "gauge myelin_dispatcher_partitions",
+    "counter myelin_dispatcher_received_messages_total",
+    "counter myelin_dispatcher_forwarded_messages_total",
+    "counter myelin_dispatcher_stored_messages_total",
+    "counter myelin_dispatcher_expired_messages_total",
+    "counter myelin_dispatcher_dropped_messages_total",
+    "gauge myelin_dispatcher_queued_messages",
+    "gauge myelin_dispatcher_pending_event_batches",
+    "gauge myelin_dispatcher_overflowing_queues",
+    "gauge myelin_dispatcher_connected_devices",
+    "gauge myelin_dispatcher_plan_pages",
+    "gauge myelin_dispatcher_plan_generation",
+  ]);
+  expect(HOPS).toEqual(["route", "fanout", "drain", "unrouted"]);
+  expect(DROP_REASONS).toEqual([
+    "bad_envelope",
+    "codec_error",
+    "double",
+    "lagging",
+    "lost_in_transit",
+    "queue_full",
+    "released",
+    "requeued",
+    "target_away",
+    "target_error",
+    "unrouted",
+  ]);
+});
