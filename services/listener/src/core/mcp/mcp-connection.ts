@@ -18,11 +18,8 @@ import { deliverDownlink } from "./mcp-downlink.js";
 import { isPath } from "./mcp-path.js";
 import type { McpSession } from "./mcp-session.js";
 import type { McpShared } from "./mcp-shared.js";
+import { MCP_STATE, type McpState } from "./mcp-state.js";
 import { PendingEvents } from "./pending-events.js";
-
-/** `fresh`: no hello yet; `admitting`: waiting for admission or for a session; `closed`: nothing is read or written. */
-export const MCP_STATE = { fresh: 0, admitting: 1, ready: 2, closed: 3 } as const;
-export type McpState = (typeof MCP_STATE)[keyof typeof MCP_STATE];
 
 /** Ticks between saying goodbye and closing hard. */
 const LINGER_TICKS = 4;

@@ -4,8 +4,9 @@ import { AppError, isErrorCode } from "@myelin/kernel";
 import type { ConnectVerdict, Identity } from "../admission.js";
 import { HOLD } from "../connection.js";
 import { ticksOf } from "../timing-wheel.js";
-import { MCP_STATE, type McpConnection } from "./mcp-connection.js";
+import type { McpConnection } from "./mcp-connection.js";
 import type { McpSession } from "./mcp-session.js";
+import { MCP_STATE } from "./mcp-state.js";
 
 type Hello = Extract<McpControl, { kind: "hello" }>;
 

@@ -8,7 +8,8 @@ import {
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Downlink, DownlinkState } from "../session.js";
-import { MCP_STATE, type McpConnection } from "./mcp-connection.js";
+import type { McpConnection } from "./mcp-connection.js";
+import { MCP_STATE } from "./mcp-state.js";
 
 /**
  * Resolves when the bytes were handed to the transport, or with `waitForDevice` when the device has acknowledged; the latter

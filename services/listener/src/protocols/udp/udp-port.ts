@@ -4,8 +4,9 @@ import { MCP_MAGIC, McpMessageView, Protocol, viewMcpFrame } from "@myelin/contr
 import { AppError, listenError } from "@myelin/kernel";
 import type { ConnectionScope } from "../../core/connection.js";
 import { JsonMessage } from "../../core/json-message.js";
-import { MCP_STATE, McpConnection } from "../../core/mcp/mcp-connection.js";
+import { McpConnection } from "../../core/mcp/mcp-connection.js";
 import { McpShared } from "../../core/mcp/mcp-shared.js";
+import { MCP_STATE } from "../../core/mcp/mcp-state.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import type { UdpConfig } from "./config.js";
 import { DatagramStream } from "./datagram-stream.js";
