@@ -32,6 +32,12 @@ export async function listenerConfig(settings: BoxSettings, index: number, admin
       protocols: {
         mqtt: { mqtt: { host, port: ports.mqtt } },
         http: { http: { host, port: ports.http } },
+        tcp: {
+          tcp: { host, port: ports.mcpTcp },
+          lines: { host, port: ports.lines, framing: "lines" },
+        },
+        udp: { udp: { host, port: ports.mcpUdp } },
+        auto: { auto: { host, port: ports.auto } },
       },
     },
   });
