@@ -236,3 +236,24 @@ it("describes itself as OpenAPI 3.1", async () => {
   expect(document.openapi).toBe("3.1.0");
   expect(Object.keys(document.paths)).toContain("/api/v1/devices/{deviceId}/stream");
 });
+
+it("answers 503 with Retry-After while NATS is away, and takes telemetry without it", async () => {
+  const lonely = await startRig({ http: { web: { storeTimeout: "100ms" } } });
+  const url = `http://127.0.0.1:${lonely.port("web")}/api/v1/devices/d/messages/x`;
+  await lonely.nats[Symbol.asyncDispose]();
+  await waitFor(() => !lonely.bus.connected, { what: "the loss of NATS" });
+  const event = await fetch(url, {
+    method: "POST",
+    body: "1",
+    headers: { "content-type": "application/json" },
+  });
+  expect([event.status, event.headers.get("retry-after")]).toEqual([503, "5"]);
+  expect(await event.json()).toMatchObject({ code: "bus.timeout" });
+  const telemetry = await fetch(`${url}?lane=telemetry`, {
+    method: "POST",
+    body: "{}",
+    headers: { "content-type": "application/json" },
+  });
+  expect(telemetry.status).toBe(202);
+  await lonely[Symbol.asyncDispose]();
+});
