@@ -67,7 +67,6 @@ export async function startRig(
   const { value, problems } = checkValue(await listenerSchema(), {
     protocols: local,
     onStartError: "fail",
-    drainTimeout: "200ms",
     ...(options.admission !== undefined && { admission: options.admission }),
   });
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
