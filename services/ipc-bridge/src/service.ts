@@ -60,7 +60,7 @@ export async function createBridge(config: BridgeConfig, deps: BridgeDependencie
     events,
     partitions,
     clock,
-    log: log.child({ component: "ipc-bridge" }),
+    log,
     version,
     settings: settingsOf(config),
     channels: deps.channels ?? countingNumbers(),
