@@ -1,5 +1,6 @@
 /** Makes sure of the deployment's streams before a service uses them. */
-import { ensureStreams } from "@myelin/bus";
+import { ensureStreams, type StreamOverrides } from "@myelin/bus";
+import { STREAMS } from "@myelin/contract";
 import { type Component, retry } from "@myelin/kernel";
 import type { ServiceContext } from "./service.js";
 
@@ -9,20 +10,41 @@ import type { ServiceContext } from "./service.js";
  * @throws AppError `config.invalid` when the deployment has another number of partitions
  */
 export function deploymentStreams(
-  context: Pick<ServiceContext<unknown>, "bus" | "platform" | "clock">,
+  context: Pick<ServiceContext<unknown>, "bus" | "platform" | "clock" | "log">,
 ): Component {
-  const { bus, clock, platform } = context;
-  const { partitions } = platform.nats;
+  const { bus, clock, log, platform } = context;
+  const { partitions, maxStore } = platform.nats;
+  const streams = sharesOf(maxStore);
   return {
     name: "streams",
     start: (signal) =>
       retry(
-        () => ensureStreams(bus, { partitions }),
-        { backoff: { initialMs: 100, maxMs: 2_000 }, clock },
+        () => ensureStreams(bus, { partitions, streams }),
+        {
+          backoff: { initialMs: 100, maxMs: 2_000 },
+          clock,
+          // Once: whoever waits for the start must be able to read why.
+          onRetry: (error, attempt) => {
+            if (attempt === 1)
+              log.warn(
+                { code: error.code, problem: error.message },
+                "the streams cannot be made, will try again",
+              );
+          },
+        },
         signal,
       ),
     async stop() {
       // Streams outlive every process.
     },
   };
+}
+
+/** Divides the disk among the streams in the proportion of their specifications. */
+function sharesOf(maxStoreBytes: number): Record<keyof typeof STREAMS, StreamOverrides> {
+  const specs = Object.entries(STREAMS) as [keyof typeof STREAMS, { readonly maxBytes: number }][];
+  const total = specs.reduce((sum, [, spec]) => sum + spec.maxBytes, 0);
+  return Object.fromEntries(
+    specs.map(([name, { maxBytes }]) => [name, { maxBytes: Math.floor((maxBytes / total) * maxStoreBytes) }]),
+  ) as Record<keyof typeof STREAMS, StreamOverrides>;
 }

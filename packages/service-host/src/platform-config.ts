@@ -1,6 +1,7 @@
 /** The settings that every process of the platform has, whatever services it runs. */
 import {
   array,
+  bytes,
   durationMs,
   type Infer,
   integer,
@@ -71,6 +72,13 @@ export const platformSections = {
       default: 8,
       minimum: 1,
       maximum: 256,
+    }),
+    maxStore: bytes({
+      description:
+        "Disk that the streams of the deployment may take together, reserved when they are made; when the stream of events is full, senders are refused.",
+      default: "16GiB",
+      min: "64MiB",
+      max: "1048576GiB",
     }),
     user: optional(string({ description: "User name; needs a password.", minLength: 1 })),
     password: optional(secret({ description: "Password of the user." })),

@@ -15,6 +15,9 @@ export interface NatsConf {
 /** Largest message: a full batch and its headers. */
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
 
+/** Room beside the streams: leases, books, names of apps. */
+const BUCKET_BYTES = 256 * 1024 * 1024;
+
 /** Text of nats-server's configuration. Contains the token: write it with mode 0600. */
 export function natsConf(conf: NatsConf): string {
   return `# Written by \`myelin up\` at each start; changes are lost.
@@ -29,7 +32,7 @@ authorization { token: "${conf.token}" }
 jetstream {
   store_dir: ${JSON.stringify(conf.storeDir)}
   max_memory_store: 67108864
-  max_file_store: ${conf.maxStoreBytes}
+  max_file_store: ${conf.maxStoreBytes + BUCKET_BYTES}
   sync_interval: ${conf.durability === "strict" ? "always" : '"2m"'}
 }
 `;

@@ -10,6 +10,7 @@ export interface BoxSettings {
   readonly ports: BoxPorts;
   readonly host: string;
   readonly partitions: number;
+  readonly maxStoreBytes: number;
 }
 
 /** Writes the settings of dispatcher and ipc-bridge; returns the arguments that run them. */
@@ -44,7 +45,7 @@ export async function listenerConfig(settings: BoxSettings, index: number, admin
 }
 
 async function write(
-  { layout, ports, partitions }: BoxSettings,
+  { layout, ports, partitions, maxStoreBytes }: BoxSettings,
   name: string,
   admin: number,
   sections: Record<string, unknown>,
@@ -56,6 +57,7 @@ async function write(
     nats: {
       servers: [`nats://127.0.0.1:${ports.nats}`],
       partitions,
+      maxStore: `${maxStoreBytes}B`,
       token: { fromFile: layout.natsToken },
     },
     resources: { directory: layout.resources },

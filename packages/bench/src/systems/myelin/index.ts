@@ -1,9 +1,9 @@
 /** Myelin as `npm start` starts it: the box, with an app over gRPC in its own process. */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { encodeMcpFrame } from "@myelin/contract";
-import { freePort, startProcess, tempDir } from "@myelin/testkit";
+import { freePort, freePorts, startNats, startProcess, tempDir } from "@myelin/testkit";
 import { siblingProgram } from "../../paths.js";
 import { startControlled } from "../../process/controlled.js";
 import type { ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
@@ -31,7 +31,53 @@ export const plugin: System = {
     return { what: "the built command line", remedy: "npm run bench builds it; or tsc -b" };
   },
   start: ({ variant = VARIANTS[0]! }) => startBox(variant),
+  startService,
 };
+
+/** One service against a nats-server of its own, which is not counted. */
+async function startService(service: string): Promise<Running> {
+  const nats = await startNats();
+  const dir = await tempDir(`bench-${service}`);
+  const [admin, ...ports] = await freePorts(8);
+  const port = (): number => ports.pop() as number;
+  const config = {
+    process: { dataDir: dir.path },
+    admin: { port: admin },
+    nats: { servers: [nats.url], maxStore: "1GiB" },
+    resources: { directory: dir.path },
+    ...(service === "ipc-bridge" && { ipcBridge: { grpc: { port: port() } } }),
+    ...(service === "listener" && {
+      listener: {
+        protocols: {
+          mqtt: { mqtt: { port: port() } },
+          http: { http: { port: port() } },
+          tcp: { tcp: { port: port() } },
+          udp: { udp: { port: port() } },
+          auto: { auto: { port: port() } },
+        },
+      },
+    }),
+  };
+  const file = dir.join("service.yaml");
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify(config));
+  const child = await startProcess({
+    name: service,
+    command: process.execPath,
+    args: [cli(), service, "--config", file],
+    ready: { url: `http://127.0.0.1:${admin}/readyz` },
+    readyMs: READY_MS,
+  });
+  return {
+    version: "alone",
+    pids: () => [child.pid],
+    async [Symbol.asyncDispose]() {
+      await child[Symbol.asyncDispose]();
+      await nats[Symbol.asyncDispose]();
+      await dir[Symbol.asyncDispose]();
+    },
+  };
+}
 
 async function startBox(durability: string): Promise<Running> {
   const dir = await tempDir("bench-myelin");
@@ -109,8 +155,10 @@ async function consume(box: BoxFile, options: ConsumeOptions) {
   });
 }
 
-/** An offset that puts the box's ports into a range of free ones; a collision is found by the box and said so. */
+/**
+ * An offset that keeps every port of a box below the range that systems take client ports from. A collision is found by the
+ * box, and said so.
+ */
 async function freeOffset(): Promise<number> {
-  const port = await freePort();
-  return 20_000 + (port % 15_000);
+  return 10_000 + ((await freePort()) % 120) * 100;
 }
