@@ -82,7 +82,7 @@ export function createProgram(facts: ProgramFacts): Command {
       DEFAULT_PARTITIONS,
     )
     .option("--workers <n>", "listener workers at start (default: cores - 1)", integer(1, 16))
-    .option("--max-store <bytes>", "disk that stored events may take", integer(1 << 20, 2 ** 50), 20 * GIB);
+    .option("--max-store <bytes>", "disk that stored events may take", integer(64 * 1024 ** 2, 2 ** 50), 16 * GIB);
 
   verb<import("./commands/reset.js").ResetOptions>(
     "reset",
@@ -139,6 +139,14 @@ export function createProgram(facts: ProgramFacts): Command {
     .addOption(nats())
     .addOption(offset())
     .addOption(natsServer());
+
+  verb<import("./commands/passwd.js").PasswdOptions>(
+    "passwd",
+    "make an entry for a users file; the password is asked for, or read from standard input",
+    async (options, args) => (await import("./commands/passwd.js")).passwd(args[0] as string, options),
+  )
+    .argument("<user>", "user name")
+    .option("--device <id>", "the one device this user is");
 
   for (const service of ["listener", "dispatcher", "ipc-bridge", "core"] as const) {
     const command = program

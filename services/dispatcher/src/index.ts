@@ -1,4 +1,5 @@
 /** The dispatcher: decides where each message goes and what it causes. */
 export { type DispatcherConfig, dispatcherSchema } from "./config.js";
 export { dispatcherService } from "./hosted.js";
+export { dispatcherMetricsList } from "./metrics.js";
 export { createDispatcher, type DispatcherDependencies, type DispatcherService } from "./service.js";

@@ -16,9 +16,12 @@ const PREFIX = "MYELIN_";
 // Two underscores somewhere: the variables that Kubernetes makes for each Service (MYELIN_LISTENER_PORT) have none.
 const OURS = /^MYELIN_[A-Z0-9_]*?__/;
 
-/** `readTimeoutMs` is `READ_TIMEOUT_MS` in a variable's name. */
+/** `readTimeoutMs` is `READ_TIMEOUT_MS` in a variable's name, `static-file` is `STATIC_FILE`: shells take no hyphen. */
 export function toEnvironmentSegment(key: string): string {
-  return key.replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2").toUpperCase();
+  return key
+    .replaceAll(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replaceAll("-", "_")
+    .toUpperCase();
 }
 
 /** The one variable of a path, for example `MYELIN_LISTENER__PORTS__MQTT__PORT`. */

@@ -176,6 +176,9 @@ describe("what is derived from a schema", () => {
 
   it("names each variable once", () => {
     expect(environmentName(["listener", "readTimeoutMs"])).toBe("MYELIN_LISTENER__READ_TIMEOUT_MS");
+    expect(environmentName(["admission", "static-file", "usersFile"])).toBe(
+      "MYELIN_ADMISSION__STATIC_FILE__USERS_FILE",
+    );
     expect(environmentNames(schema)).toContain("MYELIN_LISTENER__PORTS__<NAME>__PORT");
   });
 
