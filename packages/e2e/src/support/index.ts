@@ -1,0 +1,14 @@
+/** What the stories share. */
+export { App, type AppOptions, type Received, startApp } from "./app.js";
+export {
+  Box,
+  type BoxOptions,
+  boxArguments,
+  type CommandResult,
+  type Ledger,
+  type LedgerRow,
+  MAIN,
+  myelin,
+  natsServerProgram,
+  startBox,
+} from "./box.js";
