@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
-import { createProgram, usageExit } from "./program.js";
+import { isServiceName } from "./service-names.js";
 
 enableCompileCache();
 
@@ -18,27 +18,14 @@ function packageFolder(): URL {
 
 const folder = packageFolder();
 const { version } = JSON.parse(readFileSync(new URL("package.json", folder), "utf8")) as { version: string };
-const bundledNats = fileURLToPath(new URL("../../.tools/bin/nats-server", folder));
-
-let code = 0;
-const program = createProgram({
-  version,
-  natsServer: existsSync(bundledNats) ? bundledNats : "nats-server",
-  exit: (given) => {
-    code = given;
-  },
-});
-const isCompletion = process.argv[2] === "complete";
-if (isCompletion) {
-  // Only here: the library is not small, and only shells ask for it.
-  const { default: tab } = await import("@bomb.sh/tab/commander");
-  tab(program);
+const [, , verb = "", ...rest] = process.argv;
+if (isServiceName(verb)) {
+  // Past the parser of verbs and options, which a service would keep in memory as long as it runs.
+  const { runService } = await import("./commands/service.js");
+  process.exitCode = await runService(verb, rest, version);
+} else {
+  const { runCommand } = await import("./program.js");
+  const bundledNats = fileURLToPath(new URL("../../.tools/bin/nats-server", folder));
+  const natsServer = existsSync(bundledNats) ? bundledNats : "nats-server";
+  process.exitCode = await runCommand(process.argv, { version, natsServer });
 }
-try {
-  await program.parseAsync();
-} catch (error) {
-  const usage = usageExit(error);
-  if (usage === undefined) throw error;
-  code = usage;
-}
-process.exitCode = code;

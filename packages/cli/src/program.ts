@@ -1,6 +1,7 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
 import { Command, InvalidArgumentError, Option } from "commander";
 import { EXIT, reportError } from "./output.js";
+import { SERVICE_NAMES } from "./service-names.js";
 
 export interface ProgramFacts {
   readonly version: string;
@@ -82,7 +83,12 @@ export function createProgram(facts: ProgramFacts): Command {
       DEFAULT_PARTITIONS,
     )
     .option("--workers <n>", "listener workers at start (default: cores - 1)", integer(1, 16))
-    .option("--max-store <bytes>", "disk that stored events may take", integer(64 * 1024 ** 2, 2 ** 50), 16 * GIB);
+    .option(
+      "--max-store <bytes>",
+      "disk that stored events may take",
+      integer(64 * 1024 ** 2, 2 ** 50),
+      16 * GIB,
+    );
 
   verb<import("./commands/reset.js").ResetOptions>(
     "reset",
@@ -110,8 +116,7 @@ export function createProgram(facts: ProgramFacts): Command {
     .addOption(new Option("--lane <lane>").choices(["event", "telemetry"]).default("event"))
     .option("--to-device", "the other direction: to the connected device", false)
     .option("--wait", "with --to-device: until the device has acknowledged it", false)
-    .option("--content-type <type>", "what the payload is", "application/json")
-    .option("--partitions <n>", "partitions of the system", integer(1, 256), DEFAULT_PARTITIONS);
+    .option("--content-type <type>", "what the payload is", "application/json");
 
   verb<import("./commands/tail.js").TailOptions>("tail", "show messages as they pass", async (options) =>
     (await import("./commands/tail.js")).tail(options),
@@ -148,7 +153,12 @@ export function createProgram(facts: ProgramFacts): Command {
     .argument("<user>", "user name")
     .option("--device <id>", "the one device this user is");
 
-  for (const service of ["listener", "dispatcher", "ipc-bridge", "core"] as const) {
+  program
+    .command("complete")
+    .description("print a completion script; for example: source <(myelin complete bash)")
+    .argument("[shell]", "bash, zsh, fish or powershell");
+
+  for (const service of SERVICE_NAMES) {
     const command = program
       .command(service, { hidden: service === "core" })
       .description(
@@ -164,6 +174,41 @@ export function createProgram(facts: ProgramFacts): Command {
     });
   }
   return program;
+}
+
+/** Runs one command line and gives the exit code; `argv` as the process got it. */
+export async function runCommand(
+  argv: readonly string[],
+  facts: Omit<ProgramFacts, "exit">,
+): Promise<number> {
+  let code: number = EXIT.ok;
+  const program = createProgram({
+    ...facts,
+    exit: (given) => {
+      code = given;
+    },
+  });
+  try {
+    if (argv[2] === "complete") await complete(program, argv);
+    else await program.parseAsync(argv);
+  } catch (error) {
+    const usage = usageExit(error);
+    if (usage === undefined) throw error;
+    code = usage;
+  }
+  return code;
+}
+
+/** Loaded only here: the library is not small, and only shells ask for it. It brings a `complete` of its own. */
+async function complete(program: Command, argv: readonly string[]): Promise<void> {
+  const { default: tab } = await import("@bomb.sh/tab/commander");
+  const own = program.commands as Command[];
+  own.splice(
+    own.findIndex((command) => command.name() === "complete"),
+    1,
+  );
+  tab(program);
+  await program.parseAsync(argv);
 }
 
 /** Exit code of what commander throws under `exitOverride`: 0 for help and version, 64 for bad usage. */

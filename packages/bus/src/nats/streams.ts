@@ -58,6 +58,24 @@ async function ensurePartitions(bus: Bus, options: EnsureStreamsOptions): Promis
   );
 }
 
+/**
+ * How many partitions the deployment has, for tools that join it; makes nothing.
+ * @throws AppError `bus.*` when NATS is away, or knows no deployment
+ */
+export async function deploymentPartitions(bus: Bus): Promise<number> {
+  const bucket = BUCKETS.deployment.name;
+  try {
+    const { direct } = await jetstreamManager(natsBusOf(bus).client, { checkAPI: false });
+    const stored = await direct.getMessage(`KV_${bucket}`, {
+      last_by_subj: `$KV.${bucket}.${PARTITIONS_KEY}`,
+    });
+    if (stored !== null) return Number(stored.string());
+  } catch (thrown) {
+    throw busError(thrown, "cannot read the number of partitions of the deployment");
+  }
+  throw new AppError("bus.refused", "this NATS holds no deployment of Myelin");
+}
+
 async function ensureStream(bus: Bus, config: StreamConfig): Promise<void> {
   try {
     const { streams } = await jetstreamManager(natsBusOf(bus).client, { checkAPI: false });

@@ -1,7 +1,6 @@
 /** The settings of a box's own processes: written as files that `--print-config` and an operator can read. */
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { stringify } from "yaml";
 import type { BoxLayout, BoxPorts } from "./layout.js";
 
 /** What the box decides for its processes. */
@@ -39,6 +38,8 @@ export async function listenerConfig(settings: BoxSettings, index: number, admin
         },
         udp: { udp: { host, port: ports.mcpUdp } },
         auto: { auto: { host, port: ports.auto } },
+        // WebSocket lives on the HTTP port; left out, it would get a port of its own that --port-offset does not move.
+        websocket: {},
       },
     },
   });
@@ -63,9 +64,9 @@ async function write(
     resources: { directory: layout.resources },
     ...sections,
   };
-  await writeFile(file, `# Written by \`myelin up\` at each start; changes are lost.\n${stringify(config)}`, {
-    mode: 0o600,
-  });
+  // JSON is YAML; a YAML library would be the largest part of the supervisor.
+  const text = `# Written by \`myelin up\` at each start; changes are lost.\n${JSON.stringify(config, null, 2)}\n`;
+  await writeFile(file, text, { mode: 0o600 });
   const verb = name === "core" ? "core" : "listener";
   return [verb, "--config", file];
 }

@@ -1,4 +1,5 @@
 /** `myelin send`: one reading as a device would send it, or a message to a connected device. */
+import { deploymentPartitions } from "@myelin/bus";
 import { control, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import { McpClient } from "@myelin/sdk-node";
@@ -15,7 +16,6 @@ export interface SendOptions extends ReachOptions {
   readonly toDevice: boolean;
   readonly wait: boolean;
   readonly contentType: string;
-  readonly partitions: number;
 }
 
 const TIMEOUT_MS = 10_000;
@@ -53,7 +53,7 @@ async function toDevice(
       timeoutMs: TIMEOUT_MS,
     });
     const answer = await bus.request(
-      subjects.downlink(partitionOf("", device, options.partitions)),
+      subjects.downlink(partitionOf("", device, await deploymentPartitions(bus))),
       control.DownlinkRequest.encode(request).finish(),
       TIMEOUT_MS + 1_000,
     );

@@ -1,8 +1,8 @@
 /** `myelin listener|dispatcher|ipc-bridge`: one service alone; `myelin core`: what a box runs in one process. */
 import { readdir, readFile } from "node:fs/promises";
 import { type AnyService, runAndExit } from "@myelin/service-host";
-
-export type ServiceName = "listener" | "dispatcher" | "ipc-bridge" | "core";
+import { releaseStartMemory } from "../release-memory.js";
+import type { ServiceName } from "../service-names.js";
 
 /** Sections of all services: what one process does not run, its settings file may still set. */
 const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
@@ -12,6 +12,8 @@ const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
 };
 
 const LOAD_INTERVAL_MS = 1_000;
+/** What a start leaves to do (first heartbeats, books, resources) is done by then. */
+const SETTLE_MS = 500;
 
 /** Runs until the process is asked to stop, then ends it with service-host's exit code. */
 export async function runService(
@@ -29,7 +31,10 @@ export async function runService(
     services,
     argv,
     foreignSections: Object.values(SECTIONS).filter((section) => !own.has(section)),
-    onReady: () => obeySupervisor(),
+    onReady: () => {
+      obeySupervisor();
+      setTimeout(releaseStartMemory, SETTLE_MS).unref();
+    },
   });
 }
 

@@ -6,6 +6,7 @@ import { Box } from "../box/box.js";
 import { type BoxLayout, boxLayout, boxPorts, MAX_LISTENER_WORKERS } from "../box/layout.js";
 import type { Durability } from "../box/nats-conf.js";
 import { EXIT, note, print, printJson } from "../output.js";
+import { releaseStartMemory } from "../release-memory.js";
 
 export interface UpOptions {
   readonly dataDir: string;
@@ -51,6 +52,7 @@ export async function up(options: UpOptions): Promise<number> {
   if (started !== undefined) {
     if (options.json) printJson(started);
     else for (const line of banner(started, layout, options, performance.now() - began)) print(line);
+    releaseStartMemory();
     await asked;
   }
   report("Draining; a second Ctrl-C ends at once.");

@@ -1,0 +1,9 @@
+/** The verbs that run services: each alone, and `core`, what a box runs in one process. */
+export const SERVICE_NAMES = ["listener", "dispatcher", "ipc-bridge", "core"] as const;
+
+export type ServiceName = (typeof SERVICE_NAMES)[number];
+
+/** True for a verb that runs a service. */
+export function isServiceName(verb: string): verb is ServiceName {
+  return (SERVICE_NAMES as readonly string[]).includes(verb);
+}
