@@ -27,7 +27,8 @@ export interface WireOptions {
 /** A handler of one subscription; `transient`: the bytes are overwritten after the call. */
 export type WireHandler = (message: WireMessage, transient: boolean) => void;
 
-const READ_BUFFER_BYTES = 512 * 1024;
+// The system reads up to 32 of these before anything else gets its turn: larger ones starve whoever must pass on what was read.
+const READ_BUFFER_BYTES = 128 * 1024;
 /** Above what any server of ours allows; a size beyond it is a broken stream. */
 const MAX_PAYLOAD_BYTES = 64 * 1024 * 1024;
 const CRLF = Buffer.from("\r\n");
