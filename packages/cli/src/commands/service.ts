@@ -1,6 +1,5 @@
 /** `myelin listener|dispatcher|ipc-bridge`: one service alone; `myelin core`: what a box runs in one process. */
-import { readdir, readFile } from "node:fs/promises";
-import { type AnyService, runAndExit } from "@myelin/service-host";
+import { type AnyService, descriptorLimit, openDescriptors, runAndExit } from "@myelin/service-host";
 import { releaseStartMemory } from "../release-memory.js";
 import type { ServiceName } from "../service-names.js";
 
@@ -11,7 +10,7 @@ const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
   "ipc-bridge": "ipcBridge",
 };
 
-const LOAD_INTERVAL_MS = 1_000;
+const LOAD_INTERVAL_MS = 250;
 /** What a start leaves to do (first heartbeats, books, resources) is done by then. */
 const SETTLE_MS = 500;
 
@@ -21,6 +20,8 @@ export async function runService(
   argv: readonly string[],
   version: string,
 ): Promise<number> {
+  // At once: a supervisor that dies while we still wait for NATS must not leave us behind.
+  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
   const names = name === "core" ? (["dispatcher", "ipc-bridge"] as const) : [name];
   const services: AnyService[] = [];
   for (const each of names) services.push(await load(each));
@@ -32,7 +33,7 @@ export async function runService(
     argv,
     foreignSections: Object.values(SECTIONS).filter((section) => !own.has(section)),
     onReady: () => {
-      obeySupervisor();
+      tellSupervisor();
       setTimeout(releaseStartMemory, SETTLE_MS).unref();
     },
   });
@@ -49,10 +50,9 @@ async function load(name: Exclude<ServiceName, "core">): Promise<AnyService> {
   }
 }
 
-/** Under a box: says how many file descriptors are in use, and ends when the supervisor is gone. */
-function obeySupervisor(): void {
+/** Under a box: says how many file descriptors are in use, so that another worker is added in time. */
+function tellSupervisor(): void {
   if (process.send === undefined) return;
-  process.once("disconnect", () => process.kill(process.pid, "SIGTERM"));
   void descriptorLimit().then((limit) => {
     if (limit === undefined) return;
     setInterval(() => void tellLoad(limit), LOAD_INTERVAL_MS).unref();
@@ -60,21 +60,7 @@ function obeySupervisor(): void {
 }
 
 async function tellLoad(limit: number): Promise<void> {
-  try {
-    const used = (await readdir("/proc/self/fd")).length;
-    if (process.connected) process.send?.({ type: "load", used, limit });
-  } catch {
-    // Out of descriptors even for this look: that is a full worker.
-    if (process.connected) process.send?.({ type: "load", used: limit, limit });
-  }
-}
-
-/** Undefined where the system does not tell, as outside Linux: the number of workers is fixed there. */
-async function descriptorLimit(): Promise<number | undefined> {
-  try {
-    const found = /Max open files\s+(\d+)/.exec(await readFile("/proc/self/limits", "utf8"))?.[1];
-    return found === undefined ? undefined : Number(found);
-  } catch {
-    return undefined;
-  }
+  // Out of descriptors even for this look: that is a full worker.
+  const used = (await openDescriptors()) ?? limit;
+  if (process.connected) process.send?.({ type: "load", used, limit });
 }
