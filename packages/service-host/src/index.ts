@@ -1,5 +1,7 @@
 /** Runs one service or several in a process. */
+
 export { deploymentStreams } from "./deployment.js";
+export { descriptorLimit, openDescriptors } from "./descriptors.js";
 export { type PlatformConfig, platformSections } from "./platform-config.js";
 export { type PluginOptions, supervisePlugin } from "./plugin.js";
 export { hostMetricsList } from "./process-components.js";

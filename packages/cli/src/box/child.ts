@@ -1,53 +1,81 @@
-/** One process of the box: started, watched, started again when it ends, stopped within a deadline. */
+/** One process of the box: started, watched, started again when it ends or hangs, stopped within a deadline. */
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, type WriteStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "@myelin/kernel";
+import { LogFile } from "./log-file.js";
 
 export interface ChildSpec {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
   /** Standard output and error go there, appended. */
   readonly logFile: string;
   /** True once the process is usable; asked every 50 ms after the spawn. */
   readonly isReady: () => Promise<boolean>;
+  /** False when a ready process gives no sign of life; asked again and again, one question at a time. */
+  readonly isAlive: () => Promise<boolean>;
   readonly readyTimeoutMs: number;
-  readonly stopSignal: NodeJS.Signals;
   readonly stopTimeoutMs: number;
   /** Opens an IPC channel; messages arrive at `onMessage`. */
   readonly ipc: boolean;
+  readonly times?: Partial<ChildTimes>;
 }
 
+/** The rhythm of the supervision; tests shorten it. */
+export interface ChildTimes {
+  readonly aliveEveryMs: number;
+  /** Signs of life missed in a row before the process is killed and started again. */
+  readonly aliveMisses: number;
+  /** A process that lived that long was well: its next restart comes at once. */
+  readonly livedLongMs: number;
+  readonly firstRestartMs: number;
+  readonly maxRestartMs: number;
+}
+
+/** State changes, each told once: `onDown`, then maybe `onFailing`, then `onBack`. */
 export interface ChildEvents {
-  /** The process ended though nobody asked. */
-  readonly onCrash: (child: Child, how: string) => void;
-  readonly onRestarted: (child: Child, downMs: number) => void;
+  /** The process ended though nobody asked; it is being started again. */
+  readonly onDown: (child: Child, how: string) => void;
+  /** It ended again, or did not start: from here on it is tried again and again in silence. */
+  readonly onFailing: (child: Child, how: string) => void;
+  /** It is ready again; after `onFailing` only when it has stayed so. */
+  readonly onBack: (child: Child, downMs: number) => void;
   readonly onMessage: (child: Child, message: unknown) => void;
 }
 
 const READY_POLL_MS = 50;
-const LIVED_LONG_MS = 10_000;
-const FIRST_RESTART_MS = 50;
-const MAX_RESTART_MS = 1_000;
+const DEFAULT_TIMES: ChildTimes = {
+  aliveEveryMs: 5_000,
+  aliveMisses: 3,
+  livedLongMs: 10_000,
+  firstRestartMs: 50,
+  maxRestartMs: 1_000,
+};
 
 /** Restarts come at once after a long life, then with doubled pauses up to a second: always back within two. */
 export class Child {
   readonly spec: ChildSpec;
   readonly #events: ChildEvents;
+  readonly #times: ChildTimes;
+  readonly #log: LogFile;
   #process: ChildProcess | undefined;
-  #log: WriteStream | undefined;
   #stopping = false;
+  #state: "up" | "down" | "failing" = "up";
   #startedAt = 0;
-  #restartMs = FIRST_RESTART_MS;
+  #downSince = 0;
+  #restartMs: number;
   #restarting: Promise<void> | undefined;
+  #watch: NodeJS.Timeout | undefined;
+  #hung: string | undefined;
   restarts = 0;
   ready = false;
 
   constructor(spec: ChildSpec, events: ChildEvents) {
     this.spec = spec;
     this.#events = events;
+    this.#times = { ...DEFAULT_TIMES, ...spec.times };
+    this.#restartMs = this.#times.firstRestartMs;
+    this.#log = new LogFile(spec.logFile);
   }
 
   get pid(): number | undefined {
@@ -58,24 +86,25 @@ export class Child {
 
   /**
    * Spawns and waits until it is ready.
-   * @throws AppError `setup.process_failed` when it ends first or is not ready in time; the log file says more
+   * @throws AppError `setup.process_failed` when it ends first or is not ready in time; the log file says more.
+   * `operation.aborted` after `stop`
    */
   async start(): Promise<void> {
-    this.#log ??= createWriteStream(this.spec.logFile, { flags: "a", mode: 0o600 });
+    if (this.#stopping) throw new AppError("operation.aborted", `${this.spec.name} was asked to stop`);
+    this.#log.open();
     const child = spawn(this.spec.command, [...this.spec.args], {
       stdio: this.spec.ipc ? ["ignore", "pipe", "pipe", "ipc"] : ["ignore", "pipe", "pipe"],
-      ...(this.spec.env === undefined ? {} : { env: { ...this.spec.env } }),
     });
     this.#process = child;
     this.#startedAt = performance.now();
-    this.ready = false;
-    child.stdout?.pipe(this.#log, { end: false });
-    child.stderr?.pipe(this.#log, { end: false });
+    this.#hung = undefined;
+    child.stdout?.on("data", (chunk: Buffer) => this.#log.write(chunk));
+    child.stderr?.on("data", (chunk: Buffer) => this.#log.write(chunk));
     child.on("message", (message) => this.#events.onMessage(this, message));
     const ended = new Promise<string>((resolve) => {
       child.once("error", (error) => resolve(error.message));
       child.once("exit", (code, signal) =>
-        resolve(signal === null ? `exit code ${code}` : `signal ${signal}`),
+        resolve(this.#hung ?? (signal === null ? `exit code ${code}` : `signal ${signal}`)),
       );
     });
     const how = await this.#untilReady(ended);
@@ -87,26 +116,27 @@ export class Child {
       );
     }
     this.ready = true;
+    this.#watchLife(child);
     void ended.then((reason) => this.#onEnd(reason));
   }
 
-  /** Asks it to end, waits, then kills it. Safe twice, and while it is being restarted. */
+  /** Asks it to end, waits, then kills it. Safe twice, and while it is being started. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    await this.#restarting;
+    clearTimeout(this.#watch);
     const child = this.#process;
     if (child !== undefined && child.exitCode === null && child.signalCode === null) {
       const gone = new Promise((resolve) => child.once("exit", resolve));
-      child.kill(this.spec.stopSignal);
+      child.kill("SIGTERM");
       const late = sleep(this.spec.stopTimeoutMs, "late", { ref: false });
       if ((await Promise.race([gone, late])) === "late") {
         child.kill("SIGKILL");
         await gone;
       }
     }
+    await this.#restarting;
     this.ready = false;
-    await new Promise((resolve) => (this.#log === undefined ? resolve(undefined) : this.#log.end(resolve)));
-    this.#log = undefined;
+    this.#log.close();
   }
 
   /** Undefined once ready, else how it ended. */
@@ -117,7 +147,7 @@ export class Child {
       how = reason;
     });
     while (how === undefined) {
-      if (await this.spec.isReady()) return undefined;
+      if (await this.spec.isReady()) return how;
       if (performance.now() > deadline) {
         this.#process?.kill("SIGKILL");
         return `not ready within ${this.spec.readyTimeoutMs} ms`;
@@ -127,31 +157,70 @@ export class Child {
     return how;
   }
 
+  /** A process whose event loop stands still holds its connections and serves none of them; only an end helps. */
+  #watchLife(child: ChildProcess, misses = 0): void {
+    const { aliveEveryMs, aliveMisses } = this.#times;
+    this.#watch = setTimeout(async () => {
+      const missed = (await this.spec.isAlive()) ? 0 : misses + 1;
+      if (this.#stopping || this.#process !== child || !this.ready) return;
+      if (missed >= aliveMisses) {
+        this.#hung = `no sign of life for ${Math.round((aliveEveryMs * aliveMisses) / 1000)} s`;
+        child.kill("SIGKILL");
+      } else this.#watchLife(child, missed);
+    }, aliveEveryMs).unref();
+  }
+
   #onEnd(how: string): void {
     this.ready = false;
+    clearTimeout(this.#watch);
     if (this.#stopping) return;
-    this.#events.onCrash(this, how);
+    const now = performance.now();
+    const livedLong = now - this.#startedAt > this.#times.livedLongMs;
+    if (livedLong) this.#restartMs = this.#times.firstRestartMs;
+    if (this.#state === "up") this.#downSince = now;
+    this.#fell(how, livedLong || this.restarts === 0);
     this.#restarting = this.#restart().finally(() => {
       this.#restarting = undefined;
     });
   }
 
+  /** `first`: it was well before. */
+  #fell(how: string, first: boolean): void {
+    if (this.#state === "failing") return;
+    this.#state = first ? "down" : "failing";
+    if (first) this.#events.onDown(this, how);
+    else this.#events.onFailing(this, how);
+  }
+
   async #restart(): Promise<void> {
-    const downSince = performance.now();
-    if (downSince - this.#startedAt > LIVED_LONG_MS) this.#restartMs = FIRST_RESTART_MS;
     while (!this.#stopping) {
       await sleep(this.#restartMs);
-      this.#restartMs = Math.min(MAX_RESTART_MS, this.#restartMs * 2);
+      this.#restartMs = Math.min(this.#times.maxRestartMs, this.#restartMs * 2);
       if (this.#stopping) return;
       this.restarts += 1;
       try {
         await this.start();
-        this.#events.onRestarted(this, performance.now() - downSince);
+        this.#recovered();
         return;
       } catch (error) {
-        // Trying again is the supervisor's whole duty; the reason is in the log and in this event.
-        this.#events.onCrash(this, AppError.is(error) ? error.message : String(error));
+        // Trying again is the supervisor's whole duty; the reason is in its log and in this event.
+        if (!this.#stopping) this.#fell(AppError.is(error) ? error.message : String(error), false);
       }
     }
+  }
+
+  #recovered(): void {
+    const back = (): void => {
+      this.#state = "up";
+      this.#events.onBack(this, performance.now() - this.#downSince);
+    };
+    if (this.#state === "down") {
+      back();
+      return;
+    }
+    const started = this.#process;
+    setTimeout(() => {
+      if (this.ready && this.#process === started && !this.#stopping) back();
+    }, this.#times.livedLongMs).unref();
   }
 }

@@ -1,10 +1,16 @@
 /** Everything that can be wrong before a box starts, each found and said in one sentence. */
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
-import { access, constants, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { access, constants, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { AppError } from "@myelin/kernel";
-import { type BoxLayout, type BoxPort, type BoxPorts, PORT_PURPOSE } from "./layout.js";
+import {
+  ADMIN_PORTS_OF_WORKERS,
+  type BoxLayout,
+  type BoxPort,
+  type BoxPorts,
+  PORT_PURPOSE,
+} from "./layout.js";
 
 /** What is written about a running box for the other commands; contains no secret. */
 export interface BoxFile {
@@ -42,6 +48,7 @@ export async function makeFolders(layout: BoxLayout): Promise<void> {
       await mkdir(folder, { recursive: true, mode: 0o700 });
       await access(folder, constants.W_OK);
       await writeFile(`${folder}/.writable`, "");
+      await rm(`${folder}/.writable`);
     } catch (cause) {
       const why = errno(cause) === "ENOSPC" ? "the disk is full" : "it cannot be written";
       throw new AppError(
@@ -105,7 +112,11 @@ export async function natsToken(layout: BoxLayout): Promise<string> {
  * Finds out whether every port can be had, all of them at once.
  * @throws AppError `setup.port_in_use` or `setup.port_forbidden`, naming each port and its use
  */
-export async function checkPorts(ports: BoxPorts, hosts: Readonly<Record<BoxPort, string>>): Promise<void> {
+export async function checkPorts(
+  ports: BoxPorts,
+  hosts: Readonly<Record<BoxPort, string>>,
+  workers: number,
+): Promise<void> {
   const taken: string[] = [];
   let forbidden = false;
   for (const name of Object.keys(ports) as BoxPort[]) {
@@ -113,6 +124,12 @@ export async function checkPorts(ports: BoxPorts, hosts: Readonly<Record<BoxPort
     if (code === undefined) continue;
     if (code === "EACCES") forbidden = true;
     taken.push(`${ports[name]} (${PORT_PURPOSE[name]})`);
+  }
+  for (let index = 0; index < workers; index++) {
+    const port = ports.admin + ADMIN_PORTS_OF_WORKERS + index;
+    if ((await tryTcp(port, hosts.admin)) !== undefined) {
+      taken.push(`${port} (health and metrics of listener-${index})`);
+    }
   }
   if (taken.length === 0) return;
   const list = taken.join(", ");

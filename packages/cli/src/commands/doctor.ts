@@ -1,12 +1,11 @@
 /** `myelin doctor`: what is there, what is missing, what will run out; each finding with its remedy. */
-import { execFile } from "node:child_process";
 import { readFile, statfs } from "node:fs/promises";
 import { connect } from "node:net";
 import { availableParallelism, freemem, totalmem } from "node:os";
-import { promisify } from "node:util";
 import { AppError } from "@myelin/kernel";
 import type { ReachOptions } from "../box/connection.js";
 import { type BoxPort, boxLayout, boxPorts, PORT_PURPOSE } from "../box/layout.js";
+import { usableNatsServer } from "../box/nats-server.js";
 import { runningBox } from "../box/preflight.js";
 import { answersOk } from "../box/probe.js";
 import { colour, EXIT, print, printJson } from "../output.js";
@@ -26,7 +25,6 @@ export interface Finding {
   readonly remedy?: string;
 }
 
-const MIN_NATS = [2, 14] as const;
 const WANTED_FILES = 10_000;
 const WANTED_DISK_BYTES = 2 * 1024 ** 3;
 const SLOW_RTT_MS = 20;
@@ -68,22 +66,9 @@ function checkNode(): Finding {
 async function checkNatsServer(command: string): Promise<Finding> {
   const check = "nats-server";
   try {
-    const { stdout } = await promisify(execFile)(command, ["--version"], { timeout: 5_000 });
-    const [, major, minor] = /v(\d+)\.(\d+)/.exec(stdout) ?? [];
-    const newEnough =
-      Number(major) > MIN_NATS[0] || (Number(major) === MIN_NATS[0] && Number(minor) >= MIN_NATS[1]);
-    const found = `${stdout.trim()} (${command})`;
-    return newEnough
-      ? { check, level: "ok", found }
-      : {
-          check,
-          level: "bad",
-          found,
-          remedy: `Version ${MIN_NATS.join(".")} or newer is needed; npm start fetches it.`,
-        };
+    return { check, level: "ok", found: `${await usableNatsServer(command)} (${command})` };
   } catch (error) {
-    const found = `${command} cannot be run: ${(error as Error).message.split("\n")[0]}`;
-    return { check, level: "bad", found, remedy: "npm start fetches it." };
+    return { check, level: "bad", found: AppError.from(error).message };
   }
 }
 
