@@ -12,3 +12,11 @@ export {
   natsServerProgram,
   startBox,
 } from "./box.js";
+export {
+  compare,
+  type Delivery,
+  httpPublisher,
+  mcpPublisher,
+  mqttPublisher,
+  Publisher,
+} from "./publishers.js";
