@@ -1,6 +1,13 @@
 /** The wiring: what a listener is made of, in the order it starts. */
-import { type Bus, createHeartbeat, type EventSender, type TelemetrySender } from "@myelin/bus";
-import { Lane } from "@myelin/contract";
+import {
+  type Bus,
+  createHeartbeat,
+  type EventSender,
+  LedgerKeeper,
+  openKeyValue,
+  type TelemetrySender,
+} from "@myelin/bus";
+import { BUCKETS, Lane } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost, Supervised } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { type AdmissionPlugin, admissions } from "./admission/registry.js";
@@ -15,7 +22,7 @@ import { DownlinkClient } from "./core/downlink-client.js";
 import { Ingress } from "./core/ingress.js";
 import { InputDrain } from "./core/input-drain.js";
 import { Interest } from "./core/interest.js";
-import { ingressAccount, LedgerAnswer, LedgerBook } from "./core/ledger.js";
+import { ingressAccount, LedgerBook } from "./core/ledger.js";
 import { McpSessions } from "./core/mcp/mcp-sessions.js";
 import { ListenerMetrics } from "./core/metrics.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
@@ -47,7 +54,7 @@ export interface Listener extends Component {
   readonly connections: ConnectionManager;
   /** Ports by name: where each is bound once it is open. */
   readonly ports: ReadonlyMap<string, PortSlot>;
-  readonly ledger: LedgerAnswer;
+  readonly ledger: LedgerKeeper;
 }
 
 /**
@@ -84,13 +91,20 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
     event: new LedgerBook("deliver", Lane.EVENT),
   };
-  const ledger = new LedgerAnswer(bus, clock, () => [
-    ingressAccount(Lane.TELEMETRY, telemetry.counters, ingress.refusals[0]),
-    ingressAccount(Lane.EVENT, events.counters, ingress.refusals[1]),
-    books.telemetry.account(),
-    books.event.account(),
-    downlinkBook.account(),
-  ]);
+  const ledger = new LedgerKeeper({
+    service: "listener",
+    bus,
+    clock,
+    open: () => openKeyValue(bus, BUCKETS.ledger),
+    accounts: () => [
+      ingressAccount(Lane.TELEMETRY, telemetry.counters, ingress.refusals[0]),
+      ingressAccount(Lane.EVENT, events.counters, ingress.refusals[1]),
+      books.telemetry.account(),
+      books.event.account(),
+      downlinkBook.account(),
+    ],
+    onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
+  });
   const metrics = new ListenerMetrics();
   const congestion = new CongestionWatch([telemetry, events], clock, () => connections.congestionEnded());
   if (deps.metrics !== undefined) {
@@ -121,11 +135,12 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
   const host = new ComponentHost(
     [
+      // Stopped last: what the senders still send or give up belongs into the books.
+      ledger,
       telemetry,
       events,
       congestion,
       admission,
-      ledger,
       presence,
       takeover,
       interest,

@@ -1,7 +1,6 @@
 /** The listener's books: received = forwarded + stored + dropped + expired + queued, per hop and lane. */
-import type { Bus, SenderCounters, Unsubscribe } from "@myelin/bus";
-import { control, type Lane, subjects } from "@myelin/contract";
-import type { Clock, Component } from "@myelin/kernel";
+import type { SenderCounters } from "@myelin/bus";
+import type { control, Lane } from "@myelin/contract";
 
 /** One account that the listener keeps itself. */
 export class LedgerBook {
@@ -58,38 +57,4 @@ export function ingressAccount(
     queued: sender.queued(),
     dropped: [...dropped].filter(([, count]) => count > 0).map(([reason, count]) => ({ reason, count })),
   };
-}
-
-/** Answers `ledgerQuery`. @param accounts called per query */
-export class LedgerAnswer implements Component {
-  readonly name = "ledger";
-  private end: Unsubscribe | undefined;
-
-  constructor(
-    private readonly bus: Bus,
-    private readonly clock: Clock,
-    private readonly accounts: () => control.LedgerAccount[],
-  ) {}
-
-  async start(): Promise<void> {
-    this.end = this.bus.serve(subjects.ledgerQuery(), () =>
-      control.LedgerSnapshot.encode(this.snapshot()).finish(),
-    );
-  }
-
-  async stop(): Promise<void> {
-    this.end?.();
-    this.end = undefined;
-  }
-
-  snapshot(): control.LedgerSnapshot {
-    return {
-      service: "listener",
-      instance: this.bus.instance,
-      incarnation: this.bus.incarnation,
-      atUs: this.clock.wallUs(),
-      accounts: this.accounts(),
-      closed: [],
-    };
-  }
 }
