@@ -38,5 +38,5 @@ export function reportError(error: unknown, json: boolean): number {
     );
   }
   if (known?.code.startsWith("config.")) return EXIT.config;
-  return known?.family === "world" ? EXIT.unavailable : EXIT.failed;
+  return known?.family === "world" || known?.code.startsWith("setup.") ? EXIT.unavailable : EXIT.failed;
 }

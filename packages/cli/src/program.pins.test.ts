@@ -1,0 +1,31 @@
+import { expect, it } from "vitest";
+import { createProgram } from "./program.js";
+
+it("keeps its verbs and options", () => {
+  const program = createProgram({ version: "0", natsServer: "nats-server", exit: () => undefined });
+  const lines = program.commands.map((verb) =>
+    [
+      verb.name(),
+      ...verb.registeredArguments.map((argument) =>
+        argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
+      ),
+      ...verb.options.map((option) => option.flags),
+    ].join(" | "),
+  );
+  expect(lines).toMatchInlineSnapshot(`
+    [
+      "up | --json | --data-dir <folder> | --port-offset <n> | --nats-server <program> | --host <address> | --durability <mode> | --partitions <n> | --workers <n> | --max-store <bytes>",
+      "reset | --json | --data-dir <folder> | --yes",
+      "send | <device> | <path> | <payload> | --json | --data-dir <folder> | --nats <url> | --protocol <name> | --lane <lane> | --to-device | --wait | --content-type <type>",
+      "tail | --json | --data-dir <folder> | --nats <url> | -d, --device <glob> | -t, --topic <filter> | -p, --protocol <name> | -n, --count <n> | --rate <n>",
+      "ledger | --json | --data-dir <folder> | --nats <url> | -w, --watch <seconds>",
+      "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
+      "passwd | <user> | --json | --data-dir <folder> | --device <id>",
+      "complete | [shell]",
+      "listener",
+      "dispatcher",
+      "ipc-bridge",
+      "core",
+    ]
+  `);
+});
