@@ -1,6 +1,5 @@
 /** The fields of a published envelope that few messages carry, and the id that makes a repeated one known. */
-import { hash } from "node:crypto";
-import { type BatchView, type EnvelopeExtras, envelope, type Head, ID_BYTES } from "@myelin/contract";
+import { type BatchView, type EnvelopeExtras, envelope, envelopeIdOf, type Head } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 
 /** An envelope may have this much beside its payload: decoding makes far larger objects out of it. */
@@ -12,8 +11,8 @@ export function isPlain(view: BatchView): boolean {
 }
 
 /**
- * The extras of the view's current envelope. An id that the app gave becomes the derived id by which the partition's owner
- * removes doubles: first 16 bytes of SHA-256 over tenant, NUL, device id, NUL, id.
+ * The extras of the view's current envelope. An id that the app gave becomes the one by which the partition's owner
+ * removes doubles, see `envelopeIdOf`.
  * @throws AppError `contract.bad_envelope`
  */
 export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
@@ -30,7 +29,7 @@ export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
   } catch (cause) {
     throw new AppError("contract.bad_envelope", "an envelope cannot be decoded", { cause });
   }
-  const id = e.id.length === 0 ? undefined : derivedId(head, e.id);
+  const id = e.id.length === 0 ? undefined : envelopeIdOf(head.tenant, head.deviceId, e.id);
   return {
     id,
     senderId: id === undefined ? undefined : true,
@@ -50,9 +49,4 @@ export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
     responsePath: e.responsePath,
     correlation: e.correlation,
   };
-}
-
-function derivedId(head: Head, id: Uint8Array): Buffer {
-  const scope = Buffer.from(`${head.tenant}\0${head.deviceId}\0`);
-  return hash("sha256", Buffer.concat([scope, id]), "buffer").subarray(0, ID_BYTES);
 }

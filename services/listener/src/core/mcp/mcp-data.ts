@@ -1,10 +1,15 @@
 /** Data messages of a device: into their lane, in place where nothing about them is rare. */
-import { type Channel, type EnvelopeExtras, type McpMessageView, Quality } from "@myelin/contract";
+import {
+  type Channel,
+  type EnvelopeExtras,
+  envelopeIdOf,
+  type McpMessageView,
+  Quality,
+} from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Identity } from "../admission.js";
 import type { LaneIndex } from "../channel-table.js";
 import { kindOf } from "../ingress.js";
-import { senderId } from "../sender-id.js";
 import type { McpConnection } from "./mcp-connection.js";
 
 const LANE_TELEMETRY = 1;
@@ -192,6 +197,7 @@ function fill(c: McpConnection, e: Extras, view: McpMessageView, lane: LaneIndex
   e.expiresAtUs = view.ttlMs > 0 ? (view.sourceTimeUs || clock.wallUs()) + view.ttlMs * 1000 : undefined;
   e.traceparent = view.traceparentEnd > 0 ? view.traceparent : undefined;
   const hasId = lane === 1 && view.idEnd > view.idStart;
-  e.id = hasId ? senderId(identity, view.bytes.subarray(view.idStart, view.idEnd)) : undefined;
+  const id = hasId ? view.bytes.subarray(view.idStart, view.idEnd) : undefined;
+  e.id = id && envelopeIdOf(identity.tenant, identity.deviceId, id);
   e.senderId = hasId || undefined;
 }

@@ -1,13 +1,12 @@
 /** Puts the readings of one request into their lane: one, an array's, or a stream's. */
 import { isUtf8 } from "node:buffer";
-import type { Channel, EnvelopeExtras } from "@myelin/contract";
+import { type Channel, type EnvelopeExtras, envelopeIdOf } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Identity } from "../../core/admission.js";
 import type { LaneIndex } from "../../core/channel-table.js";
 import type { Ingress } from "../../core/ingress.js";
 import { forEachElement, isJson, skipSpace } from "../../core/json-scan.js";
 import type { LineHandler } from "../../core/line-cutter.js";
-import { senderId } from "../../core/sender-id.js";
 import type { RequestExtras } from "./request-extras.js";
 import type { RequestTicket } from "./ticket.js";
 
@@ -91,7 +90,8 @@ export class Readings implements LineHandler {
     const { headers, identity } = this.scope;
     const { extras, idempotencyKey } = headers;
     if (idempotencyKey === undefined) return extras;
-    const id = senderId(identity, place === 0 ? idempotencyKey : `${idempotencyKey}/${place}`);
+    const { tenant, deviceId } = identity;
+    const id = envelopeIdOf(tenant, deviceId, place === 0 ? idempotencyKey : `${idempotencyKey}/${place}`);
     return { ...extras, id, senderId: true };
   }
 }

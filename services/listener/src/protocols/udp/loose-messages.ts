@@ -3,6 +3,7 @@ import type { EventTicket } from "@myelin/bus";
 import {
   type EnvelopeExtras,
   encodeMcpFrame,
+  envelopeIdOf,
   isTopicName,
   type McpMessageView,
   Protocol,
@@ -13,7 +14,6 @@ import type { LaneIndex } from "../../core/channel-table.js";
 import { kindOf } from "../../core/ingress.js";
 import type { JsonMessage } from "../../core/json-message.js";
 import type { ProtocolContext } from "../../core/protocol.js";
-import { senderId } from "../../core/sender-id.js";
 import type { UdpConfig } from "./config.js";
 
 const LANE_TELEMETRY = 1;
@@ -163,7 +163,10 @@ export class LooseMessages implements EventTicket {
     }
     const number = this.nextNumber++;
     this.owed.set(number, { source, id });
-    const all = id === "" ? extras : { ...extras, id: senderId(identity, id), senderId: true };
+    const all =
+      id === ""
+        ? extras
+        : { ...extras, id: envelopeIdOf(identity.tenant, identity.deviceId, id), senderId: true };
     ingress.event(channel, payload, 0, payload.length, this, number, all);
   }
 

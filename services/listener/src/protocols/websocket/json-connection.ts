@@ -2,7 +2,7 @@
 import { isUtf8 } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import type { EventTicket } from "@myelin/bus";
-import { isTopicFilter, isTopicName } from "@myelin/contract";
+import { envelopeIdOf, isTopicFilter, isTopicName } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { WebSocket } from "ws";
 import type { Identity } from "../../core/admission.js";
@@ -12,7 +12,6 @@ import { JsonMessage } from "../../core/json-message.js";
 import { isJson } from "../../core/json-scan.js";
 import type { Traffic } from "../../core/metrics.js";
 import type { ProtocolContext } from "../../core/protocol.js";
-import { senderId } from "../../core/sender-id.js";
 import type { DeviceSession, Downlink, DownlinkState } from "../../core/session.js";
 import type { Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
 import { CLOSE, closeCodeOf } from "./close-codes.js";
@@ -213,7 +212,8 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
     else {
       const number = this.nextEvent++;
       this.events.set(number, id);
-      const extras = id === "" ? undefined : { id: senderId(identity, id), senderId: true };
+      const extras =
+        id === "" ? undefined : { id: envelopeIdOf(identity.tenant, identity.deviceId, id), senderId: true };
       ctx.ingress.event(channel, data, payloadStart, payloadEnd, this, number, extras);
     }
     this.spend(1);
