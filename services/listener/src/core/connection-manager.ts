@@ -3,6 +3,7 @@ import type { Clock, Timer } from "@myelin/kernel";
 import { type Connection, type DisconnectReason, HOLD, NOBODY } from "./connection.js";
 import type { DeviceRates } from "./device-rates.js";
 import { DisconnectLog } from "./disconnect-log.js";
+import { Doors } from "./doors.js";
 import type { GlobalLimits } from "./limits.js";
 import { TimingWheel, ticksOf } from "./timing-wheel.js";
 
@@ -24,12 +25,13 @@ export type TransportRefusal = "connections" | "address" | "draining";
 export class ConnectionManager {
   readonly wheel: TimingWheel;
   readonly disconnects: DisconnectLog;
+  readonly doors: Doors;
   readonly counters: ConnectionCounters = { accepted: {}, active: {}, refused: {}, disconnects: {} };
   draining = false;
 
   private readonly all: Connection[] = [];
   private readonly perAddress = new Map<string, number>();
-  private congestedConnections: Connection[] = [];
+  private congestedConnections = new Set<Connection>();
   private heldBytes = 0;
   /** Connection, time to release it, and so on. */
   private readonly tooFast: (Connection | number)[] = [];
@@ -45,6 +47,7 @@ export class ConnectionManager {
     readonly deviceRates?: DeviceRates,
   ) {
     this.wheel = new TimingWheel(clock);
+    this.doors = new Doors(clock, limits.maxSockets ?? Number.POSITIVE_INFINITY);
     this.disconnects = new DisconnectLog(limits.rememberedDisconnects);
   }
 
@@ -90,6 +93,8 @@ export class ConnectionManager {
     if (connection.slot < 0) return;
     connection.gone = true;
     this.wheel.cancel(connection);
+    // Clients that come and go while NATS is away must not pile up here.
+    this.congestedConnections.delete(connection);
     const last = this.all.pop()!;
     if (last !== connection) {
       this.all[connection.slot] = last;
@@ -123,15 +128,20 @@ export class ConnectionManager {
     this.heldBytes += bytes;
     if ((connection.held & HOLD.congestion) === 0) {
       connection.hold(HOLD.congestion);
-      this.congestedConnections.push(connection);
+      this.congestedConnections.add(connection);
     }
     return true;
+  }
+
+  /** A chunk that was held is not wanted any more: its bytes no longer count. */
+  letGo(bytes: number): void {
+    this.heldBytes = Math.max(0, this.heldBytes - bytes);
   }
 
   /** Congestion has ended: everybody reads on, in the order they were stopped. */
   congestionEnded(): void {
     const waiting = this.congestedConnections;
-    this.congestedConnections = [];
+    this.congestedConnections = new Set();
     this.heldBytes = 0;
     for (const connection of waiting) connection.release(HOLD.congestion);
   }

@@ -1,12 +1,30 @@
 /** One HTTP connection as the manager counts it: limits, rate, congestion; the deadlines are the server's own. */
 import type { Socket } from "node:net";
+import type { Channel } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
 import type { Identity } from "../../core/admission.js";
-import { Connection, type ConnectionScope, type DisconnectReason } from "../../core/connection.js";
+import {
+  Connection,
+  type ConnectionScope,
+  type DisconnectReason,
+  HOLD,
+  NOBODY,
+} from "../../core/connection.js";
 
 const CONNECTION = Symbol("connection");
 
 interface ServedSocket extends Socket {
   [CONNECTION]?: HttpConnection;
+}
+
+/** The channel of the last request of one reading after the other, and what it was found by. */
+interface KnownChannel {
+  readonly generation: number;
+  readonly identity: Identity;
+  readonly path: string;
+  readonly lane: number;
+  readonly contentType: string;
+  readonly channel: Channel;
 }
 
 /** The connection of a socket that the port has accepted. */
@@ -20,8 +38,10 @@ export class HttpConnection extends Connection {
   /** Who spoke last, so that a device that sends request after request is asked for once. */
   known: { readonly key: string; readonly generation: number; readonly identity: Identity } | undefined =
     undefined;
+  /** Most devices post to one path: found by comparison instead of a look-up by all that names a channel. */
+  lastChannel: KnownChannel | undefined = undefined;
   private ending: DisconnectReason = "client";
-  private waiters: (() => void)[] | undefined = undefined;
+  private waiters: Set<() => void> | undefined = undefined;
 
   constructor(
     scope: ConnectionScope,
@@ -31,24 +51,56 @@ export class HttpConnection extends Connection {
     (socket as ServedSocket)[CONNECTION] = this;
   }
 
-  /** Resolves when what held the connection up is over, or the connection is. */
-  async free(): Promise<void> {
-    if (this.held === 0 || this.gone) return;
-    await new Promise<void>((resolve) => {
-      this.waiters ??= [];
-      this.waiters.push(resolve);
-    });
+  /**
+   * Resolves when what held the connection up is over, or the connection is. Being too fast ends by itself; congestion may not.
+   * @throws AppError `bus.timeout` when it has not ended in `timeoutMs`; `queue.closed` when this process takes nothing any more
+   */
+  async free(timeoutMs: number): Promise<void> {
+    const { clock } = this.scope.manager;
+    const deadlineMs = clock.nowMs() + timeoutMs;
+    while (this.held !== 0 && !this.gone) {
+      if ((this.held & HOLD.drain) !== 0) {
+        throw new AppError("queue.closed", "this listener is stopping; send it again");
+      }
+      const isCongested = (this.held & ~HOLD.rate) !== 0;
+      const leftMs = isCongested ? deadlineMs - clock.nowMs() : timeoutMs;
+      if (leftMs <= 0) {
+        throw new AppError("bus.timeout", `nothing could be taken in ${timeoutMs} ms; send it again later`);
+      }
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimeout(() => {
+          this.waiters?.delete(wake);
+          resolve();
+        }, leftMs);
+        const wake = (): void => {
+          clock.clear(timer);
+          resolve();
+        };
+        this.waiters ??= new Set();
+        this.waiters.add(wake);
+      });
+    }
+  }
+
+  /** A request has been answered, or its client is gone. */
+  answered(): void {
+    this.busy -= 1;
+    // Whoever drains waits for the connection, which nobody else ends while the client keeps it.
+    if (this.leaving && this.busy === 0) this.socket.destroySoon();
   }
 
   override disconnect(reason: DisconnectReason): void {
     this.ending = reason;
-    // A request under way is answered; its answer closes the connection.
+    // A request under way is answered; its answer closes the connection. One that waits for its turn will not get it.
+    this.wake();
     if (this.busy === 0 || reason !== "drain") this.socket.destroy();
   }
 
   /** The socket is gone, or speaks another protocol from here on. */
   closed(): void {
     if (this.gone) return;
+    // The device of the last request has not left: it has no session here.
+    this.identity = NOBODY;
     this.scope.manager.remove(this, this.ending);
     this.wake();
   }

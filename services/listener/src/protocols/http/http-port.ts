@@ -59,12 +59,14 @@ export class HttpPort implements ProtocolPort {
     server.on("error", () => {});
     const address = server.address();
     this.bound = { host, port: typeof address === "object" && address !== null ? address.port : port };
+    ctx.connections.doors.add(server, { ...this.bound, backlog: BACKLOG, reusePort: port !== 0 });
   }
 
   async stop(): Promise<void> {
     this.messages.stop();
     const { server, app, webSocket } = this;
     this.server = this.app = this.webSocket = this.bound = undefined;
+    if (server !== undefined) this.ctx.connections.doors.remove(server);
     server?.close();
     server?.closeAllConnections();
     await app?.close();
@@ -145,9 +147,7 @@ export class HttpPort implements ProtocolPort {
       const connection = connectionOf(request.socket);
       connection.busy += 1;
       if (connection.leaving) response.setHeader("connection", "close");
-      response.once("close", () => {
-        connection.busy -= 1;
-      });
+      response.once("close", () => connection.answered());
       handler(request, response);
     };
     const server =

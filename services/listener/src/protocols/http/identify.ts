@@ -36,6 +36,8 @@ export function identify(
       throw new AppError(v.code, `${deviceId} is not let in`);
     }
     connection.known = { key, generation, identity: v.identity };
+    // Whose rate is spent.
+    connection.identity = v.identity;
     return v.identity;
   };
   return verdict instanceof Promise ? verdict.then(decide) : decide(verdict);

@@ -1,6 +1,6 @@
 /** `POST /api/v1/devices/{id}/messages/{path}`: readings of a device. */
 import type { IncomingMessage } from "node:http";
-import { isTopicName, Protocol } from "@myelin/contract";
+import { type Channel, isTopicName, Protocol } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Identity } from "../../core/admission.js";
@@ -54,7 +54,7 @@ class Post {
     const { connection } = this;
     // Congestion and rate make the client wait for its turn, not the process remember its bodies.
     if (connection.scope.manager.mustHold(connection, 0) || connection.held !== 0) {
-      return connection.free().then(() => this.take(identity));
+      return connection.free(this.config.storeTimeout).then(() => this.take(identity));
     }
     return this.take(identity);
   }
@@ -70,14 +70,7 @@ class Post {
     const stream = body instanceof Object && !Buffer.isBuffer(body);
     const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
     const isJsonBody = stream || type === JSON_TYPE || type.endsWith("+json") || isBareJson(type, bytes);
-    const channel = ctx.ingress.channelOf({
-      identity,
-      path,
-      kind: kindOf(path, lane),
-      protocol: Protocol.HTTP,
-      port: ctx.port,
-      contentType: isJsonBody ? JSON_TYPE : given,
-    });
+    const channel = this.channelOf(identity, isJsonBody ? JSON_TYPE : given);
     const headers = requestExtras(request.headers, ctx.clock);
     const readings = new Readings({ ingress: ctx.ingress, identity, channel, lane, headers, ticket });
     if (stream) return this.takeStream(body as IncomingMessage, readings);
@@ -92,15 +85,42 @@ class Post {
       .send(ticket.accepted === 1 ? ONE : this.counts());
   }
 
+  private channelOf(identity: Identity, contentType: string): Channel {
+    const { connection, ctx, lane, path } = this;
+    const { generation } = ctx.admission;
+    const last = connection.lastChannel;
+    if (
+      last !== undefined &&
+      last.generation === generation &&
+      last.identity === identity &&
+      last.lane === lane &&
+      last.path === path &&
+      last.contentType === contentType
+    ) {
+      return last.channel;
+    }
+    const kind = kindOf(path, lane);
+    const channel = ctx.ingress.channelOf({
+      identity,
+      path,
+      kind,
+      protocol: Protocol.HTTP,
+      port: ctx.port,
+      contentType,
+    });
+    connection.lastChannel = { generation, identity, path, lane, contentType, channel };
+    return channel;
+  }
+
   /** Lines are taken as they come; the socket is not read while they cannot be. */
   private async takeStream(body: IncomingMessage, readings: Readings): Promise<FastifyReply> {
     const { connection, ticket } = this;
+    const { manager } = connection.scope;
     const traffic = this.ctx.metrics.traffic("http");
     const cutter = new LineCutter(readings, this.config.maxBody);
     for await (const chunk of body as AsyncIterable<Buffer>) {
-      if (connection.scope.manager.mustHold(connection, chunk.length) || connection.held !== 0) {
-        await connection.free();
-      }
+      const isHeld = manager.mustHold(connection, chunk.length);
+      if (isHeld || connection.held !== 0) await this.untilFree(isHeld ? chunk.length : 0);
       const before = readings.taken;
       cutter.push(chunk);
       traffic.receivedBytes += chunk.length;
@@ -111,6 +131,15 @@ class Post {
     if (this.lane === 1) return await this.stored();
     if (ticket.rejected > 0) return this.partly();
     return this.reply.code(202).type(JSON_TYPE).send(this.counts());
+  }
+
+  private async untilFree(heldBytes: number): Promise<void> {
+    try {
+      await this.connection.free(this.config.storeTimeout);
+    } catch (thrown) {
+      this.connection.scope.manager.letGo(heldBytes);
+      throw thrown;
+    }
   }
 
   private async stored(): Promise<FastifyReply> {
