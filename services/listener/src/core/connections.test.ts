@@ -24,7 +24,7 @@ class Plain extends Connection {
 }
 
 class Pinged extends Plain {
-  ping(): void {
+  override ping(): void {
     this.said.push("ping");
   }
 }
@@ -133,6 +133,8 @@ describe("reasons to stop reading", () => {
     expect(manager.mustHold(a, 60)).toBe(true);
     expect(manager.mustHold(b, 60)).toBe(false);
     expect(manager.mustHold(b, 40)).toBe(true);
+    manager.letGo(40);
+    expect([manager.mustHold(b, 41), manager.mustHold(b, 40)]).toEqual([false, true]);
     state.congested = false;
     manager.congestionEnded();
     expect([a.reading, b.reading]).toEqual([true, true]);
