@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { AppError } from "@myelin/kernel";
 import { findTool, ManagedProcess, type TempDir, tempDir, waitFor } from "@myelin/testkit";
-import { onTestFailed } from "vitest";
 
 /** The bundle that `npm start` runs. */
 export const MAIN = fileURLToPath(new URL("../../../cli/dist/bundle/main.mjs", import.meta.url));
@@ -72,8 +71,8 @@ const OFFSETS = 1_200;
 const OFFSET_STEP = 10;
 const START_ATTEMPTS = 8;
 
-/** Starts a box and resolves when it is ready. Its logs are shown when the test that started it fails. */
-export async function startBox(options: BoxOptions = {}): Promise<Box> {
+/** Starts a box and resolves when it is ready. */
+export async function launchBox(options: BoxOptions = {}): Promise<Box> {
   const folder = options.dataDir === undefined ? await tempDir("box") : undefined;
   const dataDir = options.dataDir ?? (folder as TempDir).path;
   for (let attempt = 1; ; attempt++) {
@@ -81,17 +80,13 @@ export async function startBox(options: BoxOptions = {}): Promise<Box> {
     try {
       await box.process.start();
       await box.readState();
-      onTestFailed(async () => {
-        process.stderr.write(`${await box.logs()}\n`);
-      });
       return box;
     } catch (error) {
       // Whoever else took a port of this offset in the meantime keeps it; another offset does as well.
       const taken = options.portOffset === undefined && box.process.log().includes("setup.port_in_use");
-      if (!taken || attempt === START_ATTEMPTS) {
-        await box[Symbol.asyncDispose]();
-        throw error;
-      }
+      if (taken && attempt < START_ATTEMPTS) continue;
+      await box[Symbol.asyncDispose]();
+      throw error;
     }
   }
 }

@@ -10,7 +10,6 @@ export {
   MAIN,
   myelin,
   natsServerProgram,
-  startBox,
 } from "./box.js";
 export {
   compare,
@@ -20,3 +19,4 @@ export {
   mqttPublisher,
   Publisher,
 } from "./publishers.js";
+export { startBox } from "./start-box.js";
