@@ -1,8 +1,11 @@
 /** The listener as service-host runs it. */
 import { createEventSender, createTelemetrySender } from "@myelin/bus";
-import { defineService, deploymentStreams, type Service } from "@myelin/service-host";
+import { defineService, deploymentStreams, descriptorLimit, type Service } from "@myelin/service-host";
 import { type ListenerConfig, listenerSchema } from "./config.js";
 import { createListener } from "./service.js";
+
+/** What the process opens beside connections: ports, NATS, files, and some to spare. */
+const OTHER_DESCRIPTORS = 64;
 
 /** Section `listener`. Loads the schemas of all plugins, and of the plugins themselves only those that are used. */
 export async function listenerService(): Promise<Service<ListenerConfig>> {
@@ -13,6 +16,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
     async create(context) {
       const { bus, clock, log, metrics, version, platform, tracing } = context;
       const { partitions } = platform.nats;
+      const descriptors = await descriptorLimit();
       const senders = { partitions, clock };
       return [
         deploymentStreams(context),
@@ -26,6 +30,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
           version,
           metrics,
           tracing,
+          ...(descriptors !== undefined && { maxSockets: Math.max(1, descriptors - OTHER_DESCRIPTORS) }),
         }),
       ];
     },

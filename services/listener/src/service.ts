@@ -43,6 +43,8 @@ export interface ListenerDependencies {
   readonly log: Logger;
   readonly clock: Clock;
   readonly version: string;
+  /** Most sockets the ports may hold together; absent: no bound but those of the configuration. */
+  readonly maxSockets?: number | undefined;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** Absent: nobody reads metrics. */
@@ -77,7 +79,9 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   });
   const { deviceRatePerSecond: perSecond, deviceRateBurst: burst } = config;
   const deviceRates = perSecond > 0 ? new DeviceRates({ perSecond, burst }) : undefined;
-  const connections = new ConnectionManager(clock, config, () => ingress.congested, deviceRates);
+  const { maxSockets } = deps;
+  const limits = { ...config, ...(maxSockets !== undefined && { maxSockets }) };
+  const connections = new ConnectionManager(clock, limits, () => ingress.congested, deviceRates);
   const sessions = new SessionDirectory(partitions, clock);
   const presence = new Presence(bus, clock, sessions, partitions);
   const takeover = new Takeover(bus, clock, sessions, log);

@@ -23,6 +23,8 @@ export interface ConnectionLimits {
 export interface GlobalLimits {
   readonly maxConnections: number;
   readonly maxConnectionsPerAddress: number;
+  /** Accepted sockets of all ports; at this number the process stops listening until some are gone. Absent: no bound. */
+  readonly maxSockets?: number;
   /** Bytes of chunks kept unread while congested; beyond it they are taken and the senders drop what is too much. */
   readonly maxHeldBytes: number;
   /** How many ended connections are remembered with their time. */

@@ -50,8 +50,10 @@ export class TcpPort {
     server.removeAllListeners("error");
     // Accepting may fail for want of descriptors: the connection waits in the backlog and the loop tries again.
     server.on("error", ignore);
-    const bound = server.address();
-    return { host, port: typeof bound === "object" && bound !== null ? bound.port : port };
+    const address = server.address();
+    const bound = typeof address === "object" && address !== null ? address.port : port;
+    connections.doors.add(server, { host, port: bound, backlog: BACKLOG, reusePort: port !== 0 });
+    return { host, port: bound };
   }
 
   /** Stops accepting. Open connections are their owners' business. */
@@ -59,6 +61,7 @@ export class TcpPort {
     const server = this.server;
     this.server = undefined;
     if (server === undefined) return;
+    this.options.connections.doors.remove(server);
     await new Promise<void>((resolve) => {
       // Resolves only when all connections are gone; the port itself is closed at once.
       server.close(() => resolve());
