@@ -12,6 +12,11 @@ export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
 export { createPartitionOwner } from "./nats/owner.js";
 export { createStreamWriter } from "./nats/stream-writer.js";
-export { deploymentPartitions, type EnsureStreamsOptions, ensureStreams, type StreamOverrides } from "./nats/streams.js";
+export {
+  deploymentPartitions,
+  type EnsureStreamsOptions,
+  ensureStreams,
+  type StreamOverrides,
+} from "./nats/streams.js";
 export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject-log.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";

@@ -8,8 +8,9 @@ export const EVENT_WINDOW_BYTES = 4 * 1024 * 1024;
 export const EVENT_BATCH_BYTES = 1024 * 1024;
 /** Without an acknowledgement for this long a telemetry sender takes the owner for gone. */
 export const OWNER_SILENCE_MS = 2_000;
-/** An owner acknowledges after this many bytes of one producer, and after this time while anything came. */
+/** An owner acknowledges after this many bytes of one producer, */
 export const ACK_BYTES = 256 * 1024;
+/** and after this time while anything came. */
 export const ACK_INTERVAL_MS = 100;
 
 /** Room for headers and subject within the server's limit of a message. */

@@ -62,7 +62,7 @@ class LoopbackBus implements Bus {
   requestMany(): Promise<Uint8Array[]> {
     throw new AppError("internal.unreachable", "not part of this test");
   }
-  serve(): () => void {
+  serve(): Subscription {
     throw new AppError("internal.unreachable", "not part of this test");
   }
   async flush(): Promise<void> {}

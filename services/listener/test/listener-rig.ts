@@ -39,7 +39,12 @@ const SMALL = { maxBytes: 64 * MIB };
 /** @param protocols by kind, then by port name, as in the configuration */
 export async function startRig(
   protocols: Record<string, Record<string, object>>,
-  options: { readonly nats?: NatsServer; readonly instance?: string; readonly admission?: object } = {},
+  options: {
+    readonly nats?: NatsServer;
+    readonly instance?: string;
+    readonly admission?: object;
+    readonly settings?: object;
+  } = {},
 ): Promise<Rig> {
   const nats = options.nats ?? (await startNats());
   const bus = createBus({
@@ -67,6 +72,7 @@ export async function startRig(
   const { value, problems } = checkValue(await listenerSchema(), {
     protocols: local,
     onStartError: "fail",
+    ...options.settings,
     ...(options.admission !== undefined && { admission: options.admission }),
   });
   if (problems.length > 0) throw new Error(JSON.stringify(problems));

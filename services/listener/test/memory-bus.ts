@@ -1,15 +1,15 @@
 /** A bus within one process: subjects with `*` and `>`, delivered at once, several instances on one hub. */
-import type { Bus, MessageHandler } from "@myelin/bus";
+import type { Bus, MessageHandler, Subscription } from "@myelin/bus";
 import { AppError } from "@myelin/kernel";
 
-interface Subscription {
+interface Listening {
   readonly pattern: string;
   readonly handler: MessageHandler;
 }
 
 /** What NATS is to the real ones. */
 export class MemoryHub {
-  readonly subscriptions = new Set<Subscription>();
+  readonly subscriptions = new Set<Listening>();
   readonly published: { subject: string; data: Uint8Array }[] = [];
 
   publish(subject: string, data: Uint8Array, reply?: string): number {
@@ -64,12 +64,11 @@ export class MemoryBus implements Bus {
     return true;
   }
 
-  subscribe(pattern: string, handler: MessageHandler): () => Promise<void> {
+  subscribe(pattern: string, handler: MessageHandler): Subscription {
     const subscription = { pattern, handler };
     this.hub.subscriptions.add(subscription);
-    return async () => {
-      this.hub.subscriptions.delete(subscription);
-    };
+    const end = (): void => void this.hub.subscriptions.delete(subscription);
+    return Object.assign(end, { drain: async () => end() });
   }
 
   async request(subject: string, data: Uint8Array): Promise<Uint8Array> {
@@ -91,7 +90,7 @@ export class MemoryBus implements Bus {
   serve(
     subject: string,
     handler: (data: Uint8Array, subject: string) => Promise<Uint8Array> | Uint8Array,
-  ): () => Promise<void> {
+  ): Subscription {
     return this.subscribe(subject, (data, asked, reply) => {
       void Promise.resolve(handler(data, asked)).then((answer) => this.hub.publish(reply!, answer));
     });

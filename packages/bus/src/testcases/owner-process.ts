@@ -61,5 +61,6 @@ say({ ready: true });
 process.once("SIGTERM", async () => {
   heartbeat.setDraining(true);
   for (const component of [owner, heartbeat, liveness, bus]) await component.stop();
-  process.exit(0);
+  process.disconnect?.();
+  process.exitCode = 0;
 });
