@@ -87,7 +87,12 @@ export async function startRig(
     version: "0.0.0",
     metrics,
   });
-  await listener.start(AbortSignal.timeout(20_000));
+  try {
+    await listener.start(AbortSignal.timeout(20_000));
+  } catch (error) {
+    await bus.stop();
+    throw error;
+  }
   const of = (path: string): Seen[] => seen.filter((message) => message.path === path);
   return {
     listener,

@@ -105,6 +105,13 @@ export class LooseMessages implements EventTicket {
     }
   }
 
+  /** Counts a message that is not taken, and tells the sender of an event. */
+  refuseMcp(view: McpMessageView, source: Source, error: AppError): void {
+    const lane = view.laneNumber === LANE_TELEMETRY ? 0 : 1;
+    this.ctx.ingress.refuse(lane, error.code);
+    if (lane === 1) this.refuse(source, view.id, error);
+  }
+
   /** Tells the sender, unless that would be more than it has sent. */
   refuse(source: Source, id: string, error: AppError): void {
     const { code, retryable } = error;
@@ -149,7 +156,10 @@ export class LooseMessages implements EventTicket {
     source: Source,
     identity: Identity,
   ): void {
-    const { ingress } = this.ctx;
+    const { ingress, connections, clock } = this.ctx;
+    if ((connections.deviceRates?.take(identity, 1, clock.nowMs()) ?? 0) > 0) {
+      throw new AppError("limit.rate", `${identity.deviceId} sends too fast`);
+    }
     const kind = kindOf(path, lane);
     const protocol = Protocol.UDP;
     const channel = ingress.channelOf({ identity, path, kind, protocol, port: this.ctx.port, contentType });

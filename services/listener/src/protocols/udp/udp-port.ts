@@ -2,7 +2,7 @@
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { MCP_MAGIC, McpMessageView, Protocol, viewMcpFrame } from "@myelin/contract";
 import { AppError, listenError } from "@myelin/kernel";
-import type { ConnectionScope } from "../../core/connection.js";
+import { type ConnectionScope, HOLD } from "../../core/connection.js";
 import { JsonMessage } from "../../core/json-message.js";
 import { McpConnection } from "../../core/mcp/mcp-connection.js";
 import { McpShared } from "../../core/mcp/mcp-shared.js";
@@ -128,6 +128,11 @@ export class UdpPort implements ProtocolPort {
     // What overtakes the answer to its hello is lost; the device sends it again.
     if (connection.state === MCP_STATE.admitting) return;
     connection.seen();
+    // Nobody can be told to wait with a datagram: what is beyond the device's rate is dropped, control messages never are.
+    if (view.controlField === 0 && (connection.held & HOLD.rate) !== 0) {
+      this.loose.refuseMcp(view, sourceOf(from, bytes, false), new AppError("limit.rate", "too fast"));
+      return;
+    }
     connection.onMessage(view);
     connection.spendMessages();
   }

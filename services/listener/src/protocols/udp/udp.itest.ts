@@ -40,6 +40,46 @@ function client(port = "gram") {
   };
 }
 
+describe("the rate of a device", () => {
+  it.each(["json", "mcp", "a session"])(
+    "stops what is beyond it in %s and not its neighbour",
+    async (form) => {
+      await using limited = await startRig(
+        { udp: { gram: {} } },
+        {
+          nats: rig.nats,
+          instance: `limited-${form}`,
+          settings: { deviceRatePerSecond: 1, deviceRateBurst: 5 },
+        },
+      );
+      const socket = createSocket("udp4");
+      sockets.push(socket);
+      const answers: string[] = [];
+      socket.on("message", (bytes) => answers.push(bytes.toString("latin1")));
+      const send = (bytes: Buffer | string): void => socket.send(bytes, limited.port("gram"), "127.0.0.1");
+      const event = (deviceId: string, id: string): Buffer | string =>
+        form === "json"
+          ? JSON.stringify({ device: deviceId, path: "u/device-rate", payload: 1, id })
+          : encodeMcpFrame({ id, type: "u/device-rate", lane: "event", deviceId, payload: Buffer.alloc(50) });
+      if (form === "a session") {
+        const peer = new McpPeer({ send, close: () => {} });
+        socket.on("message", (bytes) => peer.onBytes(bytes));
+        await peer.hello("fast");
+        answers.length = 0;
+      }
+      for (let i = 0; i < 30; i++) send(event("fast", `event-${i}`));
+      const refused = (): number => answers.filter((answer) => answer.includes("limit.rate")).length;
+      await waitFor(() => answers.join().includes("event-4") && refused() >= 20, { what: "30 answers" });
+      const neighbour = createSocket("udp4");
+      sockets.push(neighbour);
+      const answer = new Promise<Buffer>((resolve) => neighbour.once("message", resolve));
+      neighbour.send(event("slow", "event-n"), limited.port("gram"), "127.0.0.1");
+      expect((await answer).toString("latin1")).toContain("event-n");
+      expect((await answer).toString("latin1")).not.toContain("limit.rate");
+    },
+  );
+});
+
 describe("a JSON datagram", () => {
   it("is stored and acknowledged by its id, also with a line end behind it", async () => {
     const { send, answer } = client();
