@@ -29,7 +29,7 @@ const general = {
     minimum: 0,
     maximum: 10_000_000,
     description:
-      "Messages per second of one device over all its connections before reading from them pauses; 0 sets no limit.",
+      "Messages per second of one device over all its connections. Beyond it reading from them pauses, and datagrams are dropped and counted; 0 sets no limit.",
   }),
   deviceRateBurst: integer({
     default: 1000,
@@ -69,6 +69,35 @@ const general = {
     maximum: 1_000_000,
     description: "Messages for devices that wait for an acknowledgement; more are refused.",
   }),
+  mcpSessions: object(
+    {
+      resumeWindow: durationMs({
+        default: "5m",
+        min: "0s",
+        max: "24h",
+        description: "How long a session outlives its connection and may be resumed; 0s ends it at once.",
+      }),
+      maxSuspended: integer({
+        default: 100_000,
+        minimum: 0,
+        maximum: 10_000_000,
+        description: "Sessions without a connection; beyond it the one that lost its connection first ends.",
+      }),
+      maxMessages: integer({
+        default: 256,
+        minimum: 1,
+        maximum: 100_000,
+        description: "Messages kept for one device until it acknowledges them; more are refused.",
+      }),
+      maxBytes: bytes({
+        default: "1MiB",
+        min: "1KiB",
+        max: "256MiB",
+        description: "Bytes of these messages; more are refused.",
+      }),
+    },
+    { description: "Sessions of MCP devices over TCP, UDP and WebSocket." },
+  ),
   drainTimeout: durationMs({
     default: "3s",
     min: "0s",

@@ -123,7 +123,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       congestionMs: () => congestion.ms,
     });
   }
-  const mcpSessions = new McpSessions(bus, clock, log, metrics);
+  const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
   const ports = createPorts(config, {
     clock,
     log,
@@ -135,6 +135,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     downlinks: new DownlinkClient(bus, partitions),
     mcpSessions,
     metrics,
+    portConfig: (kind, name) => config.protocols[kind]?.[name],
   });
   const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
   const host = new ComponentHost(
@@ -164,10 +165,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
 
 const STOP_MARGIN_MS = 2_000;
 
-function createPorts(
-  config: ListenerConfig,
-  shared: SharedContext & { readonly log: Logger },
-): Map<string, PortSlot> {
+function createPorts(config: ListenerConfig, shared: SharedContext): Map<string, PortSlot> {
   const slots = new Map<string, PortSlot>();
   for (const [kind, named] of Object.entries(config.protocols)) {
     for (const [name, portConfig] of Object.entries(named)) {

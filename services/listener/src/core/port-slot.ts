@@ -7,7 +7,10 @@ import type { AnyProtocolPlugin, ProtocolContext, ProtocolPort } from "./protoco
 export type FindPlugin = (kind: string) => Promise<AnyProtocolPlugin>;
 
 /** What is the same for all ports. */
-export type SharedContext = Omit<ProtocolContext, "port" | "listen" | "log" | "embed">;
+export interface SharedContext extends Omit<ProtocolContext, "port" | "listen" | "embed" | "embedLike"> {
+  /** Checked settings of another port; undefined when there is none of that kind and name. */
+  readonly portConfig: (kind: string, name: string) => unknown;
+}
 
 /** Makes a port that is started and stopped as one; `create` of a plugin may load its libraries. */
 export class PortSlot implements ProtocolPort {
@@ -18,7 +21,7 @@ export class PortSlot implements ProtocolPort {
     private readonly kind: string,
     private readonly portName: string,
     private readonly config: unknown,
-    private readonly shared: SharedContext & Pick<ProtocolContext, "log">,
+    private readonly shared: SharedContext,
     private readonly find: FindPlugin,
   ) {
     this.name = `${kind}/${portName}`;
@@ -55,6 +58,7 @@ export class PortSlot implements ProtocolPort {
       listen,
       log: this.shared.log.child({ component: kind, instance: this.portName }),
       embed: (other, config = {}) => this.embed(other, config),
+      embedLike: (other, name, over) => this.embedLike(other, name, over),
     };
   }
 
@@ -69,5 +73,21 @@ export class PortSlot implements ProtocolPort {
       );
     }
     return await plugin.create(value, this.context(kind, false));
+  }
+
+  private async embedLike(
+    kind: string,
+    name: string,
+    over: Readonly<Record<string, unknown>>,
+  ): Promise<ProtocolPort> {
+    const plugin = await this.find(kind);
+    const config = this.shared.portConfig(kind, name);
+    if (config === undefined) {
+      throw new AppError(
+        "config.invalid",
+        `the port ${this.portName} wants to be like ${kind} port ${name}, which is not there`,
+      );
+    }
+    return await plugin.create(Object.freeze({ ...config, ...over }), this.context(kind, false));
   }
 }

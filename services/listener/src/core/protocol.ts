@@ -42,6 +42,11 @@ export interface ProtocolContext {
    * @throws AppError `config.unknown_kind`
    */
   embed(kind: string, config?: Readonly<Record<string, unknown>>): Promise<ProtocolPort>;
+  /**
+   * As `embed`, with the settings of the port of that kind and name; `over` goes over them unchecked.
+   * @throws AppError `config.invalid` when there is no such port
+   */
+  embedLike(kind: string, name: string, over: Readonly<Record<string, unknown>>): Promise<ProtocolPort>;
 }
 
 /** One named port of one protocol. */

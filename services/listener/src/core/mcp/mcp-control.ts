@@ -151,7 +151,7 @@ function begin(c: McpConnection, hello: Hello, identity: Identity, resumed: McpS
     resumed: resumed !== undefined,
     heartbeatMs,
     maxFrameBytes: scope.limits.maxFrameBytes,
-    resumeWindowMs: ctx.mcpSessions.settings.resumeWindowMs,
+    resumeWindowMs: ctx.mcpSessions.settings.resumeWindow,
     server: "myelin",
     lastStoredSequence: session.storedSequence,
     serverTimeUs: ctx.clock.wallUs(),

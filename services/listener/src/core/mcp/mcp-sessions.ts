@@ -15,18 +15,11 @@ const SECRET_BYTES = 16;
 
 /** Settings of all sessions of the process. */
 export interface McpSessionSettings extends SessionLimits {
-  /** How long a session outlives its connection; 0: not at all. */
-  readonly resumeWindowMs: number;
+  /** Milliseconds that a session outlives its connection; 0: not at all. */
+  readonly resumeWindow: number;
   /** Sessions without a connection; beyond it the one that lost its connection first is forgotten. */
   readonly maxSuspended: number;
 }
-
-export const DEFAULT_MCP_SESSIONS: McpSessionSettings = {
-  resumeWindowMs: 300_000,
-  maxSuspended: 100_000,
-  maxMessages: 256,
-  maxBytes: 1024 * 1024,
-};
 
 export class McpSessions implements Component {
   readonly name = "mcp-sessions";
@@ -44,7 +37,7 @@ export class McpSessions implements Component {
     private readonly clock: Clock,
     private readonly log: Logger,
     private readonly metrics: ListenerMetrics,
-    readonly settings: McpSessionSettings = DEFAULT_MCP_SESSIONS,
+    readonly settings: McpSessionSettings,
   ) {}
 
   async start(): Promise<void> {
@@ -96,14 +89,14 @@ export class McpSessions implements Component {
 
   /** Its connection is gone: it waits for the next one. */
   suspend(session: McpSession): void {
-    const { resumeWindowMs, maxSuspended } = this.settings;
+    const { resumeWindow, maxSuspended } = this.settings;
     session.connection = undefined;
     if (this.byId.get(session.id) !== session) return;
-    if (resumeWindowMs === 0) {
+    if (resumeWindow === 0) {
       this.forget(session);
       return;
     }
-    session.expiresAtMs = this.clock.nowMs() + resumeWindowMs;
+    session.expiresAtMs = this.clock.nowMs() + resumeWindow;
     this.suspended.add(session);
     if (this.suspended.size > maxSuspended) this.forget(this.suspended.values().next().value!);
   }

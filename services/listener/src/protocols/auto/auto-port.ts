@@ -11,7 +11,9 @@ import { MAX_SNIFF_BYTES, sniff } from "./sniff.js";
 type Kind = "http" | "mqtt" | "mcp";
 
 /** Kinds of ports that serve what is found. */
-const PORT_OF: Readonly<Record<Kind, string>> = { http: "http", mqtt: "mqtt", mcp: "tcp" };
+const PORT_OF = { http: "http", mqtt: "mqtt", mcp: "tcp" } as const satisfies Record<Kind, string>;
+/** What a port that is imitated cannot say here: TLS is ended before, and what was found in the first bytes is MCP. */
+const OWN = { tls: undefined, framing: "mcp" } as const;
 
 export class AutoPort implements ProtocolPort {
   readonly name: string;
@@ -32,7 +34,9 @@ export class AutoPort implements ProtocolPort {
   async start(signal: AbortSignal): Promise<void> {
     const { config, ctx } = this;
     for (const kind of ["http", "mqtt", "mcp"] as const) {
-      const port = await ctx.embed(PORT_OF[kind]);
+      const protocol = PORT_OF[kind];
+      const like = config.like[protocol];
+      const port = await (like === "" ? ctx.embed(protocol) : ctx.embedLike(protocol, like, OWN));
       await port.start(signal);
       this.ports.set(kind, port);
     }

@@ -37,7 +37,10 @@ beforeAll(async () => {
     ...subject,
   ]);
   rig = await startRig({
+    http: { small: { maxBody: "1KiB" } },
+    tcp: { lines: { maxMessage: "1KiB", framing: "lines" } },
     auto: {
+      imitating: { like: { http: "small", tcp: "lines" } },
       plain: { firstPacketTimeout: "1s" },
       any: { firstPacketTimeout: "1s", tls: { cert: { fromFile: cert }, key: { fromFile: key } } },
     },
@@ -152,5 +155,27 @@ describe("on the plain port", () => {
     socket.on("error", () => {});
     await waitFor(() => closed, { what: "the end" });
     expect(await refusals(reason)).toBe(before + 1);
+  });
+});
+
+describe("a port that is like others", () => {
+  it("has their settings, and speaks MCP where they speak lines", async () => {
+    const base = `http://127.0.0.1:${rig.port("imitating")}/api/v1/devices/l1/messages/like`;
+    const post = async (bytes: number): Promise<number> =>
+      (await fetch(base, { method: "POST", body: new Uint8Array(bytes) })).status;
+    expect([await post(100), await post(2000)]).toEqual([202, 413]);
+    const peer = McpPeer.tcp(rig.port("imitating"));
+    await peer.hello("l2");
+    peer.send({ type: "like", payload: Buffer.alloc(2000) });
+    expect((await peer.control("error")).code).toBe("contract.frame_too_large");
+    peer.transport.close();
+  });
+
+  it("that is not there stops the start", async () => {
+    const start = startRig(
+      { auto: { any: { like: { mqtt: "nowhere" } } } },
+      { nats: rig.nats, instance: "mistaken" },
+    );
+    await expect(start).rejects.toMatchObject({ code: "config.invalid" });
   });
 });

@@ -2,10 +2,23 @@
 import { durationMs, type Infer, integer, object, optional, port, string } from "@myelin/config";
 import { tlsSchema } from "../../core/tls.js";
 
+const likeOf = (kind: string) =>
+  string({
+    default: "",
+    description: `Name of a port below listener.protocols.${kind}; empty: the defaults of ${kind}.`,
+  });
+
 export const schema = object({
   host: string({ default: "0.0.0.0", description: "Address to listen on." }),
   port: port({ default: 7443, description: "TCP port; 0 takes any free one." }),
   tls: optional(tlsSchema),
+  like: object(
+    { http: likeOf("http"), mqtt: likeOf("mqtt"), tcp: likeOf("tcp") },
+    {
+      description:
+        "Ports whose settings the connections get that are handed over; TLS and address stay this port's.",
+    },
+  ),
   firstPacketTimeout: durationMs({
     default: "10s",
     min: "1s",
