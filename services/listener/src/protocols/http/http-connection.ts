@@ -17,6 +17,15 @@ interface ServedSocket extends Socket {
   [CONNECTION]?: HttpConnection;
 }
 
+/** Whom admission has let in, and by what. */
+interface KnownSender {
+  readonly deviceId: string;
+  /** Value of Authorization. */
+  readonly header: string;
+  readonly generation: number;
+  readonly identity: Identity;
+}
+
 /** The channel of the last request of one reading after the other, and what it was found by. */
 interface KnownChannel {
   readonly generation: number;
@@ -36,8 +45,7 @@ export class HttpConnection extends Connection {
   /** Requests under way. */
   busy = 0;
   /** Who spoke last, so that a device that sends request after request is asked for once. */
-  known: { readonly key: string; readonly generation: number; readonly identity: Identity } | undefined =
-    undefined;
+  known: KnownSender | undefined = undefined;
   /** Most devices post to one path: found by comparison instead of a look-up by all that names a channel. */
   lastChannel: KnownChannel | undefined = undefined;
   private ending: DisconnectReason = "client";

@@ -1,5 +1,11 @@
 /** One HTTP port: server, limits, fastify, and the way of upgrades to WebSocket. */
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -147,7 +153,7 @@ export class HttpPort implements ProtocolPort {
       const connection = connectionOf(request.socket);
       connection.busy += 1;
       if (connection.leaving) response.setHeader("connection", "close");
-      response.once("close", () => connection.answered());
+      response.on("close", onAnswered);
       handler(request, response);
     };
     const server =
@@ -220,6 +226,11 @@ export class HttpPort implements ProtocolPort {
     if (problem.status === 401) reply.header("www-authenticate", 'Basic realm="myelin", charset="UTF-8"');
     void reply.code(problem.status).type(PROBLEM_TYPE).send(problem.body);
   }
+}
+
+// One function for all: a closure per request is what single readings would pay for.
+function onAnswered(this: ServerResponse): void {
+  connectionOf(this.req.socket).answered();
 }
 
 function scopeOf(config: HttpConfig, ctx: ProtocolContext): ConnectionScope {

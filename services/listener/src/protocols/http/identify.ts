@@ -17,10 +17,11 @@ export function identify(
 ): Identity | Promise<Identity> {
   const connection = connectionOf(request.raw.socket);
   const header = request.headers.authorization ?? "";
-  const key = `${deviceId}\0${header}`;
   const { known } = connection;
   const { generation } = ctx.admission;
-  if (known !== undefined && known.key === key && known.generation === generation) return known.identity;
+  if (known?.deviceId === deviceId && known.header === header && known.generation === generation) {
+    return known.identity;
+  }
   checkDeviceId(deviceId);
   const who = {
     protocol: "http",
@@ -35,7 +36,7 @@ export function identify(
       ctx.metrics.refused.add(`http,${v.code}`);
       throw new AppError(v.code, `${deviceId} is not let in`);
     }
-    connection.known = { key, generation, identity: v.identity };
+    connection.known = { deviceId, header, generation, identity: v.identity };
     // Whose rate is spent.
     connection.identity = v.identity;
     return v.identity;
