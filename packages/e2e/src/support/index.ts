@@ -11,6 +11,7 @@ export {
   myelin,
   natsServerProgram,
 } from "./box.js";
+export { type FloodAnswer, flood, floodNumbers } from "./flood.js";
 export {
   compare,
   type Delivery,
