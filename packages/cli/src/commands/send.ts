@@ -128,7 +128,10 @@ async function overMqtt(
   options: SendOptions,
 ): Promise<string> {
   const { connectAsync } = await import("mqtt");
-  const client = await connectAsync(`mqtt://127.0.0.1:${port}`, {
+  const client = await connectAsync({
+    protocol: "mqtt",
+    host: "127.0.0.1",
+    port,
     clientId: device,
     protocolVersion: 5,
     connectTimeout: TIMEOUT_MS,

@@ -1,0 +1,184 @@
+import { once } from "node:events";
+import { access, chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { requires, type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { isBack, MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
+
+/** One sentence, not a stack. */
+const SENTENCE = /^myelin: [^\n]+\n$/;
+
+describe("a box", () => {
+  let box: TestBox;
+  beforeAll(async () => {
+    box = await startBox(["--port-offset", String(randomOffset()), "--workers", "2"]);
+  });
+  afterAll(async () => {
+    await box[Symbol.asyncDispose]();
+  });
+
+  it.each(["nats-server", "core", "listener-0", "listener-1"])(
+    "brings %s back after SIGKILL, and says so once",
+    async (name) => {
+      const pid = (await box.state()).processes.find((child) => child.name === name)?.pid as number;
+      process.kill(pid, "SIGKILL");
+      await isBack(box, name, pid);
+      const said = box.process
+        .log()
+        .split("\n")
+        .filter((line) => line.includes(`${name} `));
+      expect(said).toHaveLength(2);
+      // From the moment the end was noticed to readiness; the promise is two seconds.
+      expect(Number(/back after ([\d.]+) s/.exec(said[1] ?? "")?.[1])).toBeLessThanOrEqual(2);
+    },
+  );
+
+  it("takes events again after all that, and has lost none", async () => {
+    const { dataDir } = box;
+    await waitFor(async () => (await myelin(["send", "d1", "a/b", "1", "--data-dir", dataDir])).code === 0, {
+      what: "an event to be stored",
+      deadlineMs: 15_000,
+    });
+    const ledger = await waitFor(
+      async () => {
+        const { code, stdout } = await myelin(["ledger", "--json", "--data-dir", dataDir]);
+        return code === 0 && stdout;
+      },
+      { what: "books without a gap", deadlineMs: 15_000 },
+    );
+    expect(JSON.parse(ledger)).toMatchObject({ unaccounted: 0 });
+  });
+});
+
+describe("a start that cannot be", () => {
+  let dir: TempDir;
+  beforeEach(async () => {
+    dir = await tempDir("cli");
+  });
+  afterEach(async () => {
+    await dir[Symbol.asyncDispose]();
+  });
+
+  const up = (...args: string[]) =>
+    myelin(["up", "--data-dir", dir.join("data"), "--port-offset", String(randomOffset()), ...args]);
+
+  it("names a nats-server that is not there", async () => {
+    const { code, stderr, stdout } = await up("--nats-server", dir.join("none"));
+    expect([code, stdout]).toEqual([69, ""]);
+    expect(stderr).toMatch(SENTENCE);
+    expect(stderr).toContain(`nats-server (${dir.join("none")}) is not there. Run npm start`);
+  });
+
+  it.each([
+    ["nats-server: v2.10.7", "nats-server 2.10.7"],
+    ["gnatsd 1", "does not look like nats-server"],
+  ])("refuses one that says %j", async (version, hint) => {
+    const file = dir.join("nats-server");
+    await writeFile(file, `#!/bin/sh\necho '${version}'\n`);
+    await chmod(file, 0o755);
+    const { code, stderr } = await up("--nats-server", file);
+    expect(code).toBe(69);
+    expect(stderr).toMatch(SENTENCE);
+    expect(stderr).toContain(hint);
+  });
+
+  it("names a port that another program has", async () => {
+    const offset = randomOffset();
+    const other = createServer().listen(1883 + offset, "127.0.0.1");
+    await once(other, "listening");
+    const { code, stderr } = await up("--port-offset", String(offset));
+    other.close();
+    expect(code).toBe(69);
+    expect(stderr).toMatch(SENTENCE);
+    expect(stderr).toContain(`Port ${1883 + offset} (MQTT) is in use`);
+  });
+
+  it("refuses an offset that moves a port out of range", async () => {
+    const { code, stderr } = await up("--port-offset", "-1000");
+    expect(code).toBe(69);
+    expect(stderr).toMatch(SENTENCE);
+  });
+
+  it("names a folder that its user may not write", requires.program("setpriv"), async () => {
+    const isRoot = process.getuid?.() === 0;
+    await chmod(dir.path, 0o755);
+    await mkdir(dir.join("data"), { mode: 0o555 });
+    const command = [process.execPath, MAIN, "up", "--data-dir", dir.join("data"), "--port-offset", "22500"];
+    const asNobody = ["--reuid=65534", "--regid=65534", "--clear-groups", ...command];
+    const { code, stderr } = isRoot
+      ? await run("setpriv", asNobody)
+      : await run(command[0] as string, command.slice(1));
+    expect(code).toBe(69);
+    expect(stderr).toMatch(SENTENCE);
+    expect(stderr).toContain("cannot be written");
+  });
+});
+
+it("ends what it has begun when it is asked to stop in the middle of its start", async () => {
+  await using dir = await tempDir("cli");
+  const script = `"$@" & pid=$!; while [ ! -f "$0/run/nats.conf" ]; do :; done; kill -TERM $pid; wait $pid`;
+  const args = ["up", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const { code } = await run("sh", ["-c", script, dir.path, process.execPath, MAIN, ...args]);
+  expect(code).toBe(0);
+  expect(await commandLinesWith(dir.path)).toEqual([]);
+});
+
+/** Command lines of running processes that contain a text, where the system lists them as files. */
+async function commandLinesWith(text: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir("/proc").catch(() => [])) {
+    const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+    if (line.includes(text)) found.push(line.replaceAll("\0", " "));
+  }
+  return found;
+}
+
+it("forgets messages and secrets at a reset, and keeps what the operator wrote", async () => {
+  await using box = await startBox(["--port-offset", String(randomOffset())]);
+  const args = ["reset", "--data-dir", box.dataDir];
+  expect(await myelin([...args, "--yes"])).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining("The box runs"),
+  });
+  await writeFile(`${box.dataDir}/resources/mine.yaml`, "");
+  await box.process.stop();
+  expect(await myelin(args)).toMatchObject({ code: 78, stderr: expect.stringContaining("--yes") });
+  const { code, stdout } = await myelin([...args, "--yes", "--json"]);
+  expect(code).toBe(0);
+  expect(JSON.parse(stdout).removed).toContain(`${box.dataDir}/jetstream`);
+  await expect(access(`${box.dataDir}/jetstream`)).rejects.toThrow("ENOENT");
+  await expect(access(`${box.dataDir}/secrets`)).rejects.toThrow("ENOENT");
+  await access(`${box.dataDir}/resources/mine.yaml`);
+});
+
+it("adds a listener worker when the others run out of descriptors", async () => {
+  const descriptors = 300;
+  await using box = await startBox(
+    ["--port-offset", String(randomOffset()), "--workers", "1"],
+    `ulimit -n ${descriptors};`,
+  );
+  const { mqtt } = (await box.state()).ports;
+  const open = new Set<Socket>();
+  const more = async (): Promise<boolean> => {
+    const socket = connect(mqtt, "127.0.0.1");
+    socket.on("error", () => {});
+    // A connection that nobody has accepted when a full worker closes its port is reset by the system.
+    socket.once("close", () => open.delete(socket));
+    const connected = once(socket, "connect").then(() => true);
+    const refused = once(socket, "close").then(() => false);
+    const taken = await Promise.race([connected, refused]).catch(() => false);
+    if (taken) open.add(socket);
+    return taken;
+  };
+  // More than one process can hold; while all are full the port is closed, and the client tries again.
+  await waitFor(
+    async () => {
+      while (open.size < descriptors + 50 && (await more()));
+      const names = (await box.state()).processes.map((child) => child.name);
+      return names.includes("listener-1") && open.size >= descriptors + 50;
+    },
+    { what: "more connections than one worker holds", deadlineMs: 9_000 },
+  );
+  expect(box.process.log()).toContain("listener-1 was added");
+  for (const socket of open) socket.destroy();
+});
