@@ -114,8 +114,8 @@ export class UdpPort implements ProtocolPort {
       if (peer === undefined) return;
       peer.stream.budgetBytes = bytes.length;
     } else if (peer === undefined) {
-      if (view.controlField !== 0) {
-        // An answer for a session that is over: the device begins anew.
+      if (view.controlField !== 0 || view.deviceId === "") {
+        // Of a session that is over, or that its device left for another address: no event is refused, the device begins anew.
         this.shared.malformed("no_session");
         this.loose.refuse(sourceOf(from, bytes, false), "", new AppError("protocol.violation", "no session"));
         return;

@@ -80,6 +80,27 @@ describe("the rate of a device", () => {
   );
 });
 
+describe("an event of a session from another address", () => {
+  it("is not refused: its device is told to begin anew, and is let in with its session", async () => {
+    const first = client().peer();
+    const { resumeToken } = await first.hello("moved");
+    const moved = client().peer();
+    const event = {
+      id: "e1",
+      sequence: 1,
+      lane: "event",
+      type: "u/moved",
+      payload: Buffer.alloc(50),
+    } as const;
+    moved.send(event);
+    expect(await moved.control("error")).toMatchObject({ code: "protocol.violation", id: "" });
+    expect(await moved.hello("moved", { resumeToken })).toMatchObject({ resumed: true });
+    moved.send(event);
+    expect((await moved.control("ack")).ids).toEqual(["e1"]);
+    expect(await rig.messages("u/moved", 1)).toHaveLength(1);
+  });
+});
+
 describe("a JSON datagram", () => {
   it("is stored and acknowledged by its id, also with a line end behind it", async () => {
     const { send, answer } = client();
