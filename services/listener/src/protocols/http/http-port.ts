@@ -1,11 +1,5 @@
 /** One HTTP port: server, limits, fastify, and the way of upgrades to WebSocket. */
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from "node:http";
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -153,7 +147,7 @@ export class HttpPort implements ProtocolPort {
       const connection = connectionOf(request.socket);
       connection.busy += 1;
       if (connection.leaving) response.setHeader("connection", "close");
-      response.on("close", onAnswered);
+      response.on("close", () => connection.answered());
       handler(request, response);
     };
     const server =
@@ -226,11 +220,6 @@ export class HttpPort implements ProtocolPort {
     if (problem.status === 401) reply.header("www-authenticate", 'Basic realm="myelin", charset="UTF-8"');
     void reply.code(problem.status).type(PROBLEM_TYPE).send(problem.body);
   }
-}
-
-// One function for all: a closure per request is what single readings would pay for.
-function onAnswered(this: ServerResponse): void {
-  connectionOf(this.req.socket).answered();
 }
 
 function scopeOf(config: HttpConfig, ctx: ProtocolContext): ConnectionScope {

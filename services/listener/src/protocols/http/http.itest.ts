@@ -257,3 +257,19 @@ it("answers 503 with Retry-After while NATS is away, and takes telemetry without
   expect(telemetry.status).toBe(202);
   await lonely[Symbol.asyncDispose]();
 });
+
+it("answers streams of lines and single readings by their deadline while NATS stands still, and goes on with it", async () => {
+  await using frozen = await startRig({ http: { web: { storeTimeout: "300ms" } } });
+  const url = `http://127.0.0.1:${frozen.port("web")}/api/v1/devices/d/messages/x`;
+  const send = (body: string, type: string) =>
+    fetch(url, { method: "POST", body, headers: { "content-type": type } }).then((answer) => answer.status);
+  await frozen.nats.pause();
+  // More than the window of a partition, so that the listener stops reading.
+  const lines = `"${"x".repeat(1021)}"\n`.repeat(8 * 1024);
+  expect(await send(lines, "application/x-ndjson")).toBe(503);
+  expect(await Promise.all([send("1", "application/json"), send("2", "application/json")])).toEqual([
+    503, 503,
+  ]);
+  frozen.nats.resume();
+  await waitFor(async () => (await send("3", "application/json")) === 202, { what: "an event stored again" });
+});
