@@ -18,6 +18,7 @@ import { runTool } from "./run-tool.mjs";
 export const DEBIAN_PACKAGES = {
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",
+  promtool: "prometheus",
 };
 
 const POLICY = "/usr/sbin/policy-rc.d";
