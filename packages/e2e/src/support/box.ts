@@ -35,6 +35,12 @@ export interface BoxState {
   readonly processes: readonly { readonly name: string; readonly pid?: number; readonly restarts: number }[];
 }
 
+/** Where devices enter: a box, or a listener alone. */
+export interface Doors {
+  readonly ports: Pick<BoxState["ports"], "http" | "mqtt" | "mcpTcp" | "mcpUdp">;
+  readonly httpUrl: string;
+}
+
 /** One hop, lane and target of the books, as `myelin ledger --json` prints it. */
 export interface LedgerRow {
   readonly hop: string;

@@ -5,6 +5,7 @@ export {
   type BoxOptions,
   boxArguments,
   type CommandResult,
+  type Doors,
   type Ledger,
   type LedgerRow,
   MAIN,

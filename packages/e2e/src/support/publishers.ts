@@ -3,7 +3,7 @@ import { McpClient } from "@myelin/sdk-node";
 import { waitFor } from "@myelin/testkit";
 import { connectAsync } from "mqtt";
 import type { Received } from "./app.js";
-import type { Box } from "./box.js";
+import type { Doors } from "./box.js";
 
 /** Events of one device that are under way at a time, where its protocol lets it send more than one. */
 const WINDOW = 10;
@@ -70,8 +70,8 @@ function textOf(device: string, number: number): string {
 }
 
 /** QoS 1 with a stock client, which sends again what was not acknowledged when it has reconnected. */
-export async function mqttPublisher(box: Box, device: string): Promise<Publisher> {
-  const client = await connectAsync(`mqtt://127.0.0.1:${box.ports.mqtt}`, {
+export async function mqttPublisher(doors: Doors, device: string): Promise<Publisher> {
+  const client = await connectAsync(`mqtt://127.0.0.1:${doors.ports.mqtt}`, {
     clientId: device,
     reconnectPeriod: 100,
   });
@@ -84,8 +84,8 @@ export async function mqttPublisher(box: Box, device: string): Promise<Publisher
 }
 
 /** POST after POST with an idempotency key, each tried again until it is answered 202. */
-export function httpPublisher(box: Box, device: string): Publisher {
-  const url = `${box.httpUrl}/devices/${device}/messages/load/http`;
+export function httpPublisher(doors: Doors, device: string): Publisher {
+  const url = `${doors.httpUrl}/devices/${device}/messages/load/http`;
   const ended = new AbortController();
   const send: Send = async (number) => {
     await waitFor(
@@ -113,8 +113,12 @@ export function httpPublisher(box: Box, device: string): Publisher {
 }
 
 /** Events over MCP; the client keeps them until they are acknowledged. */
-export async function mcpPublisher(box: Box, device: string, protocol: "tcp" | "udp"): Promise<Publisher> {
-  const port = protocol === "tcp" ? box.ports.mcpTcp : box.ports.mcpUdp;
+export async function mcpPublisher(
+  doors: Doors,
+  device: string,
+  protocol: "tcp" | "udp",
+): Promise<Publisher> {
+  const port = protocol === "tcp" ? doors.ports.mcpTcp : doors.ports.mcpUdp;
   const client = new McpClient({
     url: `${protocol}://127.0.0.1:${port}`,
     deviceId: device,

@@ -5,7 +5,11 @@ import type { Clock, Component, Timer } from "@myelin/kernel";
 import type { DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
 
-const BATCH_MS = 50;
+/**
+ * As short as timers are: a device that connects and sends at once may be answered a few milliseconds later, and its owner must
+ * know by then where it is. When thousands connect at once a batch still holds all of a turn.
+ */
+const BATCH_MS = 1;
 /** About 100 bytes each: a batch stays far below what NATS takes. */
 const CHANGES_PER_BATCH = 1000;
 
