@@ -44,11 +44,11 @@ const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** A process busy with a burst may answer late; one that does not answer three of these in a row hangs. */
 const ALIVE_TIMEOUT_MS = 5_000;
-/**
- * A worker is added when all together have less room than this share of one worker's descriptors: a storm of connects
- * fills that about as fast as a new worker starts.
- */
-const HEADROOM_SHARE = 0.4;
+/** A worker is added when all together have less room than this share of one worker's descriptors, */
+const LOW_SHARE = 0.1;
+/** or than what will come at the present rate while it starts. */
+const START_SECONDS = 0.8;
+const GROWTH_MS = 250;
 /** A small young generation: batches live outside the heap, so a larger one buys no speed, and 10 MB a process. */
 const V8_FLAGS = ["--max-semi-space-size=2"];
 
@@ -63,6 +63,7 @@ export class Box {
   #stopping = false;
   #stopped: Promise<void> | undefined;
   #scaling = false;
+  #growth = { at: 0, used: 0, perSecond: 0 };
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: BoxOptions) {
@@ -225,13 +226,21 @@ export class Box {
     if (!isLoad(message)) return;
     this.#load.set(child, message);
     let free = 0;
+    let used = 0;
     for (const worker of this.#workers) {
       const load = this.#load.get(worker);
       // One that has not said yet is new or restarted: it has room.
       if (load === undefined) return;
       free += load.limit - load.used;
+      used += load.used;
     }
-    if (free < message.limit * HEADROOM_SHARE && !this.#scaling && !this.#stopping) void this.#scaleUp();
+    const now = performance.now();
+    if (now - this.#growth.at >= GROWTH_MS) {
+      const perSecond = ((used - this.#growth.used) / (now - this.#growth.at)) * 1000;
+      this.#growth = { at: now, used, perSecond };
+    }
+    const isFull = free < message.limit * LOW_SHARE || free < this.#growth.perSecond * START_SECONDS;
+    if (isFull && !this.#scaling && !this.#stopping) void this.#scaleUp();
   }
 
   async #scaleUp(): Promise<void> {

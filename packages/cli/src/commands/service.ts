@@ -11,8 +11,14 @@ const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
 };
 
 const LOAD_INTERVAL_MS = 250;
+/** Descriptors: so many more or fewer since the last collection make another one worth its pause of some 100 ms, */
+const LARGE_CHANGE = 2_000;
+/** once for two seconds hardly any came or went and the process had little to do. */
+const CALM_TICKS = 8;
+const CALM_CHANGE = 50;
+const CALM_UTILIZATION = 0.2;
 /** What a start leaves to do (first heartbeats, books, resources) is done by then. */
-const SETTLE_MS = 500;
+const SETTLE_MS = 2_000;
 
 /** Runs until the process is asked to stop, then ends it with service-host's exit code. */
 export async function runService(
@@ -55,12 +61,33 @@ function tellSupervisor(): void {
   if (process.send === undefined) return;
   void descriptorLimit().then((limit) => {
     if (limit === undefined) return;
-    setInterval(() => void tellLoad(limit), LOAD_INTERVAL_MS).unref();
+    const quiet = new QuietMoment();
+    setInterval(() => void tellLoad(limit, quiet), LOAD_INTERVAL_MS).unref();
   });
 }
 
-async function tellLoad(limit: number): Promise<void> {
-  // Out of descriptors even for this look: that is a full worker.
+async function tellLoad(limit: number, quiet: QuietMoment): Promise<void> {
   const used = (await openDescriptors()) ?? limit;
   if (process.connected) process.send?.({ type: "load", used, limit });
+  if (quiet.hasComeAfterChange(used)) releaseStartMemory();
+}
+
+/** Many connections that came at once leave garbage like a start does; it is collected when they have settled. */
+class QuietMoment {
+  #released = 0;
+  #last = 0;
+  #calmTicks = 0;
+  #busy = performance.eventLoopUtilization();
+
+  hasComeAfterChange(used: number): boolean {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, this.#busy);
+    this.#busy = now;
+    const isCalm = Math.abs(used - this.#last) < CALM_CHANGE && utilization < CALM_UTILIZATION;
+    this.#last = used;
+    this.#calmTicks = isCalm ? this.#calmTicks + 1 : 0;
+    if (this.#calmTicks < CALM_TICKS || Math.abs(used - this.#released) < LARGE_CHANGE) return false;
+    this.#released = used;
+    return true;
+  }
 }

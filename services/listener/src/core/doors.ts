@@ -46,7 +46,11 @@ export class Doors {
   private close(): void {
     this.shut = true;
     this.closings++;
-    for (const server of this.servers.keys()) stopListening(server);
+    // After this turn, in which the system's queue of accepted connections is emptied: what is left in it is reset.
+    setImmediate(() => {
+      if (!this.shut) return;
+      for (const server of this.servers.keys()) stopListening(server);
+    });
   }
 
   private open(): void {
