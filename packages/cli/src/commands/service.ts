@@ -18,7 +18,7 @@ const CALM_TICKS = 8;
 const CALM_CHANGE = 50;
 const CALM_UTILIZATION = 0.2;
 /** What a start leaves to do (first heartbeats, books, resources) is done by then. */
-const SETTLE_MS = 2_000;
+const SETTLE_MS = 500;
 
 /** Runs until the process is asked to stop, then ends it with service-host's exit code. */
 export async function runService(
