@@ -19,25 +19,27 @@
 #define IN_PROGRESS 128          // handshakes at a time: below the usual accept backlog
 #define STALL_NS 30000000000ull  // set-up is given up when nothing moves for so long
 #define TICK_MS 100
+#define MAX_TRIES 50 // a refused device comes again a moment later, as a real one does; each try is counted
 
-typedef enum { CONNECTING, GREETING, OPEN, CLOSED } State;
+typedef enum { CONNECTING, GREETING, OPEN, CLOSED, WAITING } State;
 
 typedef struct {
   int fd;
   State state;
+  int tries;
 } Connection;
 
 /** One per child, in shared memory; the child writes, the parent reads. */
 typedef struct {
   _Atomic int connected, failed, closed, done, error;
-  _Atomic unsigned long long pings;
+  _Atomic unsigned long long pings, retries;
 } Shared;
 
 typedef struct {
   const Options *o;
   Shared *shared;
   Connection *connections;
-  int epoll, first, count, begun, settled, in_progress, next_ping;
+  int epoll, first, count, begun, settled, in_progress, next_ping, waiting;
   struct in_addr source;
   uint8_t hello[1024], ping[1024];
   size_t hello_length, ping_length;
@@ -48,6 +50,14 @@ static const uint8_t MQTT_PING[2] = {0xc0, 0};
 static void settle(Holder *h, Connection *c, State state) {
   if (c->state == CONNECTING || c->state == GREETING) {
     h->in_progress--;
+    if (state == CLOSED && ++c->tries < MAX_TRIES) {
+      if (c->fd >= 0) close(c->fd);
+      c->fd = -1;
+      c->state = WAITING;
+      h->waiting++;
+      h->shared->retries++;
+      return;
+    }
     h->settled++;
     if (state == OPEN) h->shared->connected++;
     else h->shared->failed++;
@@ -82,9 +92,8 @@ static void greet(Holder *h, int index) {
   if (send(c->fd, packet, length, MSG_NOSIGNAL) != (ssize_t)length) settle(h, c, CLOSED);
 }
 
-static void begin(Holder *h) {
+static void begin(Holder *h, int index) {
   const Options *o = h->o;
-  int index = h->begun++;
   Connection *c = &h->connections[index];
   c->state = CONNECTING;
   h->in_progress++;
@@ -139,12 +148,21 @@ static void keep_alive(Holder *h) {
   h->next_ping %= h->count;
 }
 
+/** Once per tick, so that whoever was refused waits a moment. */
+static void try_again(Holder *h) {
+  for (int i = 0; h->waiting > 0 && i < h->begun && h->in_progress < IN_PROGRESS; i++) {
+    if (h->connections[i].state != WAITING) continue;
+    h->waiting--;
+    begin(h, i);
+  }
+}
+
 static void hold(Holder *h) {
   h->epoll = epoll_create1(EPOLL_CLOEXEC);
   h->connections = calloc((size_t)h->count, sizeof *h->connections);
   uint64_t moved = now_ns(), ticked = moved;
   for (;;) {
-    while (h->begun < h->count && h->in_progress < IN_PROGRESS) begin(h);
+    while (h->begun < h->count && h->in_progress < IN_PROGRESS) begin(h, h->begun++);
     struct epoll_event events[256];
     int before = h->settled, n = epoll_wait(h->epoll, events, 256, TICK_MS);
     for (int i = 0; i < n; i++) on_event(h, (int)events[i].data.u64, events[i].events);
@@ -157,6 +175,7 @@ static void hold(Holder *h) {
     }
     if (now - ticked >= TICK_MS * 1000000ull) {
       ticked = now;
+      try_again(h);
       keep_alive(h);
     }
   }
@@ -164,17 +183,17 @@ static void hold(Holder *h) {
 
 static int report(const Options *o, const Shared *shared, int children, const char *event, uint64_t started) {
   int connected = 0, failed = 0, closed = 0, done = 0, error = 0;
-  unsigned long long pings = 0;
+  unsigned long long pings = 0, retries = 0;
   for (int i = 0; i < children; i++) {
     connected += shared[i].connected, failed += shared[i].failed, closed += shared[i].closed, done += shared[i].done;
-    pings += shared[i].pings;
+    pings += shared[i].pings, retries += shared[i].retries;
     if (shared[i].error) error = shared[i].error;
   }
   if (event == NULL) return done;
   printf("{\"event\":\"%s\",\"role\":\"idle\",\"time_ns\":\"%llu\",\"protocol\":\"%s\",\"connections\":%d,\"connected\":%d,"
-         "\"open\":%d,\"failed\":%d,\"closed\":%d,\"pings\":%llu,\"seconds\":%.3f,\"processes\":%d,\"error\":\"%s\"}\n",
+         "\"open\":%d,\"failed\":%d,\"closed\":%d,\"pings\":%llu,\"retries\":%llu,\"seconds\":%.3f,\"processes\":%d,\"error\":\"%s\"}\n",
          event, (unsigned long long)now_ns(), o->protocol, o->connections, connected, connected - closed, failed,
-         closed, pings, (double)(now_ns() - started) / 1e9, children, error ? strerror(error) : "");
+         closed, pings, retries, (double)(now_ns() - started) / 1e9, children, error ? strerror(error) : "");
   fflush(stdout);
   return failed + closed;
 }

@@ -21,7 +21,8 @@ const KEEP_ALIVE_SECONDS = 60;
 
 /**
  * Figures: `bytes_per_connection` over all processes, `<role>_bytes_per_connection` per duty, `connected`,
- * `connects_per_second`, `system_cores` while they only keep alive.
+ * `connects_per_second`, `refused_tries` (a refused device comes again), `system_cores` while they only keep alive. Bytes are
+ * proportional set size; `rss_bytes_per_connection` is the plain sum over the processes.
  * @throws AppError `setup.process_failed` when not all of them stand at the end: there is no honest quotient then.
  */
 export async function measureIdle(options: IdleOptions): Promise<Figures> {
@@ -43,13 +44,16 @@ export async function measureIdle(options: IdleOptions): Promise<Figures> {
   }
   const figures: Record<string, number> = {
     connected: numberIn(held, "open"),
+    refused_tries: numberIn(held, "retries"),
     connects_per_second: Math.round(numberIn(ready, "connected") / numberIn(ready, "seconds")),
-    bytes_per_connection: Math.round((after.all.rssBytes - before.all.rssBytes) / connections),
+    // Pages that several processes share (the program itself) are there once: PSS counts them so, a sum of RSS does not.
+    bytes_per_connection: Math.round((after.all.pssBytes - before.all.pssBytes) / connections),
+    rss_bytes_per_connection: Math.round((after.all.rssBytes - before.all.rssBytes) / connections),
     rss_mb: significant(after.all.rssBytes / 1e6),
     system_cores: significant(cores, 3),
   };
   for (const [role, memory] of Object.entries(after.roles)) {
-    const grown = memory.rssBytes - (before.roles[role]?.rssBytes ?? 0);
+    const grown = memory.pssBytes - (before.roles[role]?.pssBytes ?? 0);
     figures[`${role}_bytes_per_connection`] = Math.round(grown / connections);
   }
   return figures;
