@@ -22,6 +22,12 @@ export interface SenderOptions {
   readonly clock?: Clock;
 }
 
+/**
+ * Each batch costs every hop as much as some fifty messages, so small ones are not sent more often than this. It is what a
+ * loaded system adds to a message at most twice, and an idle one never.
+ */
+const GATHER_MS = 1;
+
 /** A telemetry sender over `bus`. One per process: it owns the links of `bus.incarnation`. */
 export function createTelemetrySender(bus: Bus, options: SenderOptions): TelemetrySender {
   return new BatchingTelemetrySender(bus, options);
@@ -38,7 +44,9 @@ class BatchingTelemetrySender implements TelemetrySender {
   readonly #links: TelemetryLink[];
   readonly #dirty: TelemetryLink[] = [];
   readonly #inbox: string;
-  readonly #endOfTurn = (): void => this.flush();
+  readonly #endOfTurn = (): void => this.#turnEnded();
+  #flushedMs = Number.NEGATIVE_INFINITY;
+  #holding: Timer | undefined;
   #turnOpen = false;
   #ends: Unsubscribe[] = [];
   #ticking: Timer | undefined;
@@ -105,6 +113,9 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   flush(): void {
     this.#turnOpen = false;
+    this.#clock.clear(this.#holding);
+    this.#holding = undefined;
+    this.#flushedMs = this.#clock.nowMs();
     for (const link of this.#dirty) if (link.dirty) link.flush();
     this.#dirty.length = 0;
   }
@@ -113,6 +124,14 @@ class BatchingTelemetrySender implements TelemetrySender {
     this.#turnOpen = true;
     this.#stamp.tick(this.#clock.wallUs());
     setImmediate(this.#endOfTurn);
+  }
+
+  /** A first message leaves at once; those that follow within a millisecond leave together. */
+  #turnEnded(): void {
+    this.#turnOpen = false;
+    if (this.#holding !== undefined || this.#dirty.length === 0) return;
+    if (this.#clock.nowMs() - this.#flushedMs >= GATHER_MS) this.flush();
+    else this.#holding = this.#clock.setTimeout(() => this.flush(), GATHER_MS);
   }
 
   #appended(link: TelemetryLink): void {

@@ -19,7 +19,9 @@ interface BoxFile {
   readonly processes: readonly { readonly name: string; readonly pid?: number }[];
 }
 
-const cli = (): string => fileURLToPath(new URL("../../../../cli/dist/bundle/main.mjs", import.meta.url));
+/** The command as `npm start` and its users run it. */
+const myelin = (): string => fileURLToPath(new URL("../../../../../bin/myelin", import.meta.url));
+const bundle = (): string => fileURLToPath(new URL("../../../../cli/dist/bundle/main.mjs", import.meta.url));
 
 export const plugin: System = {
   name: "myelin",
@@ -27,7 +29,7 @@ export const plugin: System = {
   variants: VARIANTS,
   services: ["listener", "dispatcher", "ipc-bridge"],
   async lack() {
-    if (existsSync(cli())) return undefined;
+    if (existsSync(bundle())) return undefined;
     return { what: "the built command line", remedy: "npm run bench builds it; or tsc -b" };
   },
   start: ({ variant = VARIANTS[0]! }) => startBox(variant),
@@ -63,8 +65,8 @@ async function startService(service: string): Promise<Running> {
   writeFileSync(file, JSON.stringify(config));
   const child = await startProcess({
     name: service,
-    command: process.execPath,
-    args: [cli(), service, "--config", file],
+    command: myelin(),
+    args: [service, "--config", file],
     ready: { url: `http://127.0.0.1:${admin}/readyz` },
     readyMs: READY_MS,
   });
@@ -84,9 +86,8 @@ async function startBox(durability: string): Promise<Running> {
   const offset = await freeOffset();
   const box = await startProcess({
     name: "myelin",
-    command: process.execPath,
+    command: myelin(),
     args: [
-      cli(),
       "up",
       "--json",
       "--data-dir",
