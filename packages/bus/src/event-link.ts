@@ -157,8 +157,11 @@ export class EventLink {
       this.flush();
     }
     if (batch === undefined) return;
-    if (batch.error !== undefined) this.#settle(batch, batch.error);
-    else if (nowMs >= batch.dueMs) this.#attempt(batch);
+    if (batch.error !== undefined) {
+      this.#settle(batch, batch.error);
+      // Nothing may come any more that would end a turn.
+      this.flush();
+    } else if (nowMs >= batch.dueMs) this.#attempt(batch);
   }
 
   /** The end of the sender: whatever has no answer is reported as such. */

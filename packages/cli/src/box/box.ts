@@ -216,8 +216,8 @@ export class Box {
       },
       onBack: (child, downMs) => {
         report(`${child.spec.name} is back after ${(downMs / 1000).toFixed(1)} s.`);
-        void this.#writeState();
       },
+      onReplaced: () => void this.#writeState(),
       onMessage: (child, message) => this.#onMessage(child, message),
     };
   }

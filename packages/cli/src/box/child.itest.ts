@@ -46,6 +46,7 @@ function make(spec: Partial<ChildSpec> & Pick<ChildSpec, "args">, times: Partial
       onDown: (_child, how) => told.push(`down: ${how}`),
       onFailing: (_child, how) => told.push(`failing: ${how}`),
       onBack: () => told.push("back"),
+      onReplaced: () => undefined,
       onMessage: (_child, message) => told.push(`message: ${JSON.stringify(message)}`),
     },
   );

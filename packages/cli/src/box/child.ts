@@ -40,6 +40,8 @@ export interface ChildEvents {
   readonly onFailing: (child: Child, how: string) => void;
   /** It is ready again; after `onFailing` only when it has stayed so. */
   readonly onBack: (child: Child, downMs: number) => void;
+  /** A new process runs in the place of one that ended, whatever is thought of it: its id has changed. */
+  readonly onReplaced: (child: Child) => void;
   readonly onMessage: (child: Child, message: unknown) => void;
 }
 
@@ -200,6 +202,7 @@ export class Child {
       this.restarts += 1;
       try {
         await this.start();
+        this.#events.onReplaced(this);
         this.#recovered();
         return;
       } catch (error) {
