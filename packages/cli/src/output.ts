@@ -1,9 +1,16 @@
 /** Where the command line writes: results to standard output, everything else to standard error. */
+import { styleText } from "node:util";
 import { AppError } from "@myelin/kernel";
 import pc from "picocolors";
 
-/** Colours when standard output is a terminal and NO_COLOR is not set; picocolors decides. */
-export const colour = pc;
+/** Node looks at the stream, NO_COLOR and FORCE_COLOR; picocolors alone would also colour pipes wherever CI is set. */
+function coloursFor(stream: NodeJS.WriteStream): ReturnType<typeof pc.createColors> {
+  return pc.createColors(styleText("red", "x", { stream }) !== "x");
+}
+
+/** Colours of what is printed as a result. */
+export const colour = coloursFor(process.stdout);
+const noteColour = coloursFor(process.stderr);
 
 /** One line of result. */
 export function print(line: string): void {
@@ -31,10 +38,10 @@ export function reportError(error: unknown, json: boolean): number {
       error: known?.toWire() ?? { code: "internal.unexpected", message: String(error), retryable: false },
     });
   } else if (known !== undefined && known.family !== "ours") {
-    note(`${colour.red("myelin:")} ${known.message}`);
+    note(`${noteColour.red("myelin:")} ${known.message}`);
   } else {
     note(
-      `${colour.red("myelin:")} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      `${noteColour.red("myelin:")} ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
     );
   }
   if (known?.code.startsWith("config.")) return EXIT.config;

@@ -42,7 +42,8 @@ export class Wire {
   readonly #socket: Socket;
   readonly #parser: WireParser;
   readonly #handlers = new Map<number, WireHandler>();
-  readonly #pongs: (() => void)[] = [];
+  /** Who waits for the answer of which PING, in order. */
+  readonly #pongs: PromiseWithResolvers<void>[] = [];
   readonly #ready = Promise.withResolvers<void>();
   #nextSid = 1;
   #corked = false;
@@ -106,7 +107,8 @@ export class Wire {
   async drain(sid: number): Promise<void> {
     if (!this.#handlers.has(sid)) return;
     this.#write(Buffer.from(`UNSUB ${sid}\r\n`, "latin1"));
-    await this.flush();
+    // A connection that ended sends nothing more either.
+    await this.flush().catch(() => undefined);
     this.#handlers.delete(sid);
   }
 
@@ -137,13 +139,10 @@ export class Wire {
     this.#write(CRLF);
   }
 
-  /** Resolves when the server has read everything before; rejects never: `onEnd` tells of a broken connection, and this resolves too. */
+  /** Resolves when the server has read everything before. Rejects when the connection ends first: then nobody knows. */
   flush(): Promise<void> {
-    if (this.#ended) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#pongs.push(resolve);
-      this.#write(Buffer.from("PING\r\n", "latin1"));
-    });
+    if (this.#ended) return Promise.reject(new Error("the connection has ended"));
+    return this.#askPong();
   }
 
   /** Sends what waits, then ends. Safe twice. */
@@ -165,7 +164,7 @@ export class Wire {
       onPing: () => this.#write(Buffer.from("PONG\r\n", "latin1")),
       onPong: () => {
         this.#pingsOut = 0;
-        this.#pongs.shift()?.();
+        this.#pongs.shift()?.resolve();
       },
       onError: (text) => {
         if (this.#pinging === undefined) this.#end(new Error(text));
@@ -191,13 +190,24 @@ export class Wire {
       ...credentials,
     };
     this.#write(Buffer.from(`CONNECT ${JSON.stringify(hello)}\r\n`, "utf8"));
-    this.#pongs.push(() => {
-      // Answered: the credentials were good.
-      this.#pinging = clock.setInterval(() => this.#ping(), pingMs);
-      this.#pinging.unref();
-      this.#ready.resolve();
-    });
+    this.#askPong().then(
+      () => {
+        // Answered: the credentials were good. Unless it has ended in this very turn.
+        if (this.#ended) return;
+        this.#pinging = clock.setInterval(() => this.#ping(), pingMs);
+        this.#pinging.unref();
+        this.#ready.resolve();
+      },
+      // `#end` has rejected `#ready` with the reason.
+      () => undefined,
+    );
+  }
+
+  #askPong(): Promise<void> {
+    const pong = Promise.withResolvers<void>();
+    this.#pongs.push(pong);
     this.#write(Buffer.from("PING\r\n", "latin1"));
+    return pong.promise;
   }
 
   #ping(): void {
@@ -205,8 +215,7 @@ export class Wire {
       this.#end(new Error("the server does not answer any more"));
       return;
     }
-    this.#pongs.push(() => undefined);
-    this.#write(Buffer.from("PING\r\n", "latin1"));
+    this.#askPong().catch(() => undefined);
   }
 
   #read(chunk: Buffer): void {
@@ -237,15 +246,15 @@ export class Wire {
     if (this.#ended) return;
     this.#ended = true;
     const wasReady = this.#pinging !== undefined;
+    if (!wasReady) this.#ready.reject(reason);
     this.#cleanUp();
     this.#socket.destroy();
     if (wasReady) this.#options.onEnd(reason);
-    else this.#ready.reject(reason);
   }
 
   #cleanUp(): void {
     this.#options.clock.clear(this.#pinging);
-    for (const resolve of this.#pongs.splice(0)) resolve();
+    for (const pong of this.#pongs.splice(0)) pong.reject(new Error("the connection has ended"));
     this.#handlers.clear();
   }
 }
