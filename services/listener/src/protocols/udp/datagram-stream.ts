@@ -23,8 +23,7 @@ export class DatagramStream implements ByteStream {
       if (data.length > this.budgetBytes) return true;
       this.budgetBytes -= data.length;
     }
-    // What cannot be sent is lost like any datagram; the peer asks again.
-    this.socket.send(data, this.port, this.address, ignore);
+    sendDatagram(this.socket, data, this.port, this.address);
     return true;
   }
 
@@ -49,6 +48,15 @@ export class DatagramStream implements ByteStream {
   mute(): void {
     this.over = true;
     this.onEnd();
+  }
+}
+
+/** What cannot be sent is lost like any datagram, and the peer asks again; no error leaves here, at once or later. */
+export function sendDatagram(socket: Socket, data: Uint8Array, port: number, address: string): void {
+  try {
+    socket.send(data, port, address, ignore);
+  } catch {
+    // The socket is closed, or the address is none that can be sent to.
   }
 }
 

@@ -9,7 +9,7 @@ import { McpShared } from "../../core/mcp/mcp-shared.js";
 import { MCP_STATE } from "../../core/mcp/mcp-state.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import type { UdpConfig } from "./config.js";
-import { DatagramStream } from "./datagram-stream.js";
+import { DatagramStream, sendDatagram } from "./datagram-stream.js";
 import { LooseMessages, type Source } from "./loose-messages.js";
 import { SourceRates } from "./source-rates.js";
 
@@ -69,9 +69,15 @@ export class UdpPort implements ProtocolPort {
     if (socket !== undefined) await new Promise<void>((resolve) => socket.close(() => resolve()));
   }
 
-  private onDatagram(bytes: Buffer, from: RemoteInfo): void {
+  /** What the socket calls for each datagram. Never throws. */
+  onDatagram(bytes: Buffer, from: RemoteInfo): void {
     const { traffic } = this.shared;
     traffic.receivedBytes += bytes.length;
+    // Legal, and says that no answer is wanted (RFC 768): a sender who cannot be told anything is not one of ours.
+    if (from.port === 0) {
+      this.shared.malformed("source_port");
+      return;
+    }
     if (!this.rates.allows(from.address)) {
       this.shared.malformed("rate");
       return;
@@ -159,7 +165,7 @@ export class UdpPort implements ProtocolPort {
 
   private send(bytes: Buffer, { address, port }: Source): void {
     this.shared.traffic.sentBytes += bytes.length;
-    this.socket?.send(bytes, port, address, () => {});
+    if (this.socket !== undefined) sendDatagram(this.socket, bytes, port, address);
   }
 }
 
