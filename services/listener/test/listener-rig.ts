@@ -27,6 +27,8 @@ export interface Rig extends AsyncDisposable {
   port(name: string): number;
   /** The malformed input counted for a protocol and reason. */
   malformed(protocol: string, reason: string): Promise<number>;
+  /** The refused connects and requests counted for a protocol and code. */
+  refused(protocol: string, code: string): Promise<number>;
   /** Waits until `count` messages of the path have come. */
   messages(path: string, count: number): Promise<Seen[]>;
   /** As the owner of all partitions: hands downlink requests to this listener. */
@@ -93,20 +95,20 @@ export async function startRig(
     await bus.stop();
     throw error;
   }
+  const counted = async (series: string): Promise<number> => {
+    const line = (await metrics.text()).split("\n").find((text) => text.startsWith(series));
+    return Number(line?.split(" ").at(-1) ?? 0);
+  };
   const of = (path: string): Seen[] => seen.filter((message) => message.path === path);
   return {
     listener,
     bus,
     nats,
     seen,
-    async malformed(protocol, reason) {
-      const line = (await metrics.text())
-        .split("\n")
-        .find((text) =>
-          text.startsWith(`myelin_listener_malformed_total{protocol="${protocol}",reason="${reason}"`),
-        );
-      return Number(line?.split(" ").at(-1) ?? 0);
-    },
+    malformed: (protocol, reason) =>
+      counted(`myelin_listener_malformed_total{protocol="${protocol}",reason="${reason}"`),
+    refused: (protocol, code) =>
+      counted(`myelin_listener_connects_refused_total{protocol="${protocol}",code="${code}"`),
     port: (name) => listener.ports.get(name)!.bound!.port,
     async messages(path, count) {
       await waitFor(() => of(path).length >= count, { what: `${count} messages of ${path}` });
@@ -130,6 +132,7 @@ export async function startRig(
 /** References to files become what the files hold, as loading a configuration does. */
 function withSecrets(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) return value.map(withSecrets);
   if ("fromFile" in value) return new Secret(readFileSync(String(value.fromFile), "utf8"), "a test");
   return Object.fromEntries(Object.entries(value).map(([key, of]) => [key, withSecrets(of)]));
 }

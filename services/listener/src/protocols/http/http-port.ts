@@ -1,5 +1,11 @@
 /** One HTTP port: server, limits, fastify, and the way of upgrades to WebSocket. */
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
@@ -8,6 +14,7 @@ import { Protocol } from "@myelin/contract";
 import { AppError, listenError } from "@myelin/kernel";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { ConnectionScope } from "../../core/connection.js";
+import { type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { tlsOptions } from "../../core/tls.js";
 import type { HttpConfig } from "./config.js";
@@ -24,6 +31,7 @@ export class HttpPort implements ProtocolPort {
   readonly name: string;
   bound: { readonly host: string; readonly port: number } | undefined;
   private readonly scope: ConnectionScope;
+  private readonly allowsOrigin: OriginCheck;
   private readonly messages: DeviceMessages;
   private server: Server | undefined;
   private app: FastifyInstance | undefined;
@@ -35,13 +43,17 @@ export class HttpPort implements ProtocolPort {
   ) {
     this.name = `http/${ctx.port}`;
     this.scope = scopeOf(config, ctx);
+    this.allowsOrigin = originCheck(config.origins);
     this.messages = new DeviceMessages(config, ctx);
   }
 
   /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` */
   async start(signal: AbortSignal): Promise<void> {
     const { config, ctx } = this;
-    this.webSocket = await ctx.embed("websocket", { maxMessage: `${config.maxBody}B` });
+    this.webSocket = await ctx.embed("websocket", {
+      maxMessage: `${config.maxBody}B`,
+      origins: config.origins,
+    });
     await this.webSocket.start(signal);
     this.app = await this.createApp();
     await this.app.ready();
@@ -148,7 +160,9 @@ export class HttpPort implements ProtocolPort {
       connection.busy += 1;
       if (connection.leaving) response.setHeader("connection", "close");
       response.on("close", () => connection.answered());
-      handler(request, response);
+      const { origin } = request.headers;
+      if (origin === undefined || this.allowsOrigin(origin)) handler(request, response);
+      else this.refusePage(response);
     };
     const server =
       config.tls === undefined
@@ -180,6 +194,14 @@ export class HttpPort implements ProtocolPort {
     connectionOf(request.socket).closed();
     (socket as Socket).setTimeout(0);
     this.webSocket!.handleUpgrade!(request, socket, head);
+  }
+
+  /** A web page that may not act as a device; closed, as nobody reads the body. */
+  private refusePage(response: ServerResponse): void {
+    const error = originRefused();
+    this.ctx.metrics.refused.add(`http,${error.code}`);
+    const { status, body } = problemOf(error);
+    response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" }).end(body);
   }
 
   /** The request cannot be parsed, or does not come: answered by hand, and closed. */

@@ -11,7 +11,14 @@ let base: string;
 
 beforeAll(async () => {
   rig = await startRig({
-    http: { web: { maxBody: "4KiB", headerTimeout: "1s", keepAliveTimeout: "20s" } },
+    http: {
+      web: {
+        maxBody: "4KiB",
+        headerTimeout: "1s",
+        keepAliveTimeout: "20s",
+        origins: ["https://panel.example"],
+      },
+    },
   });
   base = `http://127.0.0.1:${rig.port("web")}/api/v1/devices`;
 });
@@ -101,6 +108,26 @@ describe("a reading", () => {
     });
     expect(first!.id).toEqual(second!.id);
   });
+});
+
+describe("a web page", () => {
+  it("of a foreign origin is refused with 403, whatever it asks for, and counted", async () => {
+    const origin = "https://evil.example";
+    const before = await rig.refused("http", "auth.not_authorized");
+    const sent = await post("page/messages/page", "1", { origin });
+    expect([sent.status, sent.headers.get("content-type")]).toEqual([403, "application/problem+json"]);
+    expect(await sent.json()).toMatchObject({ status: 403, code: "auth.not_authorized" });
+    expect((await fetch(`${base}/page/messages`, { headers: { origin } })).status).toBe(403);
+    expect((await rig.refused("http", "auth.not_authorized")) - before).toBe(2);
+    expect(rig.seen.filter(({ deviceId }) => deviceId === "page")).toEqual([]);
+  });
+
+  it.each(["http://localhost:5173", "http://[::1]", "https://panel.example"])(
+    "of %s is let in",
+    async (origin) => {
+      expect((await post("tool/messages/page", "1", { origin })).status).toBe(202);
+    },
+  );
 });
 
 describe("a stream of lines", () => {

@@ -10,6 +10,7 @@ import type { ConnectionScope } from "../../core/connection.js";
 import { checkDeviceId, credentialsOf } from "../../core/http-auth.js";
 import { McpConnection } from "../../core/mcp/mcp-connection.js";
 import { McpShared } from "../../core/mcp/mcp-shared.js";
+import { type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import { closeCodeOf } from "./close-codes.js";
@@ -25,6 +26,7 @@ export class WebSocketPort implements ProtocolPort {
   readonly name: string;
   bound: { readonly host: string; readonly port: number } | undefined;
   private readonly scope: ConnectionScope;
+  private readonly allowsOrigin: OriginCheck;
   private readonly mcp: McpShared;
   private readonly json: JsonShared;
   private mqtt: ProtocolPort | undefined;
@@ -38,6 +40,7 @@ export class WebSocketPort implements ProtocolPort {
   ) {
     this.name = `websocket/${ctx.port}`;
     this.scope = scopeOf(config, ctx);
+    this.allowsOrigin = originCheck(config.origins);
     this.mcp = new McpShared(ctx, this.scope, { datagrams: false });
     this.json = new JsonShared(ctx, this.scope, config);
   }
@@ -94,6 +97,8 @@ export class WebSocketPort implements ProtocolPort {
       if (this.ctx.connections.refusalOf(address) !== undefined) {
         throw new AppError("limit.connections", "there are too many connections");
       }
+      const { origin } = request.headers;
+      if (origin !== undefined && !this.allowsOrigin(origin)) throw originRefused();
       const endpoint = endpointOf(request);
       const identity = endpoint.kind === "json" ? this.identify(request, endpoint, address) : undefined;
       if (!(identity instanceof Promise)) {

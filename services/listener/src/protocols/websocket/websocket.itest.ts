@@ -12,7 +12,10 @@ let rig: Rig;
 const open: WebSocket[] = [];
 
 beforeAll(async () => {
-  rig = await startRig({ http: { web: { maxBody: "4KiB" } }, websocket: { own: {} } });
+  rig = await startRig({
+    http: { web: { maxBody: "4KiB", origins: ["https://panel.example"] } },
+    websocket: { own: { origins: ["https://panel.example"] } },
+  });
 });
 afterAll(async () => {
   await rig[Symbol.asyncDispose]();
@@ -27,8 +30,10 @@ class Client {
   refused = 0;
   readonly ws: WebSocket;
 
-  constructor(device: string, protocols: string[] = [], port = "web") {
-    this.ws = new WebSocket(`ws://127.0.0.1:${rig.port(port)}/api/v1/devices/${device}/ws`, protocols);
+  constructor(device: string, protocols: string[] = [], port = "web", origin?: string) {
+    this.ws = new WebSocket(`ws://127.0.0.1:${rig.port(port)}/api/v1/devices/${device}/ws`, protocols, {
+      ...(origin !== undefined && { origin }),
+    });
     open.push(this.ws);
     this.ws.on("message", (data: Buffer, isBinary) => {
       if (!isBinary) this.answers.push(JSON.parse(data.toString()));
@@ -184,6 +189,22 @@ describe("a handshake", () => {
     const client = make();
     await waitFor(() => client.refused !== 0, { what: "the refusal" });
     expect(client.refused).toBe(status);
+  });
+});
+
+describe.each(["web", "own"])("a web page on port %s", (port) => {
+  it.each(["myelin.json", "mcp"])("of a foreign origin is refused %s with 403", async (protocol) => {
+    const client = new Client("page", [protocol], port, "https://evil.example");
+    await waitFor(() => client.refused !== 0 || client.ws.readyState === WebSocket.OPEN, {
+      what: "the answer",
+    });
+    expect(client.refused).toBe(403);
+  });
+
+  it.each(["http://localhost:5173", "https://panel.example"])("of %s is let in", async (origin) => {
+    const client = await new Client("page", [], port, origin).opened();
+    client.send({ path: "ws/page", payload: 1, id: "p" });
+    expect(await client.answer()).toEqual({ ack: "p" });
   });
 });
 
