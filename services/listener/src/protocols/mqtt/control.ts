@@ -19,6 +19,7 @@ import {
   writeSubAck,
 } from "./codec/writer.js";
 import { onClientAck } from "./delivery.js";
+import { onFault } from "./ending.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { reasonOf } from "./publish.js";
 import { STATE } from "./state.js";
@@ -105,11 +106,13 @@ function onConnect(c: MqttConnection, reader: PacketReader): void {
   }
   c.state = STATE.admitting;
   c.hold(HOLD.admission);
-  void verdict.then((late) => {
-    if (c.state !== STATE.admitting) return;
-    answer(c, connect, clientId, late);
-    c.release(HOLD.admission);
-  });
+  void verdict
+    .then((late) => {
+      if (c.state !== STATE.admitting) return;
+      answer(c, connect, clientId, late);
+      c.release(HOLD.admission);
+    })
+    .catch((thrown: unknown) => onFault(c, thrown));
 }
 
 function answer(c: MqttConnection, connect: Connect, clientId: string, verdict: ConnectVerdict): void {

@@ -3,7 +3,7 @@ import { AppError } from "@myelin/kernel";
 import type { IPublishPacket, ISubackPacket } from "mqtt-packet";
 import mqttPacket from "mqtt-packet";
 import { describe, expect, it } from "vitest";
-import { connectPacket, mqttRig } from "../../../test/mqtt-rig.js";
+import { connectPacket, type MqttRig, mqttRig } from "../../../test/mqtt-rig.js";
 
 const publish = (topic: string, payload: string, more: object = {}): IPublishPacket =>
   ({ cmd: "publish", topic, payload, qos: 0, dup: false, retain: false, ...more }) as IPublishPacket;
@@ -85,6 +85,28 @@ describe("CONNECT", () => {
     await client.turn();
     expect(rig.telemetry.taken.map(({ text }) => text)).toEqual(["1", "2"]);
     expect(client.stream.paused).toBe(false);
+  });
+
+  it.each([
+    ["fails", () => Promise.reject(new AppError("internal.unexpected", "no answer"))],
+    [
+      "lets in a device that cannot be opened",
+      (rig: MqttRig) => {
+        rig.sessions.open = () => {
+          throw new Error("no place");
+        };
+        return Promise.resolve({ allow: true, identity: { tenant: "", deviceId: "d", user: "" } } as const);
+      },
+    ],
+  ])("whose slow admission %s ends its connection and nothing else", async (_, admit) => {
+    const rig = mqttRig();
+    rig.admission.answer = () => admit(rig);
+    const client = rig.client();
+    client.send(connectPacket("d"));
+    await client.turn();
+    await client.turn();
+    expect(client.stream.ended).toBe(true);
+    expect(client.connection.ending).toBe("internal");
   });
 
   it("refuses enhanced authentication with the reason for it", () => {
