@@ -65,6 +65,7 @@ export class Box {
   #scaling = false;
   #growth = { at: 0, used: 0, perSecond: 0 };
   #writing: Promise<void> = Promise.resolve();
+  #scalingFailure = "";
 
   constructor(options: BoxOptions) {
     this.#options = options;
@@ -100,9 +101,9 @@ export class Box {
       await Promise.all([this.#core.start(), ...workers.map((worker) => worker.start())]);
     } catch (error) {
       await this.stop();
+      return await this.#writeState();
       throw error;
     }
-    return this.#writeState();
   }
 
   /** Stops inputs first, then the core, then NATS. Safe twice and during a start. */
@@ -217,7 +218,7 @@ export class Box {
       onBack: (child, downMs) => {
         report(`${child.spec.name} is back after ${(downMs / 1000).toFixed(1)} s.`);
       },
-      onReplaced: () => void this.#writeState(),
+      onReplaced: () => void this.#tryWriteState(),
       onMessage: (child, message) => this.#onMessage(child, message),
     };
   }
@@ -246,21 +247,48 @@ export class Box {
   async #scaleUp(): Promise<void> {
     if (this.#workers.length >= MAX_LISTENER_WORKERS) return;
     this.#scaling = true;
-    const worker = await this.#addWorker();
+    let worker: Child | undefined;
     try {
       await worker.start();
       this.#options.report(
         `The listener workers have room for few more connections; ${worker.spec.name} was added.`,
+      worker = await this.#addWorker();
       );
-      await this.#writeState();
+      this.#scalingFailure = "";
     } catch (error) {
-      this.#workers.pop();
-      await worker.stop();
-      this.#options.report(
-        `Could not add a listener worker: ${AppError.is(error) ? error.message : String(error)}`,
-      );
+      if (worker !== undefined) await this.#dropWorker(worker);
+      this.#reportScaling(`Could not add a listener worker: ${inWords(error)}`);
+      return;
     } finally {
       this.#scaling = false;
+    }
+    await this.#tryWriteState();
+  }
+
+  /** Every report of load tries again, so what stays the same is said once; a stop in between is no failure. */
+  #reportScaling(failure: string): void {
+    if (this.#stopping || failure === this.#scalingFailure) return;
+    this.#scalingFailure = failure;
+    this.#options.report(failure);
+  }
+
+  async #dropWorker(worker: Child): Promise<void> {
+    this.#workers.pop();
+    try {
+      await worker.stop();
+      this.#options.report(
+        `Could not write ${this.#options.layout.boxFile}, so other commands see an older state: ${inWords(error)}`,
+      );
+    } catch (error) {
+      this.#options.report(`Could not stop ${worker.spec.name}: ${inWords(error)}`);
+    }
+  }
+
+  /** For callers that nobody waits for: a full disk must not end the supervisor, whose children run on. */
+  async #tryWriteState(): Promise<void> {
+    try {
+      await this.#writeState();
+    } catch (error) {
     }
   }
 
@@ -296,3 +324,7 @@ export class Box {
 function isLoad(message: unknown): message is LoadMessage {
   return typeof message === "object" && message !== null && (message as { type?: unknown }).type === "load";
 }
+function inWords(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
