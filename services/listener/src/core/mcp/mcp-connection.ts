@@ -292,7 +292,7 @@ export class McpConnection
     const ids = this.ackIds ?? [];
     this.ackIds = undefined;
     this.ackIdBytes = 0;
-    const settled = this.shared.options.datagrams ? 0 : (this.pending?.settledSequence ?? 0);
+    const settled = this.shared.options.datagrams ? 0 : (this.pending?.ackSequence ?? 0);
     const sequence = settled > this.ackedSequence ? settled : 0;
     if (sequence > 0) this.ackedSequence = sequence;
     if (ids.length > 0 || sequence > 0) this.control({ kind: "ack", ids, sequence });

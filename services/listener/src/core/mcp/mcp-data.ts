@@ -100,8 +100,9 @@ function refuse(c: McpConnection, view: McpMessageView, lane: LaneIndex, error: 
     c.shared.malformed(error.code.slice(error.code.indexOf(".") + 1));
   }
   if (lane === 0) return;
-  c.openPending().refusedAtOnce();
-  c.sendError(error, view.idEnd - view.idStart > MAX_ID_BYTES ? "" : view.id);
+  const id = view.idEnd - view.idStart > MAX_ID_BYTES ? "" : view.id;
+  c.openPending().refusedAtOnce(id === "" ? view.sequence : 0);
+  c.sendError(error, id);
 }
 
 function refusal(c: McpConnection, view: McpMessageView): AppError {

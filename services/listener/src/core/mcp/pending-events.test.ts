@@ -45,6 +45,25 @@ describe("PendingEvents", () => {
     );
   });
 
+  it("acknowledges up to a refused event without an id and never past it, but past one that has an id", () => {
+    const pending = new PendingEvents();
+    const [first, named, after, unnamed, last] = [
+      add(pending, 1, "a"),
+      add(pending, 2, "b"),
+      add(pending, 3, "c"),
+      add(pending, 4, ""),
+      add(pending, 5, "e"),
+    ] as const;
+    pending.settle(first, false);
+    pending.settle(named, true);
+    pending.settle(after, false);
+    expect(pending.ackSequence).toBe(3);
+    pending.settle(unnamed, true);
+    expect(pending.isCounted(last)).toBe(false);
+    pending.settle(last, false);
+    expect([pending.ackSequence, pending.storedSequence]).toEqual([3, 1]);
+  });
+
   it("does not count a sequence that is 0 or does not grow", () => {
     const pending = new PendingEvents();
     const counted = add(pending, 5, "a");

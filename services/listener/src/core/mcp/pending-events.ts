@@ -16,6 +16,8 @@ export class PendingEvents {
   private first = 0;
   private next = 0;
   private refusedOne = false;
+  /** The sequence before the first refused event that no error could name. */
+  private ceiling = Number.POSITIVE_INFINITY;
   private lastSequence = 0;
   private sequences = new Float64Array(FIRST_CAPACITY);
   private states = new Uint8Array(FIRST_CAPACITY);
@@ -30,9 +32,18 @@ export class PendingEvents {
     return this.next - this.first;
   }
 
-  /** A refused event that was never under way: what follows cannot be called stored up to. */
-  refusedAtOnce(): void {
+  /** How far an acknowledgement may reach: its device would take a refused event for stored if it was told of neither by name. */
+  get ackSequence(): number {
+    return Math.min(this.settledSequence, this.ceiling);
+  }
+
+  /**
+   * A refused event that was never under way: what follows cannot be called stored up to.
+   * @param unnamed its sequence where the error could not say its id, else 0
+   */
+  refusedAtOnce(unnamed: number): void {
     this.refusedOne = true;
+    this.keepBelow(unnamed);
   }
 
   /**
@@ -63,13 +74,15 @@ export class PendingEvents {
     return this.ids.toString("utf8", start - this.idBase, end - this.idBase);
   }
 
-  /** True when the event has a sequence to be acknowledged by. */
+  /** True when the event has a sequence to be acknowledged by; false: only its id can. */
   isCounted(ordinal: number): boolean {
-    return this.sequences[ordinal & (this.sequences.length - 1)]! > 0;
+    const sequence = this.sequences[ordinal & (this.sequences.length - 1)]!;
+    return sequence > 0 && sequence <= this.ceiling;
   }
 
   settle(ordinal: number, refused: boolean): void {
     const mask = this.sequences.length - 1;
+    if (refused && this.idOf(ordinal) === "") this.keepBelow(this.sequences[ordinal & mask]!);
     this.states[ordinal & mask] = refused ? REFUSED : STORED;
     while (this.first < this.next) {
       const slot = this.first & mask;
@@ -84,6 +97,10 @@ export class PendingEvents {
       this.first += 1;
     }
     this.idBase = this.idEnd;
+  }
+
+  private keepBelow(sequence: number): void {
+    if (sequence > 0) this.ceiling = Math.min(this.ceiling, sequence - 1);
   }
 
   private grow(): void {

@@ -248,6 +248,21 @@ describe("malformed input", () => {
     device.transport.close();
   });
 
+  it.each([
+    ["no id", { type: "a/+", sequence: 1, lane: "event" as const }],
+    ["an id beyond its bound", { id: "x".repeat(300), type: "t", sequence: 1, lane: "event" as const }],
+  ])(
+    "of an event with %s is not covered by a later ack: what follows is acknowledged by its id",
+    async (_, refused) => {
+      const device = peer();
+      await device.hello("unnamed");
+      device.send(refused, event(2, "unnamed/t"));
+      await device.control("error");
+      expect(await device.control("ack")).toMatchObject({ ids: ["e2"], sequence: 0 });
+      device.transport.close();
+    },
+  );
+
   it("of a broken message between good ones is refused alone", async () => {
     const device = peer();
     await device.hello("resyncs");
