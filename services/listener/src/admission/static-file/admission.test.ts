@@ -124,6 +124,15 @@ describe("PasswordChecker", () => {
     expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toBeInstanceOf(Promise);
   });
 
+  it("remembers nothing of a check during which the users changed", async () => {
+    const users = await file();
+    const checker = new PasswordChecker(new FakeClock());
+    const first = checker.check(users, "1.2.3.4", "ann", Buffer.from("right"));
+    checker.forget();
+    await first;
+    expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toBeInstanceOf(Promise);
+  });
+
   it("refuses an address that keeps guessing, lets others in, and forgives in time", async () => {
     const users = await file();
     const clock = new FakeClock();

@@ -78,6 +78,7 @@ export class PasswordChecker {
   private readonly key = randomBytes(32);
   private readonly remembered = new Map<string, { readonly user: User; readonly untilMs: number }>();
   private readonly failing = new Map<string, TokenBucket>();
+  private generation = 0;
   private running = 0;
   private readonly waiting: (() => void)[] = [];
 
@@ -85,6 +86,7 @@ export class PasswordChecker {
 
   /** After the users have changed nothing may be remembered. */
   forget(): void {
+    this.generation += 1;
     this.remembered.clear();
   }
 
@@ -121,13 +123,15 @@ export class PasswordChecker {
       });
     }
     this.running += 1;
+    const { generation } = this;
     try {
       const entry = users.find(name);
       // An unknown name costs as much as a wrong password, so that names cannot be told by the time.
       const right = await verifyPassword(password, entry?.hash ?? NOBODY);
       if (entry === undefined || !right) return this.failed(address);
       const user: User = { name: entry.name, tenant: entry.tenant, device: entry.device };
-      this.remember(proof, user);
+      // Users that changed during the check may not have this one any more: right once, but not for a minute.
+      if (generation === this.generation) this.remember(proof, user);
       return user;
     } finally {
       this.running -= 1;
