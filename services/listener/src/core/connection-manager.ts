@@ -17,6 +17,8 @@ export interface ConnectionCounters {
   refused: Record<string, number>;
   /** By kind, then reason. */
   disconnects: Record<string, Partial<Record<DisconnectReason, number>>>;
+  /** By kind: bytes that were kept for a connection when it ended, and went with it. */
+  lostBytes: Record<string, number>;
 }
 
 /** Why a new transport is not taken. */
@@ -26,7 +28,13 @@ export class ConnectionManager {
   readonly wheel: TimingWheel;
   readonly disconnects: DisconnectLog;
   readonly doors: Doors;
-  readonly counters: ConnectionCounters = { accepted: {}, active: {}, refused: {}, disconnects: {} };
+  readonly counters: ConnectionCounters = {
+    accepted: {},
+    active: {},
+    refused: {},
+    disconnects: {},
+    lostBytes: {},
+  };
   draining = false;
 
   private readonly all: Connection[] = [];
@@ -95,6 +103,10 @@ export class ConnectionManager {
     this.wheel.cancel(connection);
     // Clients that come and go while NATS is away must not pile up here.
     this.congestedConnections.delete(connection);
+    if (connection.heldBytes > 0) {
+      bump(this.counters.lostBytes, connection.scope.kind, connection.heldBytes);
+      this.letGo(connection, connection.heldBytes);
+    }
     const last = this.all.pop()!;
     if (last !== connection) {
       this.all[connection.slot] = last;
@@ -126,6 +138,7 @@ export class ConnectionManager {
   mustHold(connection: Connection, bytes: number): boolean {
     if (!this.isCongested() || this.heldBytes + bytes > this.limits.maxHeldBytes) return false;
     this.heldBytes += bytes;
+    connection.heldBytes += bytes;
     if ((connection.held & HOLD.congestion) === 0) {
       connection.hold(HOLD.congestion);
       this.congestedConnections.add(connection);
@@ -134,8 +147,10 @@ export class ConnectionManager {
   }
 
   /** A chunk that was held is not wanted any more: its bytes no longer count. */
-  letGo(bytes: number): void {
-    this.heldBytes = Math.max(0, this.heldBytes - bytes);
+  letGo(connection: Connection, bytes: number): void {
+    const counted = Math.min(bytes, connection.heldBytes);
+    connection.heldBytes -= counted;
+    this.heldBytes -= counted;
   }
 
   /** Congestion has ended: everybody reads on, in the order they were stopped. */
@@ -143,6 +158,7 @@ export class ConnectionManager {
     const waiting = this.congestedConnections;
     this.congestedConnections = new Set();
     this.heldBytes = 0;
+    for (const connection of waiting) connection.heldBytes = 0;
     for (const connection of waiting) connection.release(HOLD.congestion);
   }
 

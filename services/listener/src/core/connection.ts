@@ -70,6 +70,8 @@ export abstract class Connection implements WheelEntry, ChannelSource {
   misses = 0;
   /** Bits of HOLD. */
   held = 0;
+  /** Its part of the bytes that are kept while the outputs are congested; the manager counts. */
+  heldBytes = 0;
   /** 0: none. Set by the protocol when the client promised to be heard of within this time (MQTT keep alive × 1.5). */
   keepAliveTicks = 0;
   /** Unix microseconds of the session's beginning; 0 before. */

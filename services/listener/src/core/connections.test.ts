@@ -133,13 +133,32 @@ describe("reasons to stop reading", () => {
     expect(manager.mustHold(a, 60)).toBe(true);
     expect(manager.mustHold(b, 60)).toBe(false);
     expect(manager.mustHold(b, 40)).toBe(true);
-    manager.letGo(40);
+    manager.letGo(b, 40);
     expect([manager.mustHold(b, 41), manager.mustHold(b, 40)]).toEqual([false, true]);
     state.congested = false;
     manager.congestionEnded();
     expect([a.reading, b.reading]).toEqual([true, true]);
     state.congested = true;
     expect(manager.mustHold(b, 100)).toBe(true);
+  });
+
+  it("give back what was kept for a connection that ends meanwhile, and book it as lost", () => {
+    const { state, manager, open } = rig({}, { maxHeldBytes: 100 });
+    const [a, b] = [open(), open()];
+    state.congested = true;
+    expect([manager.mustHold(a, 60), manager.mustHold(b, 30), manager.mustHold(b, 60)]).toEqual([
+      true,
+      true,
+      false,
+    ]);
+    manager.remove(a, "client");
+    manager.letGo(a, 60);
+    expect(manager.counters.lostBytes).toEqual({ tcp: 60 });
+    expect([manager.mustHold(b, 71), manager.mustHold(b, 70)]).toEqual([false, true]);
+    state.congested = false;
+    manager.congestionEnded();
+    manager.remove(b, "client");
+    expect(manager.counters.lostBytes).toEqual({ tcp: 60 });
   });
 
   it("by rate let the connection go on when its tokens are back, without a timer left behind", async () => {

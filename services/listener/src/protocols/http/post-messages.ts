@@ -135,7 +135,7 @@ class Post {
     try {
       await this.connection.free(this.config.storeTimeout);
     } catch (thrown) {
-      this.connection.scope.manager.letGo(heldBytes);
+      this.connection.scope.manager.letGo(this.connection, heldBytes);
       throw thrown;
     }
   }

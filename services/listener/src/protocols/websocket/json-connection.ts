@@ -171,8 +171,8 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
       this.ws.close(CLOSE.unsupported, "text messages only");
       return;
     }
-    // What was read already is still taken; the rest waits in the socket.
-    this.scope.manager.mustHold(this, data.length);
+    // What was read already is still taken, so nothing is kept; the rest waits in the socket.
+    this.scope.manager.mustHold(this, 0);
     try {
       message.read(data);
       this.take(message, data);
