@@ -48,6 +48,8 @@ const ALIVE_TIMEOUT_MS = 5_000;
 const LOW_SHARE = 0.1;
 /** or than what will come at the present rate while it starts. */
 const START_SECONDS = 0.8;
+/** A storm ends as a rule: while there is more room than this share of all, it is no reason for another process. */
+const STORM_SHARE = 0.2;
 const GROWTH_MS = 250;
 /** A small young generation: batches live outside the heap, so a larger one buys no speed, and 10 MB a process. */
 const V8_FLAGS = ["--max-semi-space-size=2"];
@@ -63,9 +65,9 @@ export class Box {
   #stopping = false;
   #stopped: Promise<void> | undefined;
   #scaling = false;
+  #scalingFailure = "";
   #growth = { at: 0, used: 0, perSecond: 0 };
   #writing: Promise<void> = Promise.resolve();
-  #scalingFailure = "";
 
   constructor(options: BoxOptions) {
     this.#options = options;
@@ -99,9 +101,9 @@ export class Box {
       const workers = [];
       for (let i = 0; i < this.#options.workers; i++) workers.push(await this.#addWorker());
       await Promise.all([this.#core.start(), ...workers.map((worker) => worker.start())]);
+      return await this.#writeState();
     } catch (error) {
       await this.stop();
-      return await this.#writeState();
       throw error;
     }
   }
@@ -240,7 +242,8 @@ export class Box {
       const perSecond = ((used - this.#growth.used) / (now - this.#growth.at)) * 1000;
       this.#growth = { at: now, used, perSecond };
     }
-    const isFull = free < message.limit * LOW_SHARE || free < this.#growth.perSecond * START_SECONDS;
+    const soon = Math.min(this.#growth.perSecond * START_SECONDS, (used + free) * STORM_SHARE);
+    const isFull = free < message.limit * LOW_SHARE || free < soon;
     if (isFull && !this.#scaling && !this.#stopping) void this.#scaleUp();
   }
 
@@ -249,12 +252,12 @@ export class Box {
     this.#scaling = true;
     let worker: Child | undefined;
     try {
+      worker = await this.#addWorker();
       await worker.start();
+      this.#scalingFailure = "";
       this.#options.report(
         `The listener workers have room for few more connections; ${worker.spec.name} was added.`,
-      worker = await this.#addWorker();
       );
-      this.#scalingFailure = "";
     } catch (error) {
       if (worker !== undefined) await this.#dropWorker(worker);
       this.#reportScaling(`Could not add a listener worker: ${inWords(error)}`);
@@ -276,9 +279,6 @@ export class Box {
     this.#workers.pop();
     try {
       await worker.stop();
-      this.#options.report(
-        `Could not write ${this.#options.layout.boxFile}, so other commands see an older state: ${inWords(error)}`,
-      );
     } catch (error) {
       this.#options.report(`Could not stop ${worker.spec.name}: ${inWords(error)}`);
     }
@@ -289,6 +289,9 @@ export class Box {
     try {
       await this.#writeState();
     } catch (error) {
+      this.#options.report(
+        `Could not write ${this.#options.layout.boxFile}, so other commands see an older state: ${inWords(error)}`,
+      );
     }
   }
 
@@ -321,10 +324,10 @@ export class Box {
   }
 }
 
-function isLoad(message: unknown): message is LoadMessage {
-  return typeof message === "object" && message !== null && (message as { type?: unknown }).type === "load";
-}
 function inWords(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+function isLoad(message: unknown): message is LoadMessage {
+  return typeof message === "object" && message !== null && (message as { type?: unknown }).type === "load";
+}
