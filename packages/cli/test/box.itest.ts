@@ -94,9 +94,17 @@ describe("a start that cannot be", () => {
   });
 
   it("refuses an offset that moves a port out of range", async () => {
-    const { code, stderr } = await up("--port-offset", "-1000");
-    expect(code).toBe(69);
-    expect(stderr).toMatch(SENTENCE);
+    const { code, stdout, stderr } = await up("--port-offset", "-2000");
+    expect([code, stdout]).toEqual([64, ""]);
+    expect(stderr).toContain("'-2000' is invalid. a whole number from -1000 to 50000 is needed.");
+  });
+
+  it("is not one because a killed box had the same process id, as in a restarted container", async () => {
+    const script = `mkdir -p "$0/run"; echo "{\\"pid\\":$$}" > "$0/run/box.json"; exec "$@"`;
+    const args = ["up", "--data-dir", dir.path, "--nats-server", dir.join("none")];
+    const { stderr } = await run("sh", ["-c", script, dir.path, process.execPath, MAIN, ...args]);
+    expect(stderr).toContain("is not there");
+    expect(stderr).not.toContain("runs on");
   });
 
   it("names a folder that its user may not write", requires.program("setpriv"), async () => {

@@ -2,7 +2,8 @@
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { BoxLayout } from "./layout.js";
-import { type BoxFile, isAlive } from "./preflight.js";
+import type { BoxFile } from "./preflight.js";
+import { commandLine, isAlive } from "./process-id.js";
 
 const TERM_WAIT_MS = 5_000;
 const POLL_MS = 50;
@@ -27,12 +28,8 @@ async function lastBoxFile(layout: BoxLayout): Promise<BoxFile | undefined> {
 
 /** Process ids are reused: its command line must name a file of this box. Only where /proc tells; elsewhere never kill. */
 async function belongsTo(pid: number, layout: BoxLayout): Promise<boolean> {
-  try {
-    return (await readFile(`/proc/${pid}/cmdline`, "utf8")).includes(layout.run);
-  } catch {
-    // No /proc or gone in between.
-    return false;
-  }
+  const args = await commandLine(pid);
+  return args?.some((arg) => arg.includes(layout.run)) ?? false;
 }
 
 async function end(pid: number): Promise<void> {

@@ -11,6 +11,7 @@ import {
   type BoxPorts,
   PORT_PURPOSE,
 } from "./layout.js";
+import { commandLine, isAlive } from "./process-id.js";
 
 /** What is written about a running box for the other commands; contains no secret. */
 export interface BoxFile {
@@ -76,7 +77,21 @@ export async function runningBox(layout: BoxLayout): Promise<BoxFile | undefined
     // Torn by a power cut: the box that wrote it is gone.
     return undefined;
   }
-  return isAlive(box.pid) ? box : undefined;
+  return (await isBox(box.pid, layout)) ? box : undefined;
+}
+
+/** The CLI as it is started from a build, a bundle or an installed package. */
+const CLI_FILE = /(^|[\\/])(main\.m?js|myelin)$/;
+
+/**
+ * After a kill the id of the old box may be another program's, and in a restarted container even our own.
+ * Where the command line cannot be read, a living process counts as the box: two boxes must never share a store.
+ */
+async function isBox(pid: number, layout: BoxLayout): Promise<boolean> {
+  if (pid === process.pid || !isAlive(pid)) return false;
+  const args = await commandLine(pid);
+  if (args === undefined) return isAlive(pid);
+  return args.includes("up") && args.some((arg) => CLI_FILE.test(arg) || arg.includes(layout.root));
 }
 
 /** Writes the box file so that a reader sees the old or the new one, never half. */
@@ -84,16 +99,6 @@ export async function writeBoxFile(layout: BoxLayout, box: BoxFile): Promise<voi
   const next = `${layout.boxFile}.next`;
   await writeFile(next, `${JSON.stringify(box, null, 2)}\n`, { mode: 0o600 });
   await rename(next, layout.boxFile);
-}
-
-/** True when a process with this id exists, also one of another user. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errno(error) === "EPERM";
-  }
 }
 
 /** The token services log in to NATS with; made once per data directory. */
