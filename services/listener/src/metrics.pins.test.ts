@@ -13,6 +13,7 @@ it("keeps the names and labels of its metrics", () => {
       "counter myelin_listener_transports_refused_total{reason}",
       "counter myelin_listener_connects_refused_total{protocol,code}",
       "counter myelin_listener_disconnects_total{protocol,reason}",
+      "counter myelin_listener_lost_bytes_total{protocol}",
       "counter myelin_listener_malformed_total{protocol,reason}",
       "counter myelin_listener_received_bytes_total{protocol}",
       "counter myelin_listener_received_messages_total{protocol}",

@@ -40,6 +40,12 @@ export const listenerMetricsList = defineMetrics({
     help: "Connections that ended.",
     labels: { protocol, reason },
   },
+  lostBytes: {
+    type: "counter",
+    name: "myelin_listener_lost_bytes_total",
+    help: "Bytes kept during congestion for connections that ended before it did.",
+    labels: { protocol },
+  },
   malformed: {
     type: "counter",
     name: "myelin_listener_malformed_total",
@@ -152,6 +158,9 @@ function foldConnections(page: ListenerMetricsPage, { counters }: ConnectionMana
   }
   for (const [why, n] of Object.entries(counters.refused))
     page.transportsRefused.with({ reason: why }).value = n;
+  for (const [kind, n] of Object.entries(counters.lostBytes)) {
+    page.lostBytes.with({ protocol: kind }).value = n;
+  }
   for (const [kind, reasons] of Object.entries(counters.disconnects)) {
     for (const [why, n] of Object.entries(reasons)) {
       page.disconnects.with({ protocol: kind, reason: why }).value = n;

@@ -48,6 +48,8 @@ const ALIVE_TIMEOUT_MS = 5_000;
 const LOW_SHARE = 0.1;
 /** or than what will come at the present rate while it starts. */
 const START_SECONDS = 0.8;
+/** A storm ends as a rule: while there is more room than this share of all, it is no reason for another process. */
+const STORM_SHARE = 0.2;
 const GROWTH_MS = 250;
 /** A small young generation: batches live outside the heap, so a larger one buys no speed, and 10 MB a process. */
 const V8_FLAGS = ["--max-semi-space-size=2"];
@@ -240,7 +242,8 @@ export class Box {
       const perSecond = ((used - this.#growth.used) / (now - this.#growth.at)) * 1000;
       this.#growth = { at: now, used, perSecond };
     }
-    const isFull = free < message.limit * LOW_SHARE || free < this.#growth.perSecond * START_SECONDS;
+    const soon = Math.min(this.#growth.perSecond * START_SECONDS, (used + free) * STORM_SHARE);
+    const isFull = free < message.limit * LOW_SHARE || free < soon;
     if (isFull && !this.#scaling && !this.#stopping) void this.#scaleUp();
   }
 
