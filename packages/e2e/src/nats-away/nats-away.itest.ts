@@ -64,6 +64,14 @@ test.each(["killed", "frozen"])(
     box.process.resume();
     await Promise.all(publishers.map((publisher) => publisher.progress(50)));
     await Promise.all(publishers.map((publisher) => publisher.finish()));
+    // What the stream kept is delivered when its owner is back; no hop counts it before.
+    await waitFor(
+      async () => {
+        const sofar = await app.received();
+        return publishers.every((publisher) => compare(publisher, sofar).lost.length === 0);
+      },
+      { what: "everything that was acknowledged", deadlineMs: 20_000 },
+    );
     const { rows, unaccounted } = await box.settledLedger(20_000);
     expect(unaccounted).toBe(0);
     const ingress = rows.find(({ hop, lane }) => hop === "ingress" && lane === "telemetry");
