@@ -1,6 +1,7 @@
+import { hostname } from "node:os";
 import { checkValue } from "@myelin/config";
 import { describe, expect, it } from "vitest";
-import { originCheck, originsSchema } from "./origins.js";
+import { hostCheck, originCheck, originsSchema } from "./origins.js";
 
 describe("without allowed origins", () => {
   const allows = originCheck([]);
@@ -44,4 +45,37 @@ it.each([
   ["null", false],
 ])("the setting takes %s: %s", (origin, good) => {
   expect(checkValue(originsSchema, [origin]).problems.length === 0).toBe(good);
+});
+
+describe("who is trusted for being on this machine", () => {
+  const local = { tenant: "", deviceId: "d", user: "", local: true };
+  const check = hostCheck(["*", "https://panel.example:8443"]);
+
+  it.each([
+    undefined,
+    "localhost:8080",
+    "localhost.",
+    "box.localhost",
+    "127.0.0.1:8080",
+    "[::1]:8080",
+    "192.168.1.5",
+    hostname(),
+    "panel.example",
+  ])("may call it %s", (host) => {
+    expect(() => check(local, host)).not.toThrow();
+  });
+
+  it.each([
+    "evil.example:8080",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "",
+    "a b",
+    "u@evil.example",
+  ])("may not call it '%s'", (host) => {
+    const code = "auth.not_authorized";
+    expect(() => check(local, "localhost")).not.toThrow();
+    expect(() => check(local, host)).toThrow(expect.objectContaining({ code }));
+    expect(() => check({ ...local, local: false }, host)).not.toThrow();
+  });
 });
