@@ -97,6 +97,7 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) =
       [{ app: "a/b" }, "contract.bad_token"],
       [{ instance: "x".repeat(200) }, "contract.bad_token"],
       [{ healthUrl: "file:///etc/passwd" }, "app.protocol"],
+      [{ healthUrl: "http://%ff@127.0.0.1/health" }, "app.protocol"],
       [{ subscriptions: [{ ...HELLO.subscriptions[0]!, filter: "a/#/b" }] }, "contract.bad_token"],
       [{ subscriptions: Array.from({ length: 1_001 }, () => HELLO.subscriptions[0]!) }, "app.protocol"],
       [{ serves: Array.from({ length: 300 }, (_, i) => `m${i}`) }, "app.protocol"],

@@ -1,4 +1,4 @@
-import { FakeClock } from "@myelin/kernel";
+import { type AppError, FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { peerOf } from "./admission.js";
 import { HealthMonitor, HealthRecord, type Patient } from "./health.js";
@@ -12,8 +12,12 @@ class FakePatient implements Patient {
   ping(nonce: number): void {
     this.pings.push(nonce);
   }
+  readonly failures: AppError[] = [];
   healthChanged(healthy: boolean): void {
     this.verdicts.push(healthy);
+  }
+  fail(error: AppError): void {
+    this.failures.push(error);
   }
 }
 
@@ -88,6 +92,38 @@ describe("HealthMonitor", () => {
     }
     expect(patient.verdicts).toEqual([false]);
     expect(patient.pings).toEqual([]);
+  });
+
+  it("takes a probe that fails for a bad answer, and goes on asking", async () => {
+    const clock = new FakeClock();
+    const patient = new FakePatient("http://localhost/health");
+    let asked = 0;
+    const probe = async (): Promise<boolean> => {
+      asked += 1;
+      if (asked <= 3) throw new Error("no such address");
+      return true;
+    };
+    const monitor = new HealthMonitor(clock, settings, probe, () => [patient]);
+    monitor.start();
+    await clock.advance(60_000);
+    expect([asked, patient.verdicts, patient.failures]).toEqual([6, [false, true], []]);
+  });
+
+  it("ends the session whose verdict cannot be acted upon", async () => {
+    const clock = new FakeClock();
+    const patient = new FakePatient("http://localhost/health");
+    patient.healthChanged = () => {
+      throw new Error("a defect");
+    };
+    const monitor = new HealthMonitor(
+      clock,
+      settings,
+      async () => false,
+      () => [patient],
+    );
+    monitor.start();
+    await clock.advance(30_000);
+    expect(patient.failures.map((e) => [e.code, e.message])).toEqual([["internal.unexpected", "a defect"]]);
   });
 });
 

@@ -1,5 +1,5 @@
 /** Asks each app how it is, every ten seconds, and turns three like answers into a verdict. */
-import type { Clock, Timer } from "@myelin/kernel";
+import { AppError, type Clock, type Timer } from "@myelin/kernel";
 import type { BridgeSettings } from "./settings.js";
 
 /** What the monitor needs of a session. */
@@ -10,9 +10,11 @@ export interface Patient {
   ping(nonce: number): void;
   /** The verdict has changed. */
   healthChanged(healthy: boolean): void;
+  /** The verdict could not be acted upon: the session ends. */
+  fail(error: AppError): void;
 }
 
-/** Asks a URL; true for an answer 2xx within the time. Never rejects. */
+/** Asks a URL; true for an answer 2xx within the time. A rejection counts as no good answer. */
 export type HealthProbe = (url: string, timeoutMs: number) => Promise<boolean>;
 
 /** State of one session; a new one is trusted until it fails. */
@@ -87,10 +89,13 @@ export class HealthMonitor {
   #ask(patient: Patient): void {
     if (patient.health.probing) return;
     patient.health.probing = true;
-    void this.#probe(patient.healthUrl, this.#settings.timeoutMs).then((good) => {
-      patient.health.probing = false;
-      this.#note(patient, good);
-    });
+    this.#probe(patient.healthUrl, this.#settings.timeoutMs)
+      .catch(() => false)
+      .then((good) => {
+        patient.health.probing = false;
+        this.#note(patient, good);
+      })
+      .catch((thrown: unknown) => patient.fail(AppError.from(thrown)));
   }
 
   #note(patient: Patient, good: boolean): void {

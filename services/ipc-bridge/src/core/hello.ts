@@ -1,4 +1,5 @@
 /** Checks what an app says first, and what it subscribes to. */
+import { urlToHttpOptions } from "node:url";
 import { APP_PROTOCOL_VERSION, type app, isTopicFilter, MAX_HEAD_STRING_BYTES } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Credit } from "./deliveries.js";
@@ -71,10 +72,18 @@ function checkName(field: string, name: string): void {
 }
 
 function checkUrl(url: string): void {
-  const { protocol } = URL.canParse(url) ? new URL(url) : { protocol: "" };
-  if (protocol === "http:" || protocol === "https:") return;
+  let cause: unknown;
+  try {
+    const parsed = new URL(url);
+    // A user name may be a legal part of a URL and yet nothing that can be sent.
+    urlToHttpOptions(parsed);
+    if (parsed.protocol === "http:" || parsed.protocol === "https:") return;
+  } catch (thrown) {
+    cause = thrown;
+  }
   throw new AppError("app.protocol", "health_url is not an http or https address", {
     details: { field: "health_url" },
+    cause,
   });
 }
 

@@ -228,12 +228,9 @@ export class AppSession implements Patient {
   #onHello(hello: app.AppHello): void {
     checkHello(hello);
     this.state = "admitting";
-    void this.#core.admission.admit(hello, peerOf(this.peer)).then(
-      () => {
-        if (this.state === "admitting") this.#welcome(hello);
-      },
-      (thrown: unknown) => this.fail(AppError.from(thrown)),
-    );
+    this.#after(this.#core.admission.admit(hello, peerOf(this.peer)), () => {
+      if (this.state === "admitting") this.#welcome(hello);
+    });
   }
 
   #welcome(hello: app.AppHello): void {
@@ -294,7 +291,7 @@ export class AppSession implements Patient {
 
   #sendToDevice(request: app.SendToDevice): void {
     this.pendingCalls++;
-    void this.#core.downlinks.send(this, request).then((result) => {
+    this.#after(this.#core.downlinks.send(this, request), (result) => {
       this.pendingCalls--;
       this.send({ $case: "sendResult", value: result });
       this.#closeWhenDrained();
@@ -303,11 +300,16 @@ export class AppSession implements Patient {
 
   #answer(response: Promise<app.Response>, id: number): void {
     this.pendingCalls++;
-    void response.then((value) => {
+    this.#after(response, (value) => {
       this.pendingCalls--;
       this.send({ $case: "response", value: { ...value, id } });
       this.#closeWhenDrained();
     });
+  }
+
+  /** What is done later must not end the process when it goes wrong, only this session. */
+  #after<T>(promise: Promise<T>, next: (value: T) => void): void {
+    promise.then(next).catch((thrown: unknown) => this.fail(AppError.from(thrown)));
   }
 
   #pause(paused: boolean): void {
