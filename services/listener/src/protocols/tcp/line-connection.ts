@@ -71,6 +71,8 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   private last: LineDevice | undefined;
   private lastName = Buffer.alloc(0);
   private waiting: Buffer[] | undefined;
+  /** Lines that came behind the one whose device is being admitted. */
+  private behind: { readonly line: Buffer; readonly number: number }[] | undefined;
   private lines = 0;
   /** Answers by line, in order; undefined while a line is not settled. */
   private readonly answers: (string | undefined)[] = [];
@@ -103,7 +105,7 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   onClosed(): void {
     if (this.gone) return;
     // `echo | nc` may close without a line end: what came is a line.
-    if (!this.closed && this.waiting === undefined) this.cutter.end();
+    if (!this.closed && this.waiting === undefined) this.guarded(() => this.cutter.end());
     this.closed = true;
     this.scope.manager.remove(this, this.ending === "lost" ? "client" : this.ending);
   }
@@ -114,7 +116,7 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     if (error !== undefined && this.shared.config.ack === "on")
       this.stream.write(Buffer.from(`error ${error.code}\n`));
     this.closed = true;
-    this.waiting = undefined;
+    this.waiting = this.behind = undefined;
     this.stream.end();
     if (this.held !== 0) this.stream.resume();
     if (!this.gone) this.scope.manager.wheel.schedule(this, LINGER_TICKS);
@@ -128,6 +130,10 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
 
   onLine(bytes: Buffer, start: number, end: number, number: number): void {
     if (this.closed) return;
+    if (this.behind !== undefined) {
+      this.behind.push({ line: Buffer.from(bytes.subarray(start, end)), number });
+      return;
+    }
     this.lines += 1;
     const nameEnd = bytes.indexOf(SPACE, start);
     const pathEnd = nameEnd < 0 || nameEnd >= end ? -1 : bytes.indexOf(SPACE, nameEnd + 1);
@@ -170,15 +176,30 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   }
 
   private consume(chunk: Buffer): void {
-    const { traffic } = this.shared;
-    traffic.receivedBytes += chunk.length;
-    this.cutter.push(chunk);
+    this.shared.traffic.receivedBytes += chunk.length;
+    this.guarded(() => this.cutter.push(chunk));
+  }
+
+  /** Whatever takes lines runs in here: what it throws ends this connection and no other. Once per chunk. */
+  private guarded(takeLines: () => void): void {
+    try {
+      takeLines();
+    } catch (thrown) {
+      this.fail(thrown);
+    }
     const { lines } = this;
     this.lines = 0;
-    traffic.receivedMessages += lines;
+    this.shared.traffic.receivedMessages += lines;
     if (lines > 0) this.spend(lines);
     this.writeAnswers();
     if (this.answers.length > MAX_UNANSWERED) this.hold(HOLD.writing);
+  }
+
+  private fail(thrown: unknown): void {
+    const error = AppError.from(thrown);
+    const { code, stack, cause } = error;
+    this.shared.ctx.log.error({ code, stack, cause }, "cannot handle a line");
+    this.disconnect("internal", error);
   }
 
   private take(
@@ -238,11 +259,20 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
       this.decided(deviceId, line, number, verdict);
       return;
     }
+    this.behind = [];
     this.hold(HOLD.admission);
-    void verdict.then((late) => {
-      this.decided(deviceId, line, number, late);
-      this.release(HOLD.admission);
-    });
+    void verdict
+      .then((late) => this.guarded(() => this.decidedLate(deviceId, line, number, late)))
+      .catch((thrown: unknown) => this.fail(thrown));
+  }
+
+  /** The lines behind it follow in their order, up to the next one whose device must be asked for. */
+  private decidedLate(deviceId: string, line: Buffer, number: number, verdict: ConnectVerdict): void {
+    const { behind = [] } = this;
+    this.behind = undefined;
+    this.decided(deviceId, line, number, verdict);
+    for (const next of behind) this.onLine(next.line, 0, next.line.length, next.number);
+    if (this.behind === undefined) this.release(HOLD.admission);
   }
 
   private decided(deviceId: string, line: Buffer, number: number, verdict: ConnectVerdict): void {
