@@ -50,9 +50,12 @@ function unitOnly(command) {
 /** @param {import("../test/checks.mjs").Check} check @param {string} node */
 async function runCheck(check, node) {
   const begun = performance.now();
-  const complaint = await check.run(node);
+  const result = await check.run(node);
+  const { complaint, note } = typeof result === "object" ? result : { complaint: result, note: undefined };
   const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-  process.stdout.write(` ${complaint === undefined ? "✓" : "✗"} ${check.name} ${seconds} s\n`);
+  process.stdout.write(
+    ` ${complaint === undefined ? "✓" : "✗"} ${check.name}${note === undefined ? "" : ` (${note})`} ${seconds} s\n`,
+  );
   if (complaint === undefined) return { passed: 1, failed: 0, skipped: 0, remarks: [] };
   process.stdout.write(`${complaint}\n`);
   return { passed: 0, failed: 1, skipped: 0, remarks: [`Failed: ${check.name}`] };

@@ -1,17 +1,22 @@
 /** Checks of the whole repository that are not tests of their own: each counts as one in the tally. */
-import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { ROOT } from "../bootstrap/paths.mjs";
-import { ask } from "../bootstrap/run-tool.mjs";
 import { packageFolders } from "../bootstrap/workspace.mjs";
+import { checkBreaking, complaint } from "./breaking.mjs";
 
 /**
  * @typedef {object} Check
  * @property {string} name
  * @property {boolean} always also when only one package is tested
- * @property {(node: string) => Promise<string | undefined>} run what is wrong, or undefined
+ * @property {(node: string) => Promise<string | Outcome | undefined>} run what is wrong, or undefined
+ */
+
+/**
+ * @typedef {object} Outcome
+ * @property {string | undefined} complaint what is wrong, or undefined
+ * @property {string} note what the reader should know in either case
  */
 
 /** @param {string} path */
@@ -37,38 +42,20 @@ export const CHECKS = [
       ]),
   },
   { name: "proto lint", always: false, run: () => complaintOf(tool(".bin/buf"), ["lint"]) },
-  { name: "proto breaks no reader", always: false, run: checkBreaking },
+  {
+    name: "proto breaks no reader",
+    always: false,
+    run: () =>
+      checkBreaking(ROOT, (against) => complaintOf(tool(".bin/buf"), ["breaking", "--against", against])),
+  },
   { name: "generated files are up to date", always: false, run: checkGenerated },
 ];
 
-/** @param {string} command @param {readonly string[]} args @param {string} [cwd] @returns {Promise<string | undefined>} */
+/** @param {string} command @param {readonly string[]} args @param {string} [cwd] */
 function complaintOf(command, args, cwd = ROOT) {
-  return new Promise((resolve, reject) => {
-    // Generators call their tools by name.
-    const PATH = `${dirname(command)}:${tool(".bin")}:${process.env.PATH}`;
-    const child = spawn(command, args, {
-      cwd,
-      stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, PATH },
-    });
-    let text = "";
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (chunk) => {
-        text += chunk;
-      });
-    }
-    child.once("error", reject);
-    child.once("close", (code) => resolve(code === 0 ? undefined : text.trim() || `ended with code ${code}`));
-  });
-}
-
-/** Compares proto/ with where this work branched off from the main line; without a git history there is nothing to compare. */
-async function checkBreaking() {
-  const base =
-    (await ask("git", ["-C", ROOT, "merge-base", "HEAD", "origin/main"])) ??
-    (await ask("git", ["-C", ROOT, "rev-parse", "HEAD"]));
-  if (base === undefined) return undefined;
-  return complaintOf(tool(".bin/buf"), ["breaking", "--against", `.git#ref=${base}`]);
+  // Generators call their tools by name.
+  const PATH = `${dirname(command)}:${tool(".bin")}:${process.env.PATH}`;
+  return complaint(command, args, { cwd, env: { ...process.env, PATH } });
 }
 
 /**
@@ -81,13 +68,13 @@ async function checkGenerated(node) {
   for (const folder of [ROOT, ...packageFolders()]) {
     const { scripts = {} } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
     if (scripts.generate === undefined) continue;
-    const complaint = await complaintOf(
+    const failure = await complaintOf(
       "/bin/sh",
       ["-c", `PATH="${dirname(node)}:${tool(".bin")}:$PATH"; ${scripts.generate}`],
       folder,
     );
-    if (complaint !== undefined)
-      return `generating in ${relative(ROOT, folder) || "the root"} failed:\n${complaint}`;
+    if (failure !== undefined)
+      return `generating in ${relative(ROOT, folder) || "the root"} failed:\n${failure}`;
   }
   const changed = changes(before, digests());
   return changed.length === 0 ? undefined : `out of date, now generated anew:\n  ${changed.join("\n  ")}`;
