@@ -35,6 +35,24 @@ function client(
   return Object.assign(made, { [Symbol.asyncDispose]: () => made.stop() });
 }
 
+describe("a message that is larger than the bridge's frames", () => {
+  it("is refused to its sender, and the connection stays", async () => {
+    await using small = await startWorld({ maxFrame: "1MiB" });
+    const made = new IpcClient({ app: "large", target: small.target("socket") });
+    await using c = Object.assign(made, { [Symbol.asyncDispose]: () => made.stop() });
+    c.serve("large", () => Buffer.alloc(1_100_000));
+    await c.start();
+    const payload = Buffer.alloc(1_100_000);
+    const tooLarge = { code: "contract.frame_too_large" };
+    await expect(c.publishEvent({ path: "p", payload })).rejects.toMatchObject(tooLarge);
+    await expect(c.send("d", "p", payload)).rejects.toMatchObject(tooLarge);
+    await expect(c.request("platform/ping", payload)).rejects.toMatchObject(tooLarge);
+    await expect(c.request("app:large/large")).rejects.toMatchObject(tooLarge);
+    await c.publishEvent({ path: "p", payload: "small" });
+    expect(c.health()).toMatchObject({ connects: 1, openCalls: 0 });
+  });
+});
+
 describe.each<TransportName>(["grpc", "socket"])("IpcClient over %s", (transport) => {
   it("receives by callback and acknowledges what the handler has done", async () => {
     await using c = client(transport);

@@ -30,6 +30,15 @@ describe("CallTable", () => {
     expect(calls.size).toBe(0);
   });
 
+  it("forgets a call that could not be asked", async () => {
+    const { calls } = table(1);
+    const asked = calls.call(100, () => {
+      throw new AppError("contract.frame_too_large", "too large");
+    });
+    await expect(asked).rejects.toMatchObject({ code: "contract.frame_too_large" });
+    expect(calls.size).toBe(0);
+  });
+
   it("gives up at the deadline, and a late answer finds nobody", async () => {
     const { calls, clock } = table();
     let id = 0;

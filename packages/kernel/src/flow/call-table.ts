@@ -45,7 +45,12 @@ export class CallTable<T> {
         reject(new AppError("request.timeout", `the answer of ${what} did not come within ${timeoutMs} ms`));
       }, timeoutMs);
       this.#pending.set(id, { resolve, reject, timer });
-      ask(id);
+      try {
+        ask(id);
+      } catch (thrown) {
+        this.#take(id);
+        reject(thrown);
+      }
     });
   }
 

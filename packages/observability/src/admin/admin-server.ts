@@ -44,7 +44,8 @@ export class AdminServer implements Component {
   async start(): Promise<void> {
     const { host, port, log } = this.#options;
     const server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
-      void this.#serve(request, response);
+      // What cannot even be answered with an error ends its own connection alone.
+      this.#serve(request, response).catch(() => response.destroy());
     });
     server.maxConnections = MAX_CONNECTIONS;
     await new Promise<void>((resolve, reject) => {

@@ -104,12 +104,15 @@ export class BridgeLink {
     this.#waiters.add(waiter);
   }
 
-  /** Ends the present connection in order and lets the next one begin; resolves when it has. */
+  /** Ends the present connection in order and lets the next one begin; resolves when it has, or when the link is closed. */
   async replace(): Promise<void> {
     if (this.current === undefined) this.#wait.abort();
     if (this.current === undefined || this.#replacing) return;
     this.#replacing = true;
-    const up = new Promise<void>((resolve) => this.whenUp(() => resolve()));
+    const up = new Promise<void>((resolve) => {
+      this.whenUp(() => resolve());
+      this.#aborter.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
     await this.leave("reconfigured");
     await up;
   }

@@ -1,8 +1,8 @@
 /** Requests in both directions and messages for devices. */
-import { type app, fromAppErrorMessage, toAppErrorMessage } from "@myelin/contract";
+import { type app, encodeAppFrame, fromAppErrorMessage, toAppErrorMessage } from "@myelin/contract";
 import { AppError, CallTable, CircuitBreaker, type Clock } from "@myelin/kernel";
-import type { Connection } from "./connection.js";
-import { toPayload } from "./outbox.js";
+import { toPayload } from "../payload.js";
+import type { Connection, Frame } from "./connection.js";
 
 /** The answer to a request. */
 export class Reply {
@@ -96,7 +96,7 @@ export class Calls {
     const { target, timeoutMs } = message;
     const response = await this.#guarded(target, timeoutMs, (connection) =>
       this.#requests.call(timeoutMs, (id) => {
-        connection.send({ $case: "request", value: { ...message, id, from: "" } });
+        send(connection, { $case: "request", value: { ...message, id, from: "" } });
       }),
     );
     return new Reply(response.payload, response.contentType);
@@ -105,7 +105,7 @@ export class Calls {
   async send(message: Omit<app.SendToDevice, "id">): Promise<app.SendState> {
     const result = await this.#guarded("devices", message.timeoutMs, (connection) =>
       this.#sends.call(message.timeoutMs, (id) => {
-        connection.send({ $case: "send", value: { ...message, id } });
+        send(connection, { $case: "send", value: { ...message, id } });
       }),
     );
     return result.state;
@@ -124,7 +124,14 @@ export class Calls {
     this.serving += 1;
     const response = await this.#respond(request);
     this.serving -= 1;
-    connection.send({ $case: "response", value: { ...response, id: request.id } });
+    const { id } = request;
+    try {
+      send(connection, { $case: "response", value: { ...response, id } });
+    } catch (thrown) {
+      const error = AppError.from(thrown);
+      this.#ports.onError(error);
+      connection.send({ $case: "response", value: { ...failure(error), id } });
+    }
   }
 
   disconnected(error: AppError): void {
@@ -139,12 +146,12 @@ export class Calls {
         throw new AppError("request.no_responder", `this app does not answer ${request.target}`);
       }
       const answer = await handler(new IncomingRequest(request));
-      const { payload, contentType } = toPayload((answer ?? "") as Uint8Array | string | object);
+      const { payload, contentType } = toPayload(answer ?? "");
       return { payload, contentType, error: undefined };
     } catch (thrown) {
       const error = AppError.wrap("app.handler_failed", messageOf(thrown), thrown);
       this.#ports.onError(error);
-      return { payload: Buffer.alloc(0), contentType: "", error: toAppErrorMessage(error) };
+      return failure(error);
     }
   }
 
@@ -188,6 +195,18 @@ export class Calls {
     }
     return breaker;
   }
+}
+
+function failure(error: AppError): Omit<app.Response, "id"> {
+  return { payload: Buffer.alloc(0), contentType: "", error: toAppErrorMessage(error) };
+}
+
+/** @throws AppError `contract.frame_too_large` for what the bridge would end the stream for */
+function send(connection: Connection, frame: Frame): void {
+  const bytes = encodeAppFrame(frame);
+  const refusal = connection.tooLarge(bytes);
+  if (refusal !== undefined) throw refusal;
+  connection.sendBytes(bytes);
 }
 
 function messageOf(thrown: unknown): string {

@@ -134,6 +134,17 @@ export class Connection {
     return !this.blocked;
   }
 
+  /** Why the bridge would not take this frame; undefined when it does. */
+  tooLarge(frame: Uint8Array): AppError | undefined {
+    const limit = this.maxFrameBytes;
+    if (limit === 0 || frame.length <= limit) return undefined;
+    return new AppError(
+      "contract.frame_too_large",
+      `a frame of ${frame.length} bytes, the bridge takes ${limit}`,
+      { details: { bytes: frame.length, limit } },
+    );
+  }
+
   /** Sends what is buffered, then ends. */
   close(): void {
     this.#stream.close();

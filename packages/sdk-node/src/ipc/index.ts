@@ -1,6 +1,8 @@
+export type { PayloadInput } from "../payload.js";
 export type { BatchHandler } from "./batch-consumer.js";
+export type { ClientHealth, RequestOptions, SendOptions } from "./call-options.js";
 export { IncomingRequest, Reply, type RequestHandler } from "./calls.js";
-export { type ClientHealth, IpcClient, type RequestOptions, type SendOptions } from "./ipc-client.js";
+export { IpcClient } from "./ipc-client.js";
 export { Message } from "./message.js";
 export { BatchCursor, MessageBatch } from "./message-batch.js";
 export type { MessageHandler } from "./message-consumer.js";

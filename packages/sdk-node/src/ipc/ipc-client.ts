@@ -1,9 +1,12 @@
 /** The client of an application: receives, acknowledges, publishes, asks and answers. */
 import { fromAppErrorMessage } from "@myelin/contract";
-import { AppError, type Clock, type Component, systemClock } from "@myelin/kernel";
+import { AppError, abortError, type Clock, type Component, systemClock } from "@myelin/kernel";
+import { check, checkFunction, checkOptions, checkSignal, checkText, notify } from "../check.js";
+import { type PayloadInput, toPayload } from "../payload.js";
 import type { AckTracker } from "./ack-tracker.js";
 import { BatchConsumer, type BatchHandler } from "./batch-consumer.js";
 import { BridgeLink } from "./bridge-link.js";
+import { type ClientHealth, checkCall, type RequestOptions, type SendOptions } from "./call-options.js";
 import { Calls, type Reply, type RequestHandler } from "./calls.js";
 import { type Connection, type Frame, toSubscription } from "./connection.js";
 import type { Consumer, ConsumerCounters, ConsumerPorts, Work } from "./consumer.js";
@@ -13,41 +16,8 @@ import { MessageBatch } from "./message-batch.js";
 import { MessageConsumer, type MessageHandler } from "./message-consumer.js";
 import { MessageStream } from "./message-stream.js";
 import { type ClientState, type IpcClientOptions, type Settings, toSettings } from "./options.js";
-import { Outbox, type OutboxCounters, type OutgoingMessage, toPayload } from "./outbox.js";
+import { Outbox, type OutgoingMessage } from "./outbox.js";
 import { sendStates } from "./words.js";
-
-/** Options of one request. */
-export interface RequestOptions {
-  readonly timeoutMs?: number;
-  readonly contentType?: string;
-  readonly traceparent?: string;
-}
-
-/** Options of one message for a device. */
-export interface SendOptions extends RequestOptions {
-  readonly tenant?: string;
-  /** Resolve when the device has acknowledged, not when it was written to its connection. */
-  readonly waitForDevice?: boolean;
-}
-
-/** What the client says about itself. */
-export interface ClientHealth extends ConsumerCounters, OutboxCounters {
-  readonly state: ClientState;
-  readonly healthy: boolean;
-  /** As the bridge calls this instance; empty while not connected. */
-  readonly instance: string;
-  readonly bridge: string;
-  readonly connects: number;
-  /** Failed tries since the last connection that held. */
-  readonly failedTries: number;
-  readonly lastError: AppError | undefined;
-  /** Batches received and not acknowledged. */
-  readonly openBatches: number;
-  /** Handlers that run. */
-  readonly running: number;
-  readonly openCalls: number;
-  readonly openCircuits: readonly string[];
-}
 
 type Style = "callback" | "batch" | "stream";
 
@@ -58,7 +28,7 @@ type Style = "callback" | "batch" | "stream";
 export class IpcClient implements Component {
   readonly name = "ipc-client";
   #settings: Settings;
-  readonly #options: IpcClientOptions;
+  #options: IpcClientOptions;
   readonly #clock: Clock;
   readonly #heads = new Heads();
   readonly #outbox: Outbox;
@@ -83,8 +53,8 @@ export class IpcClient implements Component {
 
   /** @throws AppError `internal.invalid_argument` for options that cannot be */
   constructor(options: IpcClientOptions) {
-    this.#options = options;
     this.#settings = toSettings(options);
+    this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const onError = (error: AppError): void => this.#report(error);
     this.#outbox = new Outbox({
@@ -122,12 +92,14 @@ export class IpcClient implements Component {
    * `concurrency`. A message is acknowledged when the handler has returned or its promise has resolved.
    */
   onMessage(handler: MessageHandler): this {
+    checkFunction("onMessage", handler);
     this.#choose("callback", new MessageConsumer(handler, this.#ports()));
     return this;
   }
 
   /** Consumes by batch: the fast way. See `BatchHandler` and `MessageBatch`. */
   onBatch(handler: BatchHandler): this {
+    checkFunction("onBatch", handler);
     this.#choose("batch", new BatchConsumer(handler, this.#ports()));
     return this;
   }
@@ -143,6 +115,8 @@ export class IpcClient implements Component {
 
   /** Answers requests `app:<this app>/<name>`. Added after the start, it takes effect by a short reconnection. */
   serve(name: string, handler: RequestHandler): this {
+    checkText("serve", "the name", name);
+    checkFunction("serve", handler);
     const known = this.#calls.serves.includes(name);
     this.#calls.serve(name, handler);
     if (!known && this.#running !== undefined) void this.#link.replace();
@@ -150,16 +124,31 @@ export class IpcClient implements Component {
   }
 
   /**
-   * Connects and stays connected. Resolves with the first connection.
+   * Connects and stays connected. Resolves with the first connection; without a signal it waits for one for as long as it takes.
+   * The signal ends the start alone: once connected, `stop` is the way out.
    * @throws AppError when `reconnect.maxTries` are used up, when the bridge refuses for a reason that waiting does not mend
-   *   (version, token, names), or the signal's reason
+   *   (version, token, names), or the signal's reason; the client is stopped then
    */
   async start(signal?: AbortSignal): Promise<void> {
+    checkSignal("start", signal);
     if (this.#running !== undefined || this.#stopping !== undefined) {
       throw new AppError("lifecycle.bad_state", "an IpcClient starts once; make a new one");
     }
-    signal?.addEventListener("abort", () => void this.stop(), { once: true });
-    await new Promise<void>((resolve, reject) => {
+    if (signal?.aborted) throw abortError(signal);
+    const onAbort = (): void => void this.stop();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    try {
+      await this.#run();
+    } catch (error) {
+      throw signal?.aborted ? abortError(signal) : error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Resolves with the first connection, rejects when the link ends before; `#running` ends with the link and never rejects. */
+  #run(): Promise<void> {
+    return new Promise((resolve, reject) => {
       this.#link.whenUp(() => resolve());
       this.#running = this.#link.run().then(
         () => reject(stopped()),
@@ -188,13 +177,23 @@ export class IpcClient implements Component {
 
   /**
    * Changes options while running. Subscriptions, credit, concurrency and policies change at once; target, names, token, TLS and
-   * health address by connecting anew after the work in hand is done. Nothing on the way is lost.
+   * health address by connecting anew after the work in hand is done: it resolves with the new connection. Nothing on the way is
+   * lost. Of `credit`, `reconnect` and `onHandlerError` the parts that are not named stay as they are.
    * @throws AppError `internal.invalid_argument`; nothing has changed then
    */
   async reconfigure(change: Partial<IpcClientOptions>): Promise<void> {
+    checkOptions("reconfigure", change);
+    check(change.clock === undefined, "reconfigure: the clock cannot be changed");
     const before = this.#settings;
-    const next = toSettings({ ...before, ...change } as IpcClientOptions);
+    const next = toSettings({
+      ...before,
+      ...change,
+      credit: { ...before.credit, ...change.credit },
+      reconnect: { ...before.reconnect, ...change.reconnect },
+      onHandlerError: { ...before.onHandlerError, ...change.onHandlerError },
+    } as IpcClientOptions);
     this.#settings = next;
+    this.#options = { ...this.#options, ...change };
     if (change.reconnect !== undefined) this.#link.reschedule();
     if (this.#running === undefined) return;
     const anew = (["app", "instance", "target", "token", "healthUrl", "tls"] as const).some(
@@ -217,7 +216,7 @@ export class IpcClient implements Component {
   /**
    * Publishes on the telemetry lane: sent at the end of this turn of the event loop. False when it was dropped, because there is
    * no connection or too much waits to be sent; `writable` tells when there is room.
-   * @throws AppError `contract.bad_envelope`
+   * @throws AppError `contract.bad_envelope`, `internal.invalid_argument`
    */
   publish(message: OutgoingMessage): boolean {
     return this.#outbox.publish(message);
@@ -246,14 +245,19 @@ export class IpcClient implements Component {
 
   /**
    * Sends a message to a connected device. Resolves with `written`, or with `acknowledged` when `waitForDevice` is set.
-   * @throws AppError `device.not_connected`, `request.timeout`, `partition.not_owned`, `operation.circuit_open`, `rpc.unavailable`
+   * @throws AppError `device.not_connected`, `request.timeout`, `partition.not_owned`, `operation.circuit_open`, `rpc.unavailable`,
+   *   `contract.frame_too_large`, `internal.invalid_argument`
    */
   async send(
     deviceId: string,
     path: string,
-    payload: Uint8Array | string | object,
+    payload: PayloadInput,
     options: SendOptions = {},
   ): Promise<"written" | "acknowledged"> {
+    checkText("send", "the device id", deviceId);
+    checkText("send", "the path", path);
+    check(payload !== undefined, `send: the message for ${deviceId} has no payload`);
+    checkCall("send", options);
     const body = toPayload(payload);
     const state = await this.#calls.send({
       tenant: options.tenant ?? "",
@@ -272,13 +276,14 @@ export class IpcClient implements Component {
    * Asks another app (`app:<name>/<method>`) or the platform (`platform/<method>`).
    * @throws AppError `request.timeout`, `request.no_responder`, `operation.circuit_open`, `rpc.unavailable`, or the other app's error
    */
-  request(
-    target: string,
-    payload: Uint8Array | string | object = "",
-    options: RequestOptions = {},
-  ): Promise<Reply> {
+  async request(target: string, payload: PayloadInput = "", options: RequestOptions = {}): Promise<Reply> {
+    check(
+      typeof target === "string" && /^(?:app:[^/]+|platform)\/./s.test(target),
+      `request: the target is app:<name>/<method> or platform/<method>, not ${JSON.stringify(target)}`,
+    );
+    checkCall("request", options);
     const body = toPayload(payload);
-    return this.#calls.request({
+    return await this.#calls.request({
       target,
       payload: body.payload,
       contentType: options.contentType ?? body.contentType,
@@ -291,7 +296,7 @@ export class IpcClient implements Component {
   health(): ClientHealth {
     return {
       state: this.#state,
-      healthy: this.#state === "connected" && this.#settings.isHealthy(),
+      healthy: this.#state === "connected" && this.#isHealthy(),
       instance: this.#link.current?.instance ?? "",
       bridge: this.#link.current?.bridge ?? "",
       connects: this.#link.connects,
@@ -353,7 +358,7 @@ export class IpcClient implements Component {
         break;
       case "ping": {
         const { nonce } = frame.value;
-        connection.send({ $case: "pong", value: { nonce, healthy: this.#settings.isHealthy() } });
+        connection.send({ $case: "pong", value: { nonce, healthy: this.#isHealthy() } });
         break;
       }
       case "error":
@@ -411,7 +416,7 @@ export class IpcClient implements Component {
   }
 
   #report(error: AppError, message?: Message): void {
-    this.#options.onError?.(error, message);
+    notify("onError", this.#options.onError, error, message);
   }
 
   #set(state: ClientState): void {
@@ -419,7 +424,17 @@ export class IpcClient implements Component {
     // The link knows nothing of the end that its client has begun.
     if (this.#stopping !== undefined && state !== "stopping" && state !== "stopped") return;
     this.#state = state;
-    this.#options.onStateChange?.(state);
+    notify("onStateChange", this.#options.onStateChange, state);
+  }
+
+  /** An app that cannot say how it is, is not well. */
+  #isHealthy(): boolean {
+    try {
+      return this.#settings.isHealthy() === true;
+    } catch (thrown) {
+      this.#report(AppError.wrap("app.handler_failed", "isHealthy of the application failed", thrown));
+      return false;
+    }
   }
 }
 

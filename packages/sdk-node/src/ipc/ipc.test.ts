@@ -290,6 +290,43 @@ describe("MessageConsumer", () => {
   });
 });
 
+describe("MessageConsumer and broken bytes", () => {
+  it("counts a batch that breaks anywhere, heads included, and goes on with the next one", () => {
+    const good = batchOf(["a:one", "b:two", "c:three"]);
+    fc.assert(
+      fc.property(fc.nat(good.length - 1), fc.nat(255), (at, byte) => {
+        const bytes = Buffer.from(good);
+        bytes[at] = byte;
+        let batch: MessageBatch;
+        try {
+          batch = new MessageBatch(bytes, new Heads());
+        } catch {
+          return;
+        }
+        const seen: string[] = [];
+        const counters = { received: 0, handled: 0, handlerErrors: 0, skipped: 0, malformed: 0 };
+        const consumer = new MessageConsumer((m) => void seen.push(m.text()), {
+          clock: new FakeClock(),
+          counters,
+          concurrency: () => 1,
+          policy: () => ({ policy: "retry", maxAttempts: 0 }),
+          onError: () => undefined,
+          halt: () => undefined,
+        });
+        const ticket = { done: () => undefined };
+        consumer.push({ batch, ticket, gone: () => false });
+        consumer.push({
+          batch: new MessageBatch(batchOf(["a:last"]), new Heads()),
+          ticket,
+          gone: () => false,
+        });
+        expect(seen.at(-1)).toBe("last");
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
+
 describe("ReconnectSchedule", () => {
   it("never makes more tries in a minute than its budget, and never waits for ever", () => {
     fc.assert(

@@ -98,8 +98,11 @@ export class MessageConsumer implements Consumer {
   #step(open: Open): void {
     const { batch } = open.work;
     let more: boolean;
+    let deviceKey = "";
     try {
       more = batch.next();
+      // A broken head ends its batch like any other broken bytes, and nothing else.
+      if (more) deviceKey = batch.cursor.head.deviceKey;
     } catch (thrown) {
       this.#ports.counters.malformed += 1;
       this.#ports.onError(AppError.from(thrown));
@@ -112,7 +115,7 @@ export class MessageConsumer implements Consumer {
     }
     const { cursor } = batch;
     if (this.#devices.size > 0) {
-      const waiting = this.#devices.get(cursor.head.deviceKey);
+      const waiting = this.#devices.get(deviceKey);
       if (waiting !== undefined) {
         open.pending++;
         this.#waiting++;
@@ -120,7 +123,7 @@ export class MessageConsumer implements Consumer {
         return;
       }
     }
-    this.#call(cursor.toMessage(), cursor.head.deviceKey, open);
+    this.#call(cursor.toMessage(), deviceKey, open);
   }
 
   #call(message: Message, deviceKey: string, open: Open): void {

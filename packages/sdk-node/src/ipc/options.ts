@@ -1,8 +1,9 @@
 /** What an application tells the client, and what it gets where it says nothing. */
-import type { Clock } from "@myelin/kernel";
-import { AppError } from "@myelin/kernel";
+import { isTopicFilter } from "@myelin/contract";
+import type { AppError, Clock } from "@myelin/kernel";
+import { check, checkOptions } from "../check.js";
 import type { Message } from "./message.js";
-import type { KindWord, ProtocolWord } from "./words.js";
+import { type KindWord, kinds, type ProtocolWord, protocols } from "./words.js";
 
 /** An MQTT filter over the path, or a filter with further conditions; empty lists match everything. */
 export type SubscriptionOption =
@@ -110,8 +111,35 @@ export interface Settings {
 
 const MIB = 1024 * 1024;
 
+const KNOWN: ReadonlySet<string> = new Set<keyof IpcClientOptions>([
+  "app",
+  "instance",
+  "target",
+  "subscriptions",
+  "credit",
+  "token",
+  "healthUrl",
+  "isHealthy",
+  "concurrency",
+  "onHandlerError",
+  "reconnect",
+  "connectTimeoutMs",
+  "requestTimeoutMs",
+  "publishTimeoutMs",
+  "maxUnsentBytes",
+  "stopTimeoutMs",
+  "tls",
+  "onError",
+  "onStateChange",
+  "clock",
+]);
+
 /** @throws AppError `internal.invalid_argument` naming the option and what it may be */
 export function toSettings(options: IpcClientOptions): Settings {
+  checkOptions("IpcClient", options);
+  for (const name of Object.keys(options)) {
+    check(KNOWN.has(name), `IpcClient has no option ${name}; it has ${[...KNOWN].join(", ")}`);
+  }
   const { credit, onHandlerError, reconnect } = options;
   const settings: Settings = {
     app: options.app,
@@ -139,22 +167,82 @@ export function toSettings(options: IpcClientOptions): Settings {
     stopTimeoutMs: options.stopTimeoutMs ?? 5_000,
     tls: options.tls,
   };
-  check("app", typeof settings.app === "string" && settings.app !== "", "a name");
-  check("target", settings.target !== "" && settings.target !== "unix:", "host:port or unix:/path");
-  check("credit.messages", isPositive(settings.credit.messages), "a whole number above 0");
-  check("credit.bytes", isPositive(settings.credit.bytes), "a whole number above 0");
-  check("concurrency", isPositive(settings.concurrency), "a whole number above 0");
-  check("reconnect.perMinute", settings.reconnect.perMinute > 0, "above 0");
-  for (const name of ["connectTimeoutMs", "requestTimeoutMs", "publishTimeoutMs", "stopTimeoutMs"] as const) {
-    check(name, isPositive(settings[name]), "a whole number of milliseconds above 0");
+  rule("app", typeof settings.app === "string" && settings.app !== "", "a name");
+  for (const name of ["instance", "target", "token", "healthUrl"] as const) {
+    rule(name, typeof settings[name] === "string", "a string");
   }
+  rule("target", settings.target !== "" && settings.target !== "unix:", "host:port or unix:/path");
+  rule("credit.messages", isPositive(settings.credit.messages), "a whole number above 0");
+  rule("credit.bytes", isPositive(settings.credit.bytes), "a whole number above 0");
+  rule("concurrency", isPositive(settings.concurrency), "a whole number above 0");
+  rule("maxUnsentBytes", isPositive(settings.maxUnsentBytes), "a whole number above 0");
+  rule("reconnect.perMinute", settings.reconnect.perMinute > 0, "above 0");
+  rule("reconnect.maxTries", isPositive(settings.reconnect.maxTries + 1), "a whole number, 0 for never");
+  rule("reconnect.initialMs", settings.reconnect.initialMs > 0, "above 0");
+  rule("onHandlerError.policy", POLICIES.has(settings.onHandlerError.policy), "retry, skip or stop");
+  const { maxAttempts } = settings.onHandlerError;
+  rule("onHandlerError.maxAttempts", isPositive(maxAttempts + 1), "a whole number, 0 for never");
+  for (const name of ["connectTimeoutMs", "requestTimeoutMs", "publishTimeoutMs", "stopTimeoutMs"] as const) {
+    rule(name, isPositive(settings[name]), "a whole number of milliseconds above 0");
+  }
+  for (const name of ["isHealthy", "onError", "onStateChange"] as const) {
+    rule(name, options[name] === undefined || typeof options[name] === "function", "a function");
+  }
+  rule(
+    "tls.ca",
+    settings.tls === undefined || settings.tls.ca instanceof Uint8Array,
+    "the bytes of a PEM file",
+  );
+  checkSubscriptions(settings.subscriptions);
   return settings;
+}
+
+const POLICIES: ReadonlySet<string> = new Set<HandlerErrorPolicy["policy"]>(["retry", "skip", "stop"]);
+
+function checkSubscriptions(subscriptions: readonly SubscriptionOption[]): void {
+  rule("subscriptions", Array.isArray(subscriptions), "an array");
+  for (const [i, option] of subscriptions.entries()) {
+    const name = `subscriptions[${i}]`;
+    const given = typeof option === "string" ? { filter: option } : option;
+    rule(name, typeof given === "object" && given !== null, "a filter, or an object with one");
+    const {
+      filter,
+      deviceIds = [],
+      kinds: kindWords = [],
+      protocols: protocolWords = [],
+      ports = [],
+    } = given;
+    rule(
+      name,
+      typeof filter === "string" && isTopicFilter(filter),
+      `an MQTT filter, not ${JSON.stringify(filter)}`,
+    );
+    rule(`${name}.deviceIds`, isTexts(deviceIds), "an array of strings");
+    rule(`${name}.ports`, isTexts(ports), "an array of strings");
+    rule(
+      `${name}.kinds`,
+      isTexts(kindWords) && kindWords.every((word) => kinds.toWire(word) !== 0),
+      KIND_RULE,
+    );
+    rule(
+      `${name}.protocols`,
+      isTexts(protocolWords) && protocolWords.every((word) => protocols.toWire(word) !== 0),
+      PROTOCOL_RULE,
+    );
+  }
+}
+
+const KIND_RULE = `an array of ${kinds.names.join(", ")}`;
+const PROTOCOL_RULE = `an array of ${protocols.names.join(", ")}`;
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === "string");
 }
 
 function isPositive(value: number): boolean {
   return Number.isSafeInteger(value) && value > 0;
 }
 
-function check(option: string, good: boolean, rule: string): void {
-  if (!good) throw new AppError("internal.invalid_argument", `option ${option} of IpcClient must be ${rule}`);
+function rule(option: string, good: boolean, what: string): void {
+  check(good, `option ${option} of IpcClient must be ${what}`);
 }

@@ -1,7 +1,17 @@
 /** What the application publishes, on its way to the bridge: bounded, in order, events repeated until their outcome is known. */
 import { randomBytes } from "node:crypto";
-import { type app, envelope, fromAppErrorMessage, Lane, MAX_PAYLOAD_BYTES } from "@myelin/contract";
+import {
+  type app,
+  encodeAppFrame,
+  envelope,
+  fromAppErrorMessage,
+  isTopicName,
+  Lane,
+  MAX_PAYLOAD_BYTES,
+} from "@myelin/contract";
 import { AppError, type Clock, type Timer } from "@myelin/kernel";
+import { check } from "../check.js";
+import { type PayloadInput, toPayload } from "../payload.js";
 import type { Connection } from "./connection.js";
 import { type KindWord, kinds, type QualityWord, qualities } from "./words.js";
 
@@ -11,7 +21,7 @@ export interface OutgoingMessage {
   readonly deviceId?: string;
   /** Topic that others subscribe to; no wildcards. */
   readonly path: string;
-  readonly payload: Uint8Array | string | object;
+  readonly payload: PayloadInput;
   readonly contentType?: string;
   readonly tenant?: string;
   readonly kind?: KindWord;
@@ -51,8 +61,8 @@ interface EventPublish {
   sent: boolean;
 }
 
-/** A frame stays well below what bridges accept. */
-const FRAME_BYTES = 1024 * 1024;
+/** A frame stays well below the least that bridges accept, unless one message alone is larger. */
+const FRAME_BYTES = 512 * 1024;
 const FRAME_ENVELOPES = 8_192;
 /** What an envelope costs beside its payload, roughly and not too low. */
 const ENVELOPE_BYTES = 256;
@@ -108,6 +118,7 @@ export class Outbox {
 
   /** @throws AppError as `IpcClient.publishEvents` says */
   async publishEvents(messages: readonly OutgoingMessage[]): Promise<void> {
+    check(Array.isArray(messages), "publishEvents takes an array of messages");
     const chunks: envelope.Envelope[][] = [];
     let size = FRAME_BYTES;
     for (const message of messages) {
@@ -251,17 +262,23 @@ export class Outbox {
   #flush(): void {
     const connection = this.#connection;
     if (connection === undefined) return;
-    for (const event of this.#events) {
+    for (const event of [...this.#events]) {
       if (connection.blocked) return;
       if (event.sent) continue;
       event.sent = true;
       event.sequence = ++this.#sequence;
-      this.#send(connection, Lane.EVENT, event.envelopes);
+      const refusal = this.#send(connection, Lane.EVENT, event.envelopes);
+      if (refusal === undefined) continue;
+      this.#events.splice(this.#events.indexOf(event), 1);
+      this.#settle(event, refusal);
     }
     while (this.#telemetry.length > 0 && !connection.blocked) {
       const chunk = this.#takeTelemetry();
       this.#sequence += 1;
-      this.#send(connection, Lane.TELEMETRY, chunk);
+      const refusal = this.#send(connection, Lane.TELEMETRY, chunk);
+      if (refusal === undefined) continue;
+      this.counters.dropped += chunk.length;
+      this.#ports.onError(refusal);
     }
   }
 
@@ -279,8 +296,15 @@ export class Outbox {
     return this.#telemetry.splice(0, count);
   }
 
-  #send(connection: Connection, lane: Lane, envelopes: envelope.Envelope[]): void {
-    connection.send({ $case: "publish", value: { sequence: this.#sequence, lane, envelopes } });
+  /** A frame that the bridge would end the stream for is refused here: sent again after each reconnection it would end them all. */
+  #send(connection: Connection, lane: Lane, envelopes: envelope.Envelope[]): AppError | undefined {
+    const frame = encodeAppFrame({
+      $case: "publish",
+      value: { sequence: this.#sequence, lane, envelopes },
+    });
+    const refusal = connection.tooLarge(frame);
+    if (refusal === undefined) connection.sendBytes(frame);
+    return refusal;
   }
 
   #wake(): void {
@@ -301,9 +325,33 @@ function sizeOf(e: envelope.Envelope): number {
 }
 
 const MAX_ID_BYTES = 256;
+const TEXTS = ["deviceId", "contentType", "tenant", "traceparent"] as const;
 
 function toEnvelope(message: OutgoingMessage, lane: "telemetry" | "event"): envelope.Envelope {
+  check(
+    typeof message === "object" && message !== null && typeof message.path === "string",
+    "a message to publish is an object with a path and a payload",
+  );
+  check(message.payload !== undefined, `the message for ${message.path} has no payload`);
+  if (!isTopicName(message.path)) {
+    throw bad(`the path ${JSON.stringify(message.path)} is empty or has wildcards or NUL`);
+  }
+  for (const name of TEXTS) {
+    const value = message[name];
+    check(value === undefined || typeof value === "string", `${name} of a message must be a string`);
+  }
+  const { kind, quality, headers = {} } = message;
+  check(kind === undefined || kinds.toWire(kind) !== 0, `${kind} is no kind of message`);
+  check(quality === undefined || qualities.toWire(quality) !== 0, `${quality} is no quality of a sample`);
+  check(
+    typeof headers === "object" && Object.values(headers).every((value) => typeof value === "string"),
+    "headers of a message must be an object of strings",
+  );
   const { payload, contentType, json } = toPayload(message.payload);
+  check(
+    message.id === undefined || typeof message.id === "string" || message.id instanceof Uint8Array,
+    "the id of a message must be a string or bytes",
+  );
   const id = typeof message.id === "string" ? Buffer.from(message.id) : (message.id ?? EMPTY);
   if (id.length > MAX_ID_BYTES) throw bad(`an id has ${id.length} bytes, ${MAX_ID_BYTES} are allowed`);
   if (payload.length > MAX_PAYLOAD_BYTES) {
@@ -314,37 +362,25 @@ function toEnvelope(message: OutgoingMessage, lane: "telemetry" | "event"): enve
     deviceId: message.deviceId ?? "",
     path: message.path,
     tenant: message.tenant ?? "",
-    kind: kinds.toWire(message.kind ?? lane),
+    kind: kinds.toWire(kind ?? lane),
     contentType: type,
     payload,
     id: Buffer.from(id),
-    sourceTimeUs: toUs(message.sourceTime),
-    expiresAtUs: toUs(message.expiresAt),
-    quality: qualities.toWire(message.quality),
-    headers: Object.entries(message.headers ?? {}).map(([name, value]) => ({ name, value })),
+    sourceTimeUs: toUs("sourceTime", message.sourceTime),
+    expiresAtUs: toUs("expiresAt", message.expiresAt),
+    quality: qualities.toWire(quality),
+    headers: Object.entries(headers).map(([name, value]) => ({ name, value })),
     traceparent: message.traceparent ?? "",
   });
 }
 
 const EMPTY = Buffer.alloc(0);
 
-/** The bytes of a payload in any of its forms. */
-export function toPayload(payload: Uint8Array | string | object): {
-  payload: Buffer;
-  contentType: string;
-  json: boolean;
-} {
-  if (typeof payload === "string")
-    return { payload: Buffer.from(payload), contentType: "text/plain", json: false };
-  if (payload instanceof Uint8Array) {
-    const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    return { payload: bytes, contentType: "", json: false };
-  }
-  return { payload: Buffer.from(JSON.stringify(payload)), contentType: "application/json", json: true };
-}
-
-function toUs(date: Date | undefined): number {
-  return date === undefined ? 0 : date.getTime() * 1000;
+function toUs(name: string, date: Date | undefined): number {
+  if (date === undefined) return 0;
+  const us = date instanceof Date ? date.getTime() * 1000 : Number.NaN;
+  check(us >= 0, `${name} of a message must be a Date after 1970`);
+  return us;
 }
 
 function bad(what: string): AppError {

@@ -10,6 +10,8 @@ import {
   type ComponentCondition,
   deadline,
 } from "@myelin/kernel";
+import { check, checkFunction, checkOptions, checkSignal, checkText, notify } from "../check.js";
+import { type PayloadInput, toPayload } from "../payload.js";
 import { Connection, type ConnectionEvents } from "./connection.js";
 import { EventDelivery } from "./event-delivery.js";
 import { Inbox, type McpMessageCallback } from "./inbox.js";
@@ -94,12 +96,14 @@ export class McpClient implements Component {
 
   /** Calls the listener at each change of the state; returns what takes it off again. */
   onState(listener: (state: McpClientState) => void): () => void {
+    checkFunction("onState", listener);
     this.#stateListeners.add(listener);
     return () => this.#stateListeners.delete(listener);
   }
 
   /** Calls the listener with what ended a connection or kept one from being made, and with errors that the server reports. */
   onError(listener: (error: AppError) => void): () => void {
+    checkFunction("onError", listener);
     this.#errorListeners.add(listener);
     return () => this.#errorListeners.delete(listener);
   }
@@ -109,19 +113,23 @@ export class McpClient implements Component {
    * its promise, is done; what it throws is told to the server as the refusal of that message. Use this or `messages`.
    */
   onMessage(callback: McpMessageCallback | undefined): void {
+    if (callback !== undefined) checkFunction("onMessage", callback);
     this.#inbox.deliverTo(callback);
   }
 
   /** The messages of the server; each is acknowledged when the next one is asked for. Ends when the client stops. */
   messages(signal: AbortSignal = new AbortController().signal): AsyncGenerator<McpMessage, void, undefined> {
+    checkSignal("messages", signal);
     return this.#inbox.iterate(signal);
   }
 
   /**
-   * Resolves at the first welcome. Trouble on the way there is retried until the signal aborts.
+   * Resolves at the first welcome. Trouble on the way there is retried until the signal aborts, without one for as long as it takes.
+   * The signal ends the start alone: once connected, `stop` is the way out.
    * @throws AppError what the server refused the device with, when trying again cannot help; the signal's reason
    */
-  async start(signal: AbortSignal): Promise<void> {
+  async start(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    checkSignal("start", signal);
     if (this.#stop !== undefined) throw new AppError("lifecycle.bad_state", "an MCP client is started once");
     const stop = new AbortController();
     this.#stop = stop;
@@ -155,13 +163,21 @@ export class McpClient implements Component {
 
   /**
    * Sends one message of `type` (its path). Resolves when the platform has stored it (lane `event`), or when the system has taken
-   * it (`telemetry`). Events are kept while there is no connection, telemetry is not. The payload is copied.
+   * it (`telemetry`). Events are kept while there is no connection, telemetry is not. The payload is copied; an object is sent as
+   * JSON, with that content type unless the options name one.
    * @throws AppError `queue.full` when too much is under way; `rpc.unavailable` for telemetry without a connection;
    * `contract.frame_too_large` for more than the server or a datagram takes; `contract.bad_frame` for values the wire cannot
    * carry; `operation.timeout` for an event whose TTL has passed here; `operation.aborted` when the client stops;
-   * what the platform refused the event with
+   * `internal.invalid_argument`; what the platform refused the event with
    */
-  async send(type: string, payload: Uint8Array | string, options: McpSendOptions = {}): Promise<void> {
+  async send(type: string, payload: PayloadInput, options: McpSendOptions = {}): Promise<void> {
+    checkText("send", "the message type", type);
+    check(payload !== undefined, `send: the message ${type} has no payload`);
+    checkOptions("send", options);
+    check(
+      options.lane === undefined || options.lane === "telemetry" || options.lane === "event",
+      `send: the lane is telemetry or event, not ${options.lane}`,
+    );
     if (this.#stop === undefined || this.#stop.signal.aborted) {
       throw new AppError("lifecycle.bad_state", "the MCP client does not run");
     }
@@ -179,16 +195,19 @@ export class McpClient implements Component {
 
   #message(
     type: string,
-    payload: Uint8Array | string,
+    payload: PayloadInput,
     sequence: number,
     options: McpSendOptions,
   ): McpMessageInit & { readonly id: string; readonly sequence: number } {
     const { clock } = this.#options;
     const sourceTimeUs = options.sourceTimeUs ?? (options.ttlMs === undefined ? undefined : clock.wallUs());
+    const body = toPayload(payload);
     return {
       ...options,
       type,
-      payload: Buffer.from(payload as Uint8Array),
+      // Only an object has to say what it was made into.
+      contentType: options.contentType ?? (body.json ? body.contentType : undefined),
+      payload: payload instanceof Uint8Array ? Buffer.from(payload) : body.payload,
       sequence,
       sourceTimeUs,
       lane: options.lane ?? "telemetry",
@@ -321,12 +340,12 @@ export class McpClient implements Component {
 
   #report(error: AppError): void {
     this.#lastError = error;
-    for (const listener of this.#errorListeners) listener(error);
+    for (const listener of this.#errorListeners) notify("a listener of onError", listener, error);
   }
 
   #setState(state: McpClientState): void {
     if (state === this.#state) return;
     this.#state = state;
-    for (const listener of this.#stateListeners) listener(state);
+    for (const listener of this.#stateListeners) notify("a listener of onState", listener, state);
   }
 }

@@ -6,6 +6,7 @@ import {
   payloadCodecs,
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { check, checkFunction, checkText } from "../check.js";
 
 /** One way in which values of a type are written; a handler may know several. */
 export interface PayloadFormat<T> {
@@ -36,6 +37,8 @@ export class MCPMessageHandler<T> {
   readonly #formats: readonly [PayloadFormat<T>, ...PayloadFormat<T>[]];
 
   constructor(type: string, ...formats: [PayloadFormat<T>, ...PayloadFormat<T>[]]) {
+    checkText("MCPMessageHandler", "the message type", type);
+    check(formats.length > 0, `the handler of ${type} needs a format to write and read`);
     this.type = type;
     this.#formats = formats;
   }
@@ -48,6 +51,10 @@ export class MCPMessageHandler<T> {
 
   /** @throws AppError `contract.bad_payload` for another type, an unknown content type, or bytes that are no such value */
   parse(message: Parsable): T {
+    check(
+      typeof message === "object" && message?.payload instanceof Uint8Array,
+      `parse of ${this.type} takes a message with payload and contentType`,
+    );
     if (message.type !== undefined && message.type !== this.type) {
       throw new AppError(
         "contract.bad_payload",
@@ -67,17 +74,19 @@ export class MCPMessageHandler<T> {
 
 /**
  * A format over JSON or MessagePack.
- * @param check turns a decoded value into the application's, or throws AppError `contract.bad_payload`
+ * @param toValue turns a decoded value into the application's, or throws AppError `contract.bad_payload`
  */
 export function structuredFormat<T>(
   codec: Exclude<PayloadCodecName, "raw">,
-  check: (value: unknown) => T,
+  toValue: (value: unknown) => T,
 ): PayloadFormat<T> {
+  check(Object.hasOwn(payloadCodecs, codec), `${codec} is no format: give json or msgpack`);
+  checkFunction("structuredFormat", toValue);
   const { contentType, decode, encode } = payloadCodecs[codec];
   return {
     contentType,
     accepts: (other) => codecForContentType(other)?.name === codec,
     encode: (value) => encode(value),
-    decode: (payload) => check(decode(payload)),
+    decode: (payload) => toValue(decode(payload)),
   };
 }

@@ -78,7 +78,18 @@ export type ResolvedOptions = ReturnType<typeof resolveOptions>;
 
 /** @throws AppError `config.invalid` for a bad URL, an empty device id, or a number that is none */
 export function resolveOptions(options: McpClientOptions) {
-  if (options.deviceId === "") throw new AppError("config.invalid", "an MCP client needs a device id");
+  if (typeof options !== "object" || options === null) {
+    throw new AppError("config.invalid", "an MCP client needs options with a url and a deviceId");
+  }
+  if (typeof options.deviceId !== "string" || options.deviceId === "") {
+    throw new AppError("config.invalid", "an MCP client needs a device id");
+  }
+  for (const name of ["username", "token"] as const) text(name, options[name]);
+  if (!(options.password instanceof Uint8Array)) text("password", options.password);
+  const { resume } = options;
+  if (resume !== undefined && !(resume?.token instanceof Uint8Array)) {
+    throw new AppError("config.invalid", "resume of an MCP client must be what resumeState gave");
+  }
   return {
     url: parseServerUrl(options.url),
     deviceId: options.deviceId,
@@ -103,6 +114,11 @@ export function resolveOptions(options: McpClientOptions) {
     resume: options.resume,
     clock: options.clock ?? systemClock,
   };
+}
+
+function text(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "string") return;
+  throw new AppError("config.invalid", `${name} of an MCP client must be a string, not ${typeof value}`);
 }
 
 function positive(name: string, value: number): number {
