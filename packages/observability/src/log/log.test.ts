@@ -31,6 +31,22 @@ describe("createLogger", () => {
     ]);
   });
 
+  it("says a field once, with the innermost value, however deep children are nested", () => {
+    const written: string[] = [];
+    const log = createLogger({ service: "s", instance: "i", write: (line) => written.push(line) });
+    const outer = log.child({ component: "listener", port: "mqtt" });
+    outer.child({ component: "sessions" }).info("hello");
+    log.child({ service: "other" }).info("hello");
+    expect(written[0]?.match(/"component"/g)).toHaveLength(1);
+    expect(JSON.parse(written[0]!)).toMatchObject({
+      component: "sessions",
+      port: "mqtt",
+      service: "s",
+      instance: "i",
+    });
+    expect(written[1]?.match(/"service"/g)).toHaveLength(1);
+  });
+
   it("hides secrets, also one level down and in bindings of children", () => {
     const { log, lines } = capture();
     log.child({ token: "hush" }).warn({ password: "hush", auth: { secret: "hush" } }, "refused");

@@ -38,8 +38,21 @@ class PinoRootLogger implements RootLogger {
   readonly #flush: () => void;
   // Weak, so that a component's logger goes with the component; pino itself does not pass levels on.
   readonly #family: Set<WeakRef<PinoLogger>>;
+  readonly #root: PinoLogger;
+  /** What every line of this logger carries. */
+  readonly #fields: LogFields;
 
-  constructor(logger: PinoLogger, flush: () => void, family: Set<WeakRef<PinoLogger>>) {
+  constructor(
+    root: PinoLogger,
+    fields: LogFields,
+    flush: () => void,
+    family: Set<WeakRef<PinoLogger>>,
+    level = root.level,
+  ) {
+    // pino appends a child's fields to its parent's, so a field given again would stand twice in each line.
+    const logger = root.child(fields, { level });
+    this.#root = root;
+    this.#fields = fields;
     this.#pino = logger;
     this.#flush = flush;
     this.#family = family;
@@ -59,7 +72,8 @@ class PinoRootLogger implements RootLogger {
 
   child(fields: LogFields): Logger {
     for (const ref of this.#family) if (ref.deref() === undefined) this.#family.delete(ref);
-    return new PinoRootLogger(this.#pino.child(fields), this.#flush, this.#family);
+    const all = { ...this.#fields, ...fields };
+    return new PinoRootLogger(this.#root, all, this.#flush, this.#family, this.#pino.level);
   }
 
   setLevel(level: LogLevel): void {
@@ -85,7 +99,7 @@ export function createLogger(options: LoggerOptions): RootLogger {
   const logger = pino(
     {
       level,
-      base: { service, instance },
+      base: null,
       messageKey: "msg",
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -94,5 +108,5 @@ export function createLogger(options: LoggerOptions): RootLogger {
     },
     stream,
   );
-  return new PinoRootLogger(logger, () => stdout?.flushSync(), new Set());
+  return new PinoRootLogger(logger, { service, instance }, () => stdout?.flushSync(), new Set());
 }
