@@ -28,6 +28,7 @@ import { ListenerMetrics } from "./core/metrics.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
+import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
 import { Takeover } from "./core/takeover.js";
@@ -150,6 +151,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       takeover,
       interest,
       mcpSessions,
+      new Revocation(admission, connections, table),
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
       heartbeat,

@@ -4,7 +4,7 @@ import { checkValue } from "@myelin/config";
 import { FakeClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import mqttPacket, { type Packet } from "mqtt-packet";
-import type { Admission, ConnectVerdict, Credentials } from "../src/core/admission.js";
+import type { Admission, AdmissionListener, ConnectVerdict, Credentials } from "../src/core/admission.js";
 import type { ByteStream, StreamSink } from "../src/core/byte-stream.js";
 import { ConnectionManager } from "../src/core/connection-manager.js";
 import { Ingress } from "../src/core/ingress.js";
@@ -24,6 +24,7 @@ export type { Duplex };
 export class TestAdmission implements Admission {
   generation = 1;
   readonly asked: string[] = [];
+  private readonly listeners = new Set<AdmissionListener>();
   readonly refusedPaths = new Set<string>();
   readonly refusedFilters = new Set<string>();
   answer: (who: Credentials) => ConnectVerdict | Promise<ConnectVerdict> = (who) => ({
@@ -42,6 +43,17 @@ export class TestAdmission implements Admission {
 
   subscribe(_identity: unknown, filter: string): boolean {
     return !this.refusedFilters.has(filter);
+  }
+
+  onChange(listener: AdmissionListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** The rules have changed, and these users are gone. */
+  change(...users: string[]): void {
+    this.generation += 1;
+    for (const listener of this.listeners) listener(({ user }) => users.includes(user));
   }
 }
 

@@ -33,6 +33,9 @@ export type ConnectVerdict =
   | { readonly allow: true; readonly identity: Identity }
   | { readonly allow: false; readonly code: ErrorCode };
 
+/** Told of each change. `isRevoked` is true for who was let in by what holds no longer: a removed user, an old password. */
+export type AdmissionListener = (isRevoked: (identity: Identity) => boolean) => void;
+
 /** Decides who may connect, publish and subscribe. Never asked per message: answers are kept with the connection. */
 export interface Admission {
   /** Grows whenever an answer might differ from before; tables that hold answers compare it and start anew. */
@@ -46,4 +49,9 @@ export interface Admission {
   publish(identity: Identity, path: string): boolean;
   /** May this client hold this MQTT filter? Asked once per subscription; answers from memory. */
   subscribe(identity: Identity, filter: string): boolean;
+  /**
+   * Calls the listener after each change, when every question is answered by the new rules already; a `connect` that is under way is
+   * decided by them too. Returns what ends it.
+   */
+  onChange(listener: AdmissionListener): () => void;
 }

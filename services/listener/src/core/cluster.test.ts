@@ -196,7 +196,12 @@ describe("interest", () => {
     });
     return { bus, interest, table, wanted };
   }
-  const who = (number: number): Subscriber => ({ number, identity: { tenant: "" }, deliver: () => true });
+  const who = (number: number): Subscriber => ({
+    number,
+    identity: { tenant: "", deviceId: `d${number}`, user: "" },
+    deliver: () => true,
+    revoked: () => {},
+  });
 
   it("keeps a dispatcher up to date through changes and replays", async () => {
     const hub = new MemoryHub();
@@ -339,7 +344,7 @@ describe("deliveries", () => {
 
   class Collector implements Subscriber {
     readonly number = 1;
-    readonly identity = { tenant: "" };
+    readonly identity = { tenant: "", deviceId: "c", user: "" };
     readonly got: string[] = [];
     takes = true;
     deliver(message: SubscriberMessage, tags: readonly number[]): boolean {
@@ -350,6 +355,7 @@ describe("deliveries", () => {
       );
       return this.takes;
     }
+    revoked(): void {}
   }
 
   it("go to whoever wants them, with what they carry, and are acknowledged", async () => {

@@ -1,6 +1,6 @@
 /** What every connection has, whatever it speaks: identity, channels, deadlines, rate, and reasons to stop reading. */
 import type { Protocol } from "@myelin/contract";
-import { type AppError, fillBucket, takeTokens, tokensReadyInMs } from "@myelin/kernel";
+import { AppError, fillBucket, takeTokens, tokensReadyInMs } from "@myelin/kernel";
 import type { Identity } from "./admission.js";
 import type { ChannelTable } from "./channel-table.js";
 import type { ConnectionManager } from "./connection-manager.js";
@@ -15,6 +15,7 @@ export type DisconnectReason =
   | "malformed"
   | "violation"
   | "refused"
+  | "revoked"
   | "first_packet"
   | "keep_alive"
   | "heartbeat"
@@ -107,6 +108,14 @@ export abstract class Connection implements WheelEntry, ChannelSource {
 
   /** Protocols whose server may ask for a sign of life send it here; absent: silence is judged by `keepAliveTicks` and idle only. */
   ping?(): void;
+
+  /** A subscription of its client is denied from now on. */
+  revoked(filter: string): void {
+    this.disconnect(
+      "revoked",
+      new AppError("auth.not_authorized", `${filter} may not be subscribed to any more`),
+    );
+  }
 
   /** The client is known: from here on the first-packet deadline no longer counts. */
   admitted(identity: Identity): void {

@@ -54,7 +54,8 @@ export async function verifyPassword(password: Uint8Array, entry: PasswordHash):
 
 function derive(password: Uint8Array, entry: PasswordHash): Promise<Buffer> {
   const { cost, blockSize, parallel, salt, hash } = entry;
-  const maxmem = 128 * cost * blockSize * parallel * 2;
+  // What OpenSSL itself needs beside, which is most of it where the parameters are small.
+  const maxmem = 128 * cost * blockSize * parallel * 2 + 65_536;
   return new Promise((resolve, reject) => {
     scrypt(
       password,

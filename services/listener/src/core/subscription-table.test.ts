@@ -55,7 +55,7 @@ describe("FilterTree", () => {
 });
 
 function subscriber(number: number, tenant = ""): Subscriber {
-  return { number, identity: { tenant }, deliver: () => true };
+  return { number, identity: { tenant, deviceId: "d", user: "" }, deliver: () => true, revoked: () => {} };
 }
 
 function tableOf() {

@@ -1,4 +1,5 @@
 /** The subscriptions of this listener: who wants a message, merged per subscriber, with shared groups taking turns. */
+import type { Identity } from "./admission.js";
 import { FilterTree } from "./filter-tree.js";
 import type { Subscriber, Subscriptions } from "./subscriptions.js";
 
@@ -100,6 +101,18 @@ export class SubscriptionTable implements Subscriptions {
     const entries = this.bySubscriber.get(subscriber);
     this.bySubscriber.delete(subscriber);
     for (const entry of entries?.values() ?? []) this.drop(entry);
+  }
+
+  /** Removes what `isAllowed` denies, given the filter without its group, and tells the subscribers. Slow: for changes of the rules. */
+  recheck(isAllowed: (identity: Identity, filter: string) => boolean): void {
+    const denied: Entry[] = [];
+    for (const entries of this.bySubscriber.values()) {
+      for (const entry of entries.values()) {
+        if (!isAllowed(entry.subscriber.identity, plainFilter(entry.filter))) denied.push(entry);
+      }
+    }
+    for (const { subscriber, filter } of denied)
+      if (this.remove(subscriber, filter)) subscriber.revoked(filter);
   }
 
   tagsOf(subscriber: Subscriber, path: string): readonly number[] {

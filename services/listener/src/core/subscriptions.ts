@@ -1,5 +1,7 @@
 /** Who on this listener wants which messages: MQTT filters to subscribers. */
 
+import type { Identity } from "./admission.js";
+
 /** One message on its way to a subscriber; valid during the call only. */
 export interface SubscriberMessage {
   readonly path: string;
@@ -29,13 +31,15 @@ export interface SubscriberExtras {
 /** Whoever holds subscriptions; usually a connection. */
 export interface Subscriber {
   readonly number: number;
-  /** Tenant whose messages it may see. */
-  readonly identity: { readonly tenant: string };
+  /** Its tenant's messages are all it may see. */
+  readonly identity: Identity;
   /**
    * Called once per message, `tags` being what its matching filters were subscribed with, at least one. Must not throw and
    * must not wait: what cannot be written is dropped and counted by the subscriber. False: it was dropped.
    */
   deliver(message: SubscriberMessage, tags: readonly number[]): boolean;
+  /** Its client may hold this filter no longer; it was removed already. The client is told, by a goodbye where the protocol has no other way. */
+  revoked(filter: string): void;
 }
 
 /** Filters are MQTT topic filters, `$share/<group>/<filter>` included; checked by the caller. */

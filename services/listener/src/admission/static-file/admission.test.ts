@@ -112,37 +112,76 @@ describe("PasswordChecker", () => {
       ],
     } as never);
 
+  /** Hashed so that a check costs next to nothing. */
+  const cheap = new Users({
+    users: [{ name: "bob", tenant: "", password: `scrypt$2$1$1$${"A".repeat(16)}$${"A".repeat(24)}` }],
+  } as never);
+
   it("answers a remembered password at once, and no longer once the users have changed", async () => {
     const users = await file();
-    const checker = new PasswordChecker(new FakeClock());
-    const first = checker.check(users, "1.2.3.4", "ann", Buffer.from("right"));
+    const checker = new PasswordChecker(new FakeClock(), users);
+    const first = checker.check("1.2.3.4", "ann", Buffer.from("right"));
     expect(first).toBeInstanceOf(Promise);
     expect(await first).toEqual({ name: "ann", tenant: "acme", device: undefined });
-    expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toMatchObject({ name: "ann" });
-    expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("wrong"))).toBeInstanceOf(Promise);
-    checker.forget();
-    expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toBeInstanceOf(Promise);
+    expect(checker.check("1.2.3.4", "ann", Buffer.from("right"))).toMatchObject({ name: "ann" });
+    expect(checker.check("1.2.3.4", "ann", Buffer.from("wrong"))).toBeInstanceOf(Promise);
+    checker.use(users);
+    expect(checker.check("1.2.3.4", "ann", Buffer.from("right"))).toBeInstanceOf(Promise);
   });
 
-  it("remembers nothing of a check during which the users changed", async () => {
-    const users = await file();
-    const checker = new PasswordChecker(new FakeClock());
-    const first = checker.check(users, "1.2.3.4", "ann", Buffer.from("right"));
-    checker.forget();
-    await first;
-    expect(checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toBeInstanceOf(Promise);
+  it.each([
+    ["was removed", [], "auth.bad_credentials"],
+    ["has another password", [{ name: "ann", tenant: "acme", password: "new" }], "auth.bad_credentials"],
+    ["has another tenant", [{ name: "ann", tenant: "b", password: "right" }], { name: "ann", tenant: "b" }],
+  ])("answers a check by the users of its end: one who %s meanwhile", async (_, edited, verdict) => {
+    const checker = new PasswordChecker(new FakeClock(), await file());
+    const hashed = edited.map(async ({ password, ...user }) => ({
+      ...user,
+      password: await hashPassword(Buffer.from(password)),
+    }));
+    const users = new Users({ users: await Promise.all(hashed) } as never);
+    const first = checker.check("1.2.3.4", "ann", Buffer.from("right"));
+    checker.use(users);
+    expect(await first).toEqual(typeof verdict === "string" ? verdict : expect.objectContaining(verdict));
   });
 
-  it("refuses an address that keeps guessing, lets others in, and forgives in time", async () => {
-    const users = await file();
-    const clock = new FakeClock();
-    const checker = new PasswordChecker(clock);
-    const guess = (address: string) => checker.check(users, address, "nobody", Buffer.from("x"));
-    for (let i = 0; i < 10; i++) expect(await guess("6.6.6.6")).toBe("auth.bad_credentials");
-    expect(guess("6.6.6.6")).toBe("limit.rate");
-    expect(await checker.check(users, "1.2.3.4", "ann", Buffer.from("right"))).toMatchObject({ name: "ann" });
-    await clock.advance(4_000);
-    expect(await guess("6.6.6.6")).toBe("auth.bad_credentials");
+  it("checks a password once for all who ask at the same time", async () => {
+    const checker = new PasswordChecker(new FakeClock(), await file());
+    const asked = Array.from({ length: 300 }, () => checker.check("1.2.3.4", "ann", Buffer.from("right")));
+    expect(new Set(asked).size).toBe(1);
+    expect(await asked[0]).toMatchObject({ name: "ann" });
+  });
+
+  it.each([
+    ["6.6.6.6", "6.6.6.6", "7.7.7.7"],
+    ["2001:db8:1:2::1", "2001:db8:1:2:ffff:1:2:3", "2001:db8:1:3::1"],
+    ["::1", "0:0:0:0:1::", "::1:0:0:0:1"],
+    ["::ffff:6.6.6.6", "::ffff:6.6.6.6", "::ffff:6.6.6.7"],
+  ])(
+    "refuses %s when it keeps guessing, also as %s, lets others in, and forgives in time",
+    async (guesser, same, other) => {
+      const clock = new FakeClock();
+      const checker = new PasswordChecker(clock, cheap);
+      let tries = 0;
+      const guess = (address: string) => checker.check(address, "bob", Buffer.from(`x${tries++}`));
+      // At the same time: what is still being checked counts as well.
+      const guesses = Array.from({ length: 20 }, () => guess(guesser));
+      expect(guess(same)).toBe("limit.rate");
+      expect(guess(other)).toBeInstanceOf(Promise);
+      expect(new Set(await Promise.all(guesses))).toEqual(new Set(["auth.bad_credentials"]));
+      expect(guess(same)).toBe("limit.rate");
+      await clock.advance(4_000);
+      expect(await guess(guesser)).toBe("auth.bad_credentials");
+    },
+  );
+
+  it("refuses who would wait too long, whoever it is", async () => {
+    const checker = new PasswordChecker(new FakeClock(), cheap);
+    const from = (n: number) => checker.check(`10.0.${n >> 4}.${n & 15}`, "bob", Buffer.from(`${n}`));
+    const asked = Array.from({ length: 202 }, (_, n) => from(n));
+    expect(asked.every((verdict) => verdict instanceof Promise)).toBe(true);
+    expect(from(202)).toBe("limit.rate");
+    await Promise.all(asked);
   });
 });
 

@@ -2,7 +2,13 @@
 import { isIPv4 } from "node:net";
 import { AppError, type Clock, type Component, type ComponentCondition } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
-import type { Admission, ConnectVerdict, Credentials, Identity } from "../../core/admission.js";
+import type {
+  Admission,
+  AdmissionListener,
+  ConnectVerdict,
+  Credentials,
+  Identity,
+} from "../../core/admission.js";
 import { Acl, aclSchema } from "./acl.js";
 import type { StaticFileConfig } from "./config.js";
 import { PasswordChecker, Users, usersSchema } from "./users.js";
@@ -15,7 +21,8 @@ export class StaticFileAdmission implements Admission, Component {
   generation = 1;
   private acl: Acl | undefined;
   private users: Users | undefined;
-  private readonly passwords: PasswordChecker;
+  private passwords: PasswordChecker | undefined;
+  private readonly listeners = new Set<AdmissionListener>();
   private readonly files: WatchedFile<never>[] = [];
   private broken: string | undefined;
 
@@ -23,9 +30,7 @@ export class StaticFileAdmission implements Admission, Component {
     private readonly config: StaticFileConfig,
     private readonly log: Logger,
     private readonly clock: Clock,
-  ) {
-    this.passwords = new PasswordChecker(clock);
-  }
+  ) {}
 
   /** @throws AppError `config.unreadable`, `config.invalid`: a listener without its rules must not start */
   async start(): Promise<void> {
@@ -36,9 +41,11 @@ export class StaticFileAdmission implements Admission, Component {
         if (users.problems.length > 0) {
           throw new AppError("config.invalid", `${usersFile}: ${users.problems.join("; ")}`);
         }
+        const changed = this.users?.changedIn(users);
         this.users = users;
-        this.passwords.forget();
-        this.changed("users read");
+        if (this.passwords === undefined) this.passwords = new PasswordChecker(this.clock, users);
+        else this.passwords.use(users);
+        this.changed("users read", changed);
       });
     }
     if (aclFile !== "") {
@@ -68,13 +75,13 @@ export class StaticFileAdmission implements Admission, Component {
         ? allow(who, "", "", undefined, true)
         : REFUSED;
     }
-    if (this.users === undefined || who.password === undefined) {
+    if (this.passwords === undefined || who.password === undefined) {
       // Without a users file a name proves nothing and hurts nothing: it is what the machine's own tools send.
-      return this.users === undefined && this.config.anonymous === "loopback" && this.isLocal(who.address)
+      return this.passwords === undefined && this.config.anonymous === "loopback" && this.isLocal(who.address)
         ? allow(who, user, "", undefined, true)
         : REFUSED;
     }
-    const verdict = this.passwords.check(this.users, who.address, user, who.password);
+    const verdict = this.passwords.check(who.address, user, who.password);
     return verdict instanceof Promise
       ? verdict.then(
           (late) => verdictOf(who, late),
@@ -89,6 +96,11 @@ export class StaticFileAdmission implements Admission, Component {
 
   subscribe(identity: Identity, filter: string): boolean {
     return this.decide("subscribe", identity, filter);
+  }
+
+  onChange(listener: AdmissionListener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   /** What no rule mentions is open to the machine itself and closed to everybody else. */
@@ -119,10 +131,11 @@ export class StaticFileAdmission implements Admission, Component {
     await file.start();
   }
 
-  private changed(sentence: string): void {
+  private changed(sentence: string, users: ReadonlySet<string> = new Set()): void {
     this.broken = undefined;
     this.generation += 1;
     this.log.info({ generation: this.generation }, sentence);
+    for (const listener of this.listeners) listener(({ user, local }) => local !== true && users.has(user));
   }
 
   private isLocal(address: string): boolean {

@@ -1,5 +1,6 @@
 /** The users file, and checking passwords against it without stopping anything else. */
 import { createHmac, randomBytes } from "node:crypto";
+import { isIPv6 } from "node:net";
 import { array, type Infer, object, optional, string } from "@myelin/config";
 import { type Clock, type ErrorCode, TokenBucket } from "@myelin/kernel";
 import { type PasswordHash, tryParseHash, verifyPassword } from "../../core/password.js";
@@ -37,6 +38,8 @@ export interface User {
 
 interface Entry extends User {
   readonly hash: PasswordHash;
+  /** As it stands in the file. */
+  readonly line: string;
 }
 
 /** What the check of a password says. */
@@ -44,13 +47,14 @@ export type PasswordVerdict = User | ErrorCode;
 
 /** Checks that run at the same time; the rest of the thread pool is for files and names. */
 const PARALLEL_CHECKS = 2;
-const MAX_WAITING_CHECKS = 1000;
+/** About five seconds of checks on a small machine: who would wait longer is told to come again. */
+const MAX_WAITING_CHECKS = 200;
 /** A right password is remembered so long: reconnects and HTTP requests do not pay for scrypt each time. */
 const REMEMBER_MS = 60_000;
 const MAX_REMEMBERED = 10_000;
-/** Wrong passwords of one address before it has to wait. */
-const FAILURES = { perSecond: 0.5, burst: 10 };
-const MAX_FAILING_ADDRESSES = 10_000;
+/** Wrong passwords of one source before it has to wait, those that are still being checked included. */
+const GUESSES = { perSecond: 0.5, burst: 20 };
+const MAX_GUESSING_SOURCES = 10_000;
 
 /** Users by name; a second entry of one name, or a hash that is none, is returned by `problems`. */
 export class Users {
@@ -63,9 +67,16 @@ export class Users {
       const hash = tryParseHash(password);
       if (hash === undefined) problems.push(`users[${i}].password is not a hash that can be checked`);
       else if (this.byName.has(name)) problems.push(`users[${i}].name stands twice`);
-      else this.byName.set(name, { name, tenant, device, hash });
+      else this.byName.set(name, { name, tenant, device, hash, line: password });
     });
     this.problems = problems;
+  }
+
+  /** Names of users who are not in `next`, or not with this password, tenant and device. */
+  changedIn(next: Users): ReadonlySet<string> {
+    const changed = new Set<string>();
+    for (const [name, entry] of this.byName) if (!isSame(entry, next.find(name))) changed.add(name);
+    return changed;
   }
 
   find(name: string): Entry | undefined {
@@ -73,69 +84,79 @@ export class Users {
   }
 }
 
-/** Checks passwords a few at a time, remembers right ones for a minute, and slows down who keeps guessing. */
+function isSame(a: Entry | undefined, b: Entry | undefined): boolean {
+  return a?.line === b?.line && a?.tenant === b?.tenant && a?.device === b?.device;
+}
+
+/**
+ * Checks passwords a few at a time, remembers right ones for a minute, and slows down who keeps guessing. Equal questions that come
+ * at the same time are checked once.
+ */
 export class PasswordChecker {
   private readonly key = randomBytes(32);
   private readonly remembered = new Map<string, { readonly user: User; readonly untilMs: number }>();
-  private readonly failing = new Map<string, TokenBucket>();
-  private generation = 0;
+  private readonly pending = new Map<string, Promise<PasswordVerdict>>();
+  private readonly guessing = new Map<string, TokenBucket>();
   private running = 0;
   private readonly waiting: (() => void)[] = [];
 
-  constructor(private readonly clock: Clock) {}
+  constructor(
+    private readonly clock: Clock,
+    private users: Users,
+  ) {}
 
-  /** After the users have changed nothing may be remembered. */
-  forget(): void {
-    this.generation += 1;
+  /** From here on these are the users, also for checks that have begun; nothing is remembered of others. */
+  use(users: Users): void {
+    this.users = users;
     this.remembered.clear();
   }
 
-  check(
-    users: Users,
-    address: string,
-    name: string,
-    password: Uint8Array,
-  ): PasswordVerdict | Promise<PasswordVerdict> {
+  /** At once where the answer is remembered or the source must wait (`limit.rate`). The password is not kept. */
+  check(address: string, name: string, password: Uint8Array): PasswordVerdict | Promise<PasswordVerdict> {
     const nowMs = this.clock.nowMs();
     const proof = createHmac("sha256", this.key).update(`${name}\0`).update(password).digest("base64");
     const known = this.remembered.get(proof);
     if (known !== undefined && known.untilMs > nowMs) return known.user;
-    const bucket = this.failing.get(address);
-    if (bucket !== undefined) {
-      // Taking none only lets the bucket refill.
-      bucket.take(nowMs, 0);
-      if (bucket.bucketTokens < 1) return "limit.rate";
-    }
+    const pending = this.pending.get(proof);
+    if (pending !== undefined) return pending;
     if (this.waiting.length >= MAX_WAITING_CHECKS) return "limit.rate";
-    return this.verify(users, address, name, password, proof);
+    const guesses = this.guessesOf(sourceOf(address), nowMs);
+    if (!guesses.take(nowMs)) return "limit.rate";
+    const verdict = this.verify(guesses, name, password, proof).finally(() => this.pending.delete(proof));
+    this.pending.set(proof, verdict);
+    return verdict;
   }
 
   private async verify(
-    users: Users,
-    address: string,
+    guesses: TokenBucket,
     name: string,
     password: Uint8Array,
     proof: string,
   ): Promise<PasswordVerdict> {
-    if (this.running >= PARALLEL_CHECKS) {
+    if (this.running < PARALLEL_CHECKS) this.running += 1;
+    else {
+      // Whoever is done hands its turn over.
       await new Promise<void>((resolve) => {
         this.waiting.push(resolve);
       });
     }
-    this.running += 1;
-    const { generation } = this;
     try {
-      const entry = users.find(name);
-      // An unknown name costs as much as a wrong password, so that names cannot be told by the time.
-      const right = await verifyPassword(password, entry?.hash ?? NOBODY);
-      if (entry === undefined || !right) return this.failed(address);
-      const user: User = { name: entry.name, tenant: entry.tenant, device: entry.device };
-      // Users that changed during the check may not have this one any more: right once, but not for a minute.
-      if (generation === this.generation) this.remember(proof, user);
-      return user;
+      for (;;) {
+        const entry = this.users.find(name);
+        // An unknown name costs as much as a wrong password, so that names cannot be told by the time.
+        const right = await verifyPassword(password, entry?.hash ?? NOBODY);
+        // The file may have been edited meanwhile; then the answer is one about the past.
+        if (!isSame(entry, this.users.find(name))) continue;
+        if (entry === undefined || !right) return "auth.bad_credentials";
+        guesses.bucketTokens = Math.min(guesses.bucketTokens + 1, GUESSES.burst);
+        const user: User = { name: entry.name, tenant: entry.tenant, device: entry.device };
+        this.remember(proof, user);
+        return user;
+      }
     } finally {
-      this.running -= 1;
-      this.waiting.shift()?.();
+      const next = this.waiting.shift();
+      if (next === undefined) this.running -= 1;
+      else next();
     }
   }
 
@@ -144,19 +165,27 @@ export class PasswordChecker {
     this.remembered.set(proof, { user, untilMs: this.clock.nowMs() + REMEMBER_MS });
   }
 
-  private failed(address: string): ErrorCode {
-    const nowMs = this.clock.nowMs();
-    let bucket = this.failing.get(address);
+  private guessesOf(source: string, nowMs: number): TokenBucket {
+    let bucket = this.guessing.get(source);
     if (bucket === undefined) {
-      bucket = new TokenBucket(FAILURES, nowMs);
-      if (this.failing.size >= MAX_FAILING_ADDRESSES) {
-        this.failing.delete(this.failing.keys().next().value!);
+      bucket = new TokenBucket(GUESSES, nowMs);
+      if (this.guessing.size >= MAX_GUESSING_SOURCES) {
+        this.guessing.delete(this.guessing.keys().next().value!);
       }
-      this.failing.set(address, bucket);
+      this.guessing.set(source, bucket);
     }
-    bucket.take(nowMs);
-    return "auth.bad_credentials";
+    return bucket;
   }
+}
+
+/** An address, or for IPv6 the /64 that one customer is given. */
+function sourceOf(address: string): string {
+  if (!isIPv6(address) || address.startsWith("::ffff:")) return address;
+  const [head = "", tail] = address.split("::");
+  const groups = head === "" ? [] : head.split(":");
+  const last = tail === undefined || tail === "" ? [] : tail.split(":");
+  while (tail !== undefined && groups.length + last.length < 8) groups.push("0");
+  return [...groups, ...last].slice(0, 4).join(":");
 }
 
 const NOBODY: PasswordHash = {

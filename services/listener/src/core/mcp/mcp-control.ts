@@ -121,6 +121,8 @@ function decided(c: McpConnection, hello: Hello, verdict: ConnectVerdict): void 
     return;
   }
   wait(c);
+  // So that a change of the rules finds it meanwhile.
+  c.identity = identity;
   void session
     .then((late) => {
       // The device has left while its session was fetched: it waits for the next connection.

@@ -32,6 +32,8 @@ export function disconnectReasonCode(reason: DisconnectReason, error: AppError |
       return REASON.malformedPacket;
     case "violation":
       return REASON.protocolError;
+    case "revoked":
+      return REASON.notAuthorized;
     case "refused":
       return error === undefined ? REASON.notAuthorized : reasonOf(error.code);
     default:

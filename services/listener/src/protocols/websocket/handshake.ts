@@ -9,6 +9,7 @@ const MQTT_PATH = "/mqtt";
 const JSON_PROTOCOL = "myelin.json";
 const MCP_PROTOCOLS: readonly string[] = ["mcp", MCP_WEBSOCKET_PROTOCOL];
 const MQTT_PROTOCOLS: readonly string[] = ["mqtt", "mqttv3.1"];
+const CREDENTIALS = /^myelin\.(basic|bearer)\.([A-Za-z0-9_-]+)$/;
 
 /** What a client wants to speak; `protocol` is the sub-protocol to answer with, empty for none. */
 export interface Endpoint {
@@ -16,30 +17,50 @@ export interface Endpoint {
   readonly protocol: string;
   /** Of the URL; empty for MQTT. */
   readonly deviceId: string;
+  /** As the value of an Authorization header; empty when the client has shown nothing. */
+  readonly authorization: string;
 }
 
-/** @throws AppError `route.not_found`, `protocol.unsupported`, `protocol.malformed` */
+/**
+ * A web page cannot set Authorization on a WebSocket, so its credentials may come among the sub-protocols it offers, beside the one it
+ * wants to speak: `myelin.basic.` or `myelin.bearer.` and user:password or token in base64url. They are never answered with nor told
+ * in an error. The URL is no place for them: logs and histories keep it.
+ * @throws AppError `route.not_found`, `protocol.unsupported`, `protocol.malformed`
+ */
 export function endpointOf(request: IncomingMessage): Endpoint {
   const path = (request.url ?? "").split("?", 1)[0]!;
-  const offered = (request.headers["sec-websocket-protocol"] ?? "")
-    .split(",")
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
+  let authorization = request.headers.authorization ?? "";
+  const offered: string[] = [];
+  let hasCredentials = false;
+  for (const name of (request.headers["sec-websocket-protocol"] ?? "").split(",").map((n) => n.trim())) {
+    const [, scheme, value = ""] = CREDENTIALS.exec(name) ?? [];
+    if (scheme === undefined) {
+      if (name !== "") offered.push(name);
+      continue;
+    }
+    hasCredentials = true;
+    if (authorization !== "") continue;
+    authorization = scheme === "basic" ? `Basic ${value}` : `Bearer ${Buffer.from(value, "base64url")}`;
+  }
+  // Browsers close a WebSocket whose server answers with none of the protocols they offered, and credentials are no answer.
+  if (hasCredentials && offered.length === 0) {
+    throw new AppError("protocol.unsupported", "credentials are no sub-protocol: offer one beside them");
+  }
   if (path === MQTT_PATH) {
     const protocol = offered.find((name) => MQTT_PROTOCOLS.includes(name));
     // MQTT 5, 6.0: a client must offer it; one that offers nothing is let in all the same.
     if (protocol === undefined && offered.length > 0) throw notSpoken(offered);
-    return { kind: "mqtt", protocol: protocol ?? "", deviceId: "" };
+    return { kind: "mqtt", protocol: protocol ?? "", deviceId: "", authorization };
   }
   const device = DEVICE_PATH.exec(path)?.[1];
   if (device === undefined) throw new AppError("route.not_found", `there is no WebSocket at ${path}`);
   const deviceId = decode(device);
   for (const protocol of offered) {
-    if (MCP_PROTOCOLS.includes(protocol)) return { kind: "mcp", protocol, deviceId };
-    if (protocol === JSON_PROTOCOL) return { kind: "json", protocol, deviceId };
+    if (MCP_PROTOCOLS.includes(protocol)) return { kind: "mcp", protocol, deviceId, authorization };
+    if (protocol === JSON_PROTOCOL) return { kind: "json", protocol, deviceId, authorization };
   }
   if (offered.length > 0) throw notSpoken(offered);
-  return { kind: "json", protocol: "", deviceId };
+  return { kind: "json", protocol: "", deviceId, authorization };
 }
 
 function decode(text: string): string {

@@ -232,6 +232,13 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
     this.send(`{"subscribed":${JSON.stringify(filter)}}`);
   }
 
+  override revoked(filter: string): void {
+    this.filters -= 1;
+    this.send(`{"unsubscribed":${JSON.stringify(filter)}}`);
+    const denied = `${this.identity.deviceId} may not subscribe to ${filter} any more`;
+    this.refuse("", new AppError("auth.not_authorized", denied));
+  }
+
   private settle(id: string): void {
     const waiting = this.waiting?.get(id);
     this.waiting?.delete(id);

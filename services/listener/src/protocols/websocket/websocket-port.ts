@@ -13,7 +13,7 @@ import { McpShared } from "../../core/mcp/mcp-shared.js";
 import { type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { TcpPort } from "../../core/tcp-port.js";
-import { closeCodeOf } from "./close-codes.js";
+import { CLOSE, closeCodeOf } from "./close-codes.js";
 import type { WebSocketConfig } from "./config.js";
 import { type Endpoint, endpointOf, refuseHandshake } from "./handshake.js";
 import { JsonConnection, JsonShared } from "./json-connection.js";
@@ -100,15 +100,14 @@ export class WebSocketPort implements ProtocolPort {
       const { origin } = request.headers;
       if (origin !== undefined && !this.allowsOrigin(origin)) throw originRefused();
       const endpoint = endpointOf(request);
-      const identity = endpoint.kind === "json" ? this.identify(request, endpoint, address) : undefined;
+      const identity = endpoint.kind === "json" ? this.identify(endpoint, address) : undefined;
       if (!(identity instanceof Promise)) {
         this.accept(request, socket, head, endpoint, identity);
         return;
       }
-      void identity.then(
-        (known) => this.accept(request, socket, head, endpoint, known),
-        (thrown: unknown) => this.refuse(socket, thrown),
-      );
+      void identity
+        .then((known) => this.accept(request, socket, head, endpoint, known))
+        .catch((thrown: unknown) => this.refuse(socket, thrown));
     } catch (thrown) {
       this.refuse(socket, thrown);
     }
@@ -122,13 +121,9 @@ export class WebSocketPort implements ProtocolPort {
     refuseHandshake(socket, error);
   }
 
-  private identify(
-    request: IncomingMessage,
-    { deviceId }: Endpoint,
-    address: string,
-  ): Identity | Promise<Identity> {
+  private identify({ deviceId, authorization }: Endpoint, address: string): Identity | Promise<Identity> {
     checkDeviceId(deviceId);
-    const credentials = credentialsOf(request.headers.authorization ?? "");
+    const credentials = credentialsOf(authorization);
     const who = { protocol: "websocket", port: this.ctx.port, address, deviceId, ...credentials };
     const verdict = this.ctx.admission.connect(who);
     const decide = (v: Awaited<typeof verdict>): Identity => {
@@ -152,7 +147,16 @@ export class WebSocketPort implements ProtocolPort {
     }
     // The library echoes the first protocol that is offered; the one that is spoken may be another.
     if (endpoint.protocol !== "") request.headers["sec-websocket-protocol"] = endpoint.protocol;
-    sockets.handleUpgrade(request, socket, head, (ws) => this.open(ws, socket, endpoint, identity));
+    sockets.handleUpgrade(request, socket, head, (ws) => {
+      try {
+        this.open(ws, socket, endpoint, identity);
+      } catch (thrown) {
+        // The handshake is over: its answers in HTTP would be garbage here.
+        const { code, stack } = AppError.from(thrown);
+        this.ctx.log.error({ code, stack }, "cannot open a WebSocket");
+        ws.close(CLOSE.internal);
+      }
+    });
   }
 
   private open(ws: WebSocket, socket: Duplex, endpoint: Endpoint, identity: Identity | undefined): void {
