@@ -15,10 +15,12 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "gauge myelin_dispatcher_overflowing_queues",
     "gauge myelin_dispatcher_connected_devices",
     "gauge myelin_dispatcher_plan_pages",
+    "counter myelin_dispatcher_routing_errors_total",
     "gauge myelin_dispatcher_plan_generation",
   ]);
   expect(HOPS).toEqual(["route", "fanout", "drain", "unrouted"]);
   expect(DROP_REASONS).toEqual([
+    "app_deleted",
     "bad_envelope",
     "codec_error",
     "double",
@@ -27,6 +29,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "queue_full",
     "released",
     "requeued",
+    "routing_error",
     "target_away",
     "target_error",
     "unrouted",

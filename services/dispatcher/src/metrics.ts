@@ -69,6 +69,11 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_plan_pages",
     help: "Pages of remembered routing decisions.",
   },
+  routingErrors: {
+    type: "counter",
+    name: "myelin_dispatcher_routing_errors_total",
+    help: "Events kept with the unrouted because routing them has failed by a defect.",
+  },
   generation: {
     type: "gauge",
     name: "myelin_dispatcher_plan_generation",
@@ -82,6 +87,7 @@ export function foldMetrics(registry: MetricsRegistry, core: Dispatcher): void {
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
     page.planPages.with().set(core.plans.size);
+    page.routingErrors.with().value = core.routingErrors;
     page.generation.with().set(core.compiler.generation);
     let pending = 0;
     let overflowing = 0;

@@ -1,5 +1,6 @@
+import { BatchView } from "@myelin/contract";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { World } from "./sim/sim-world.js";
 
 /** One thing that may happen; the mix is what each schedule draws from. */
@@ -83,6 +84,37 @@ async function check(world: World, schedule: readonly string[]): Promise<void> {
   const books = [...world.dispatcher!.ledger.all()].map((a) => [a.hop, a.target, a.unaccounted]);
   expect(books).toEqual(books.map(([hop, target]) => [hop, target, 0]));
   await world.crash();
+}
+
+describe("a defect in routing", () => {
+  it("leaves the events with the unrouted, counted, and lets the stream go on", async () => {
+    const world = new World({ seed: 1, devices: 3 });
+    for (const [app, instance] of INSTANCES) world.bridge.connect(app, instance);
+    await world.start();
+    for (let i = 0; i < 40; i++) await world.turn(20);
+    const { plans } = world.dispatcher!;
+    const find = vi.spyOn(plans, "find").mockImplementationOnce(() => {
+      throw new RangeError("a defect");
+    });
+    world.produce();
+    for (let i = 0; i < 20; i++) await world.turn(20);
+    expect(find).toHaveBeenCalled();
+    const lost = [...world.sent.values()].reduce((sum, n) => sum + n, 0);
+    world.produce();
+    expect(await world.quiesce()).toBe(true);
+    const kept = world.nats.unrouted.flatMap((data) => [...payloads(data)]);
+    expect([kept.length, world.dispatcher!.routingErrors]).toEqual([lost, lost]);
+    const sent = [...world.sent.values()].reduce((sum, n) => sum + n, 0);
+    expect(world.bridge.seen.get("b")).toHaveLength(sent - lost);
+    const books = [...world.dispatcher!.ledger.all()].map((a) => a.unaccounted);
+    expect(books).toEqual(books.map(() => 0));
+    await world.crash();
+  });
+});
+
+function* payloads(data: Buffer): Iterable<string> {
+  const view = new BatchView().reset(data);
+  while (view.next()) yield view.payload().toString();
 }
 
 /** A schedule costs about a millisecond; raise it when the machinery was changed. */

@@ -51,6 +51,8 @@ export class Dispatcher {
   readonly tap: Tap;
   readonly plans: PlanCache;
   readonly partitions = new Map<number, Partition>();
+  /** Events kept with the unrouted because routing them has failed by a defect. */
+  routingErrors = 0;
   private readonly router: Router;
   private readonly unrouted: TargetRef;
   private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
@@ -157,6 +159,9 @@ export class Dispatcher {
       tap: this.tap,
       unrouted: this.unrouted,
       targetOf: (ref) => this.targets.targetOf(ref),
+      onRoutingError: (events) => {
+        this.routingErrors += events;
+      },
       targets: () => this.targets.refs(),
     });
     this.partitions.set(ownership.partition, partition);

@@ -40,8 +40,8 @@ function setUp(options: { settleMs?: number; maxHeld?: number } = {}) {
     },
   });
   let sequence = 0;
-  const accept = (data: Buffer): void => {
-    const delivery = { data, streamSequence: ++sequence, redelivered: false, ack: () => undefined };
+  const accept = (data: Buffer, redelivered = false): void => {
+    const delivery = { data, streamSequence: ++sequence, redelivered, ack: () => undefined };
     links.accept(view.reset(data), new TrackedBatch(delivery, 0, () => undefined));
   };
   return { clock, links, released, doubled, accept, missing: () => missing };
@@ -94,6 +94,20 @@ describe("EventLinks", () => {
     expect(released).toEqual([]);
     await clock.advance(100);
     expect(released).toEqual(["a6", "a7", "a8"]);
+  });
+
+  it("neither waits for nor misses what an earlier owner has acknowledged out of order", () => {
+    const { accept, released, missing, links } = setUp();
+    const a = batchesOf("a", 9);
+    accept(a[1]!, true);
+    accept(a[4]!, true);
+    accept(a[6]!);
+    accept(a[8]!);
+    expect(released).toEqual(["a2", "a5", "a7"]);
+    expect(links.heldEnvelopes).toBe(1);
+    accept(a[7]!);
+    expect(released).toEqual(["a2", "a5", "a7", "a8", "a9"]);
+    expect(missing()).toBe(0);
   });
 
   it("holds a bounded number of batches", () => {

@@ -9,7 +9,10 @@ export interface EventLinksOptions {
   readonly release: (batch: TrackedBatch, late: boolean) => void;
   /** A batch that was seen before: to be acknowledged and forgotten. */
   readonly double: (batch: TrackedBatch, count: number) => void;
-  /** Envelopes that a later batch announces and that did not come in time. */
+  /**
+   * Envelopes that a later batch announces and that did not come in time. What is missing behind a batch that an earlier owner
+   * was given is not told: that owner has acknowledged it.
+   */
   readonly missing: (envelopes: number) => void;
   /** How long a batch waits for those before it. */
   readonly waitMs?: number;
@@ -38,6 +41,8 @@ interface Link {
   readonly givenUp: Set<number>;
   readonly held: Map<number, Held>;
   waitingSince: number;
+  /** The last batch that passed had been given to an earlier owner, and so may be what is missing behind it. */
+  inherited: boolean;
 }
 
 const MAX_GIVEN_UP = 4096;
@@ -123,7 +128,7 @@ export class EventLinks {
       this.options.double(held.batch, held.count);
       return;
     }
-    if (held.sequence > link.next) {
+    if (held.sequence > link.next && !link.inherited) {
       if (link.held.size === 0) link.waitingSince = this.options.clock.nowMs();
       link.held.set(held.sequence, held);
       this.held++;
@@ -131,13 +136,15 @@ export class EventLinks {
       else this.timer ??= this.options.clock.setTimeout(() => this.expire(), this.waitMs);
       return;
     }
+    this.skip(link, held.sequence);
     this.pass(link, held);
     this.drain(link);
   }
 
   private pass(link: Link, held: Held): void {
-    if (link.ordinal >= 0 && held.firstOrdinal > link.ordinal)
+    if (link.ordinal >= 0 && held.firstOrdinal > link.ordinal && !link.inherited)
       this.options.missing(held.firstOrdinal - link.ordinal);
+    link.inherited = held.batch.delivery.redelivered;
     link.next = held.sequence + 1;
     link.ordinal = held.firstOrdinal + held.count;
     this.options.release(held.batch, false);
@@ -156,9 +163,14 @@ export class EventLinks {
     let lowest = Number.POSITIVE_INFINITY;
     for (const sequence of link.held.keys()) lowest = Math.min(lowest, sequence);
     if (lowest === Number.POSITIVE_INFINITY) return;
-    for (let s = link.next; s < lowest && link.givenUp.size < MAX_GIVEN_UP; s++) link.givenUp.add(s);
-    link.next = lowest;
+    this.skip(link, lowest);
     this.drain(link);
+  }
+
+  /** Waits no longer for what comes before a sequence. */
+  private skip(link: Link, to: number): void {
+    for (let s = link.next; s < to && link.givenUp.size < MAX_GIVEN_UP; s++) link.givenUp.add(s);
+    link.next = to;
   }
 
   private expire(): void {
@@ -201,5 +213,6 @@ function createLink(first: number): Link {
     givenUp: new Set(),
     held: new Map(),
     waitingSince: 0,
+    inherited: false,
   };
 }

@@ -65,7 +65,13 @@ export class LaneQueues {
     for (const queue of this.touched) {
       if (queue.builder.count === 0) continue;
       source?.claim();
-      queue.take(view, redelivered, sourceSequence, source);
+      try {
+        queue.take(view, redelivered, sourceSequence, source);
+      } catch (err) {
+        // A defect of one target is not the others': its share waits in its queue, or comes again with the batch.
+        queue.builder.discard();
+        this.options.ports.log.error({ err }, "a share could not be given to its target");
+      }
     }
     this.touched.length = 0;
   }
@@ -119,6 +125,7 @@ export class LaneQueues {
       maxBytes: event ? limits.eventBytes : limits.telemetryBytes,
       awayGraceMs: limits.awayGraceMs,
       nowMs: () => ports.clock.nowMs(),
+      nowUs: () => ports.clock.wallUs(),
       account,
       whenLagging: event ? target.whenLagging : "drop",
       createOutlet: (events) => target.openOutlet(way, events),

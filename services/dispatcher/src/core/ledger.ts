@@ -11,6 +11,7 @@ export type Hop = (typeof HOPS)[number];
 
 /** Why the dispatcher gives a message up. `requeued` is no loss: the event comes again from its stream. */
 export const DROP_REASONS = [
+  "app_deleted",
   "bad_envelope",
   "codec_error",
   "double",
@@ -19,6 +20,7 @@ export const DROP_REASONS = [
   "queue_full",
   "released",
   "requeued",
+  "routing_error",
   "target_away",
   "target_error",
   "unrouted",
@@ -58,6 +60,13 @@ export class Account {
   /** Books `count` envelopes as dropped for a reason. */
   drop(reason: DropReason, count: number): void {
     if (count > 0) this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
+  }
+
+  /** Of a share that is booked as forwarded as a whole, some were not: too old, or refused by the target for good. */
+  leaveOut(expired: number, refused: number): void {
+    this.forwarded -= expired + refused;
+    this.expired += expired;
+    this.drop("target_error", refused);
   }
 
   /** All drops together. */

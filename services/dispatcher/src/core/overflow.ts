@@ -2,7 +2,8 @@
 import { BATCH_FLAGS, BatchView, type HopHeader } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import { Deque } from "./deque.js";
-import type { Account } from "./ledger.js";
+import type { Account, DropReason } from "./ledger.js";
+import type { LeftOut } from "./outlet.js";
 import { type Share, stampShare } from "./share.js";
 
 /** One stored batch. */
@@ -29,6 +30,8 @@ export interface OverflowFeed {
   readonly open: boolean;
   /** Shares on the way. */
   readonly flyingCount: number;
+  /** Takes out of a share what has become too old, booked as expired; false when nothing is left of it. */
+  freshen(share: Share): boolean;
   /** Puts a share that came out of the overflow on its way; false: not now. */
   sendStored(share: Share): boolean;
   overflowLoaded(): void;
@@ -61,7 +64,9 @@ export class OverflowQueue {
   private readonly pending = new Deque<Share>();
   private readonly arrived = new Deque<Share>();
   /** Sources that were stored while they were on the way and arrived after all. */
-  private readonly skip = new Set<number>();
+  private readonly skip = new Map<number, LeftOut | undefined>();
+  /** Why what is stored is not sent but given up, as long as there is any. */
+  private discarding: DropReason | undefined;
   private readonly view = new BatchView();
   /** Stream sequences: newest stored, left by an earlier owner, last read, last settled, last removed. */
   private lastStored = 0;
@@ -100,28 +105,29 @@ export class OverflowQueue {
   }
 
   /** A share that was put here while it was on the way has arrived after all: the stored copy is not sent. */
-  delivered(sourceSequence: number): void {
-    this.skip.add(sourceSequence);
+  delivered(sourceSequence: number, leftOut: LeftOut | undefined): void {
+    this.skip.set(sourceSequence, leftOut);
+  }
+
+  /** Gives up everything that is stored or about to be, for a reason; what comes later is kept again. */
+  abandon(reason: DropReason): void {
+    if (this.closed || (!this.active && !this.loading)) return;
+    this.discarding = reason;
+    // The first one is perhaps being written, and goes the way of those that are.
+    while (this.pending.length > 1) giveUp(this.pending.pop(), reason);
+    this.drain();
   }
 
   /** Sends what is stored as far as the target takes it. Called whenever something may have changed. */
   drain(): void {
     if (!this.active || this.closed || this.draining) return;
     this.draining = true;
-    while (this.options.feed.open) {
-      const share = this.arrived.peek();
-      if (share === undefined) break;
-      if (this.skip.delete(share.sourceSequence)) {
-        this.arrived.shift();
-        share.account.forwarded += share.count;
-        share.source?.done();
-      } else if (this.options.feed.sendStored(share)) this.arrived.shift();
-      else break;
-    }
+    while (this.mayTake && this.passFirst());
     this.draining = false;
     if (this.isEmpty()) {
       this.skip.clear();
       this.active = false;
+      this.discarding = undefined;
     } else if (this.mayRead()) void this.run("read", () => this.readNext());
   }
 
@@ -136,13 +142,39 @@ export class OverflowQueue {
     for (const release of this.unhold) release();
   }
 
+  private get mayTake(): boolean {
+    return this.discarding !== undefined || this.options.feed.open;
+  }
+
+  /** False when there is nothing, or it is not the time for it. */
+  private passFirst(): boolean {
+    const { feed } = this.options;
+    const share = this.arrived.peek();
+    if (share === undefined) return false;
+    const { account, count, sourceSequence } = share;
+    if (this.skip.has(sourceSequence)) {
+      const leftOut = this.skip.get(sourceSequence);
+      this.skip.delete(sourceSequence);
+      account.forwarded += count;
+      if (leftOut !== undefined) account.leaveOut(leftOut.expired, leftOut.refused);
+      share.source?.done();
+    } else if (this.discarding !== undefined) giveUp(share, this.discarding);
+    else if (!feed.freshen(share)) {
+      // Settled ones are removed up to the last: what is older must not be on its way.
+      if (feed.flyingCount > 0) return false;
+      share.source?.done();
+    } else if (!feed.sendStored(share)) return false;
+    this.arrived.shift();
+    return true;
+  }
+
   private isEmpty(): boolean {
     return this.lastSettled >= this.lastStored && !this.storing && this.options.feed.flyingCount === 0;
   }
 
   private mayRead(): boolean {
     const { feed } = this.options;
-    if (this.lastRead >= this.lastStored || this.arrived.length >= READ_AHEAD || !feed.open) return false;
+    if (this.lastRead >= this.lastStored || this.arrived.length >= READ_AHEAD || !this.mayTake) return false;
     // What went the direct way must be settled first, so that it is known which stored copies are not needed.
     return this.lastRead > this.lastSettled || feed.flyingCount === 0;
   }
@@ -153,6 +185,7 @@ export class OverflowQueue {
     this.loading = false;
     this.lastStored = this.inherited = last;
     this.active = last > 0;
+    if (!this.active) this.discarding = undefined;
     this.options.feed.overflowLoaded();
   }
 
@@ -219,6 +252,7 @@ export class OverflowQueue {
       hopStart: view.originEnd - view.originStart,
       recordsStart: view.envelopesStart,
       count: hop.count,
+      lookedMs: Number.NEGATIVE_INFINITY,
       // An earlier owner may have sent it.
       flags: hop.flags | (sequence <= this.inherited ? BATCH_FLAGS.redelivered : 0),
       sourceSequence: hop.sequence,
@@ -253,6 +287,12 @@ export class OverflowQueue {
     }
     return undefined;
   }
+}
+
+function giveUp(share: Share | undefined, reason: DropReason): void {
+  if (share === undefined) return;
+  share.account.drop(reason, share.count);
+  share.source?.done();
 }
 
 function sum(shares: Iterable<Share>): number {

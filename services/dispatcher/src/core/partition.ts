@@ -30,6 +30,8 @@ export interface PartitionOptions {
   /** Batches and bytes under way beyond which the targets that hold the oldest ones are moved to their overflow. */
   readonly maxPending: number;
   readonly maxPendingBytes: number;
+  /** Told how many events were kept because routing them has failed by a defect. */
+  readonly onRoutingError: (events: number) => void;
   /** Told of each routed batch that carries a trace context. */
   readonly onTraced: ((view: BatchView) => void) | undefined;
   /** See `EventLinksOptions`. */
@@ -163,22 +165,46 @@ export class Partition {
 
   private onTelemetry(data: Uint8Array): void {
     if (this.stopped || !this.options.ownership.held) return;
-    const { router, tap, ports } = this.options;
-    const { account } = this.telemetryLane;
     const { view } = this;
+    const { account } = this.telemetryLane;
     try {
       view.reset(data);
-      if (!this.telemetryLinks.accept(view.hop)) {
-        book(account, "double", view.hop.count);
-      } else {
-        router.route(view, this.telemetryLane, undefined, false, undefined);
-        if (tap.active) tap.copy(view, this.number);
-        this.trace(view);
-      }
-      this.acks?.consumed(view);
     } catch (err) {
-      this.refuse(err, account, view.hop.count);
-      ports.log.debug({ err, partition: this.number }, "telemetry batch cannot be read");
+      book(account, "bad_envelope", view.hop.count);
+      this.options.ports.log.debug({ err, partition: this.number }, "telemetry batch cannot be read");
+      return;
+    }
+    if (this.telemetryLinks.accept(view.hop)) this.routeTelemetry();
+    else book(account, "double", view.hop.count);
+    // Whatever became of it: the sender may send more.
+    this.acks?.consumed(view);
+  }
+
+  private routeTelemetry(): void {
+    const { view } = this;
+    const { count } = view.hop;
+    try {
+      this.options.router.route(view, this.telemetryLane, undefined, false, undefined);
+    } catch (err) {
+      const bad = isBadEnvelope(err);
+      book(this.telemetryLane.account, bad ? "bad_envelope" : "routing_error", count);
+      this.options.ports.log[bad ? "debug" : "error"](
+        { err, partition: this.number },
+        "telemetry batch could not be routed",
+      );
+      return;
+    }
+    this.show(false);
+  }
+
+  /** Copies the view's batch for who looks on, and for traces; a defect there is not the message's. */
+  private show(redelivered: boolean): void {
+    const { tap, ports } = this.options;
+    try {
+      if (tap.active && !redelivered) tap.copy(this.view, this.number);
+      this.trace(this.view);
+    } catch (err) {
+      ports.log.error({ err, partition: this.number }, "a routed batch could not be shown or traced");
     }
   }
 
@@ -189,14 +215,14 @@ export class Partition {
     try {
       this.view.reset(delivery.data);
     } catch (err) {
-      this.spoiled(batch, err, 1);
+      this.drop(batch, err, 1);
       return;
     }
     this.links.accept(this.view, batch);
   }
 
   private routeEvents(batch: TrackedBatch, late: boolean): void {
-    const { router, tap, ports, ownership } = this.options;
+    const { router, ports, ownership } = this.options;
     if (!ownership.held) return;
     const { delivery } = batch;
     const { view, dedupe } = this;
@@ -204,12 +230,12 @@ export class Partition {
       view.reset(delivery.data);
       dedupe.begin(delivery.streamSequence);
       router.route(view, this.eventLane, batch, delivery.redelivered || late, dedupe);
-      if (tap.active && !delivery.redelivered) tap.copy(view, this.number);
-      this.trace(view);
     } catch (err) {
-      this.spoiled(batch, err, view.hop.count);
+      if (isBadEnvelope(err)) this.drop(batch, err, view.hop.count);
+      else this.keepUnrouted(batch, err);
       return;
     }
+    this.show(delivery.redelivered);
     const record = dedupe.commit();
     if (record !== undefined) {
       batch.claim();
@@ -234,8 +260,8 @@ export class Partition {
   }
 
   /** A batch that no reader can read would come again for ever; its sender is broken, so it is counted and let go. */
-  private spoiled(batch: TrackedBatch, err: unknown, count: number): void {
-    this.refuse(err, this.eventLane.account, Math.max(1, count));
+  private drop(batch: TrackedBatch, err: unknown, count: number): void {
+    book(this.eventLane.account, "bad_envelope", Math.max(1, count));
     this.options.ports.log.error(
       { err, partition: this.number },
       "event batch cannot be read and is dropped",
@@ -243,13 +269,25 @@ export class Partition {
     batch.done();
   }
 
-  private trace(view: BatchView): void {
-    if ((view.hop.flags & BATCH_FLAGS.traced) !== 0) this.options.onTraced?.(view);
+  /** Routing has failed by a defect, before anything of the batch was given to a target: its events are kept for an operator. */
+  private keepUnrouted(batch: TrackedBatch, err: unknown): void {
+    const { options, view, events } = this;
+    const { account } = this.eventLane;
+    const { count } = view.hop;
+    options.ports.log.error(
+      { err, partition: this.number, events: count },
+      "event batch could not be routed and is kept with the unrouted",
+    );
+    options.onRoutingError(count);
+    account.received += count;
+    account.stored += count;
+    events.add(options.unrouted, view.envelopesStart, view.bytes.length, count);
+    events.flush(view, batch.delivery.redelivered, batch.delivery.streamSequence, batch);
+    batch.done();
   }
 
-  private refuse(err: unknown, account: Account, count: number): void {
-    if (!AppError.is(err) || err.code !== "contract.bad_envelope") throw err;
-    book(account, "bad_envelope", count);
+  private trace(view: BatchView): void {
+    if ((view.hop.flags & BATCH_FLAGS.traced) !== 0) this.options.onTraced?.(view);
   }
 
   private onPresence(data: Uint8Array): void {
@@ -277,6 +315,10 @@ export class Partition {
     const { streamSequence } = oldest.delivery;
     for (const [, queue] of this.events.entries()) if (queue.oldestSource === streamSequence) queue.relieve();
   }
+}
+
+function isBadEnvelope(err: unknown): boolean {
+  return AppError.is(err) && err.code === "contract.bad_envelope";
 }
 
 function book(account: Account, reason: DropReason, count: number): void {

@@ -18,8 +18,10 @@ export interface Share {
   header: HopHeader | undefined;
   readonly hopStart: number;
   recordsStart: number;
-  readonly count: number;
+  count: number;
   flags: number;
+  /** When it was last looked through for envelopes that have become too old; on the monotonic clock. */
+  lookedMs: number;
   /** Number of the source batch in its stream; 0 for telemetry. */
   readonly sourceSequence: number;
   readonly source: ShareSource | undefined;
@@ -112,6 +114,7 @@ export class ShareBuilder {
       recordsStart,
       count: this.count,
       flags: view.hop.flags | this.flags | flags,
+      lookedMs: Number.POSITIVE_INFINITY,
       sourceSequence,
       account,
       source,

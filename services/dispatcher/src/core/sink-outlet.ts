@@ -11,9 +11,9 @@ export interface SinkWriter {
   readonly maxGroup: number;
   /**
    * Called with one group at a time per outlet. The bytes are encoded batches and may be kept until it settles.
-   * Resolves with what was left out of a group of one.
+   * Resolves with what was left out of each batch; undefined: of none anything.
    */
-  write(batches: readonly SinkBatch[], way: Way): Promise<LeftOut | undefined>;
+  write(batches: readonly SinkBatch[], way: Way): Promise<readonly LeftOut[] | undefined>;
 }
 
 /** An encoded batch, and the number of the event batch it came from (0 on the telemetry lane), the same at each retry. */
@@ -92,8 +92,11 @@ export class SinkOutlet implements Outlet {
         const { length } = group;
         this.finish(length);
         this.recover();
-        if (leftOut !== undefined) events.leftOut(leftOut);
-        events.settled(length);
+        if (leftOut === undefined) events.settled(length);
+        for (const what of leftOut ?? []) {
+          events.leftOut(what);
+          events.settled(1);
+        }
       } catch (thrown) {
         if (this.closed) return;
         const error = AppError.from(thrown);

@@ -1,6 +1,7 @@
 /** What waits for one target, in one partition and lane: bounded, in order, never in the way of another target. */
 import { BATCH_FLAGS, type BatchView } from "@myelin/contract";
 import { Deque } from "./deque.js";
+import { dropExpired, mayHaveExpired } from "./expiry.js";
 import type { Account, DropReason } from "./ledger.js";
 import type { LeftOut, Outlet, OutletEvents, WhenLagging } from "./outlet.js";
 import type { OverflowFeed, OverflowQueue } from "./overflow.js";
@@ -13,6 +14,8 @@ export interface TargetQueueOptions {
   /** How long telemetry waits for a target that is away before it is dropped; from then on it is dropped at once. */
   readonly awayGraceMs: number;
   readonly nowMs: () => number;
+  /** The wall clock, against which expiry is measured. */
+  readonly nowUs: () => number;
   readonly account: Account;
   readonly whenLagging: WhenLagging;
   readonly createOutlet: (events: OutletEvents) => Outlet;
@@ -34,6 +37,8 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   private opened = false;
   private closed = false;
   private pumping = false;
+  /** What the target did without of the shadowed share that is settled next. */
+  private shadowLeftOut: LeftOut | undefined;
   private readonly outlet: Outlet;
   private readonly overflow: OverflowQueue | undefined;
   private readonly unhold: () => void;
@@ -61,6 +66,11 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     return this.waiting.length === 0 && this.flying.length === 0 && this.overflow?.storing !== true;
   }
 
+  /** As `idle`, and nothing is kept in the overflow either: the queue can be closed without giving anything up. */
+  get finished(): boolean {
+    return this.idle && this.overflow?.active !== true && this.overflow?.loading !== true;
+  }
+
   get open(): boolean {
     return this.outlet.state === "open" && this.waiting.length === 0;
   }
@@ -82,6 +92,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     const flags = redelivered ? BATCH_FLAGS.redelivered : 0;
     const share = this.builder.build(view, this.outlet.header, flags, sourceSequence, account, source);
     account.received += share.count;
+    if ((share.flags & BATCH_FLAGS.expiry) !== 0) share.lookedMs = this.options.nowMs();
     if (this.closed) account.drop(this.closeReason, share.count);
     else if (this.overflow?.active) this.overflow.put(share);
     else {
@@ -97,6 +108,12 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     account.received += count;
     if (reason === undefined) account.stored += count;
     else account.drop(reason, count);
+  }
+
+  freshen(share: Share): boolean {
+    const nowMs = this.options.nowMs();
+    if (mayHaveExpired(share, nowMs)) dropExpired(share, nowMs, this.options.nowUs());
+    return share.count > 0;
   }
 
   sendStored(share: Share): boolean {
@@ -119,8 +136,9 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     for (let i = 0; i < count; i++) {
       const share = this.flying.shift();
       if (share === undefined) break;
-      if (share.shadowed) this.overflow?.delivered(share.sourceSequence);
+      if (share.shadowed) this.overflow?.delivered(share.sourceSequence, this.shadowLeftOut);
       else finish(share);
+      this.shadowLeftOut = undefined;
     }
     this.ready();
   }
@@ -128,18 +146,17 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   refused(reason: DropReason): void {
     const share = this.flying.shift();
     if (share === undefined) return;
-    if (share.shadowed) this.overflow?.delivered(share.sourceSequence);
+    if (share.shadowed) this.overflow?.delivered(share.sourceSequence, { expired: 0, refused: share.count });
     else discard(share, reason);
     this.ready();
   }
 
-  leftOut({ expired, refused }: LeftOut): void {
+  leftOut(what: LeftOut): void {
     const share = this.flying.peek();
-    if (share === undefined || share.shadowed) return;
-    // Settling will book the whole share as forwarded.
-    share.account.forwarded -= expired + refused;
-    share.account.expired += expired;
-    share.account.drop("target_error", refused);
+    if (share === undefined) return;
+    // Of a shadowed share the copy in the overflow is what is booked.
+    if (share.shadowed) this.shadowLeftOut = what;
+    else share.account.leaveOut(what.expired, what.refused);
   }
 
   lost(): void {
@@ -179,6 +196,13 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
       discard(share, "lagging");
     }
     this.dropWaiting("lagging", 0);
+  }
+
+  /** Gives up what waits here and in the overflow, for a reason. What is on the way to the target is left to it. */
+  abandon(reason: DropReason): void {
+    if (this.closed) return;
+    this.dropWaiting(reason, 0);
+    this.overflow?.abandon(reason);
   }
 
   private spill(overflow: OverflowQueue): void {
@@ -233,17 +257,32 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   private pump(): void {
     if (this.pumping || this.overflow?.loading) return;
     this.pumping = true;
-    while (this.outlet.state === "open") {
-      const share = this.waiting.peek();
-      if (share === undefined) break;
-      const bytes = shareBytes(share);
-      const answer = this.outlet.trySend(share, (share.flags & BATCH_FLAGS.redelivered) !== 0);
-      if (answer === "later") break;
-      this.waiting.shift();
-      this.waitingBytes -= bytes;
-      this.sent(share, answer);
+    try {
+      while (this.outlet.state === "open" && this.sendFirst());
+    } finally {
+      this.pumping = false;
     }
-    this.pumping = false;
+  }
+
+  /** False when nothing waits, or the target takes nothing now. */
+  private sendFirst(): boolean {
+    const share = this.waiting.peek();
+    if (share === undefined) return false;
+    const before = shareBytes(share);
+    const isLeft = this.freshen(share);
+    const bytes = shareBytes(share);
+    this.waitingBytes -= before - bytes;
+    if (!isLeft) {
+      this.shiftWaiting();
+      share.source?.done();
+      return true;
+    }
+    const answer = this.outlet.trySend(share, (share.flags & BATCH_FLAGS.redelivered) !== 0);
+    if (answer === "later") return false;
+    this.waiting.shift();
+    this.waitingBytes -= bytes;
+    this.sent(share, answer);
+    return true;
   }
 
   private limit(): void {

@@ -1,6 +1,7 @@
 /** Sends messages to a connected device, through the owner of its partition. */
 import { app, BatchView, control, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { isExpired } from "../../core/expiry.js";
 import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
 import type { LeftOut, Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
 
@@ -51,8 +52,8 @@ class DeviceTarget implements Target {
     });
   }
 
-  private async write(batches: readonly SinkBatch[], way: Way): Promise<LeftOut> {
-    const leftOut = { expired: 0, refused: 0 };
+  private async write(batches: readonly SinkBatch[], way: Way): Promise<readonly LeftOut[]> {
+    const leftOut: LeftOut[] = [];
     for (const { data } of batches) {
       const progress = this.progress.get(data) ?? { next: 0, expired: 0, refused: 0 };
       this.progress.set(data, progress);
@@ -62,8 +63,7 @@ class DeviceTarget implements Target {
         else if (!(await this.send(request))) progress.refused++;
         progress.next++;
       }
-      leftOut.expired += progress.expired;
-      leftOut.refused += progress.refused;
+      leftOut.push({ expired: progress.expired, refused: progress.refused });
     }
     return leftOut;
   }
@@ -71,14 +71,15 @@ class DeviceTarget implements Target {
   /** The messages of a batch from one on; undefined stands for one that is too old. */
   private requestsOf(data: Buffer, from: number, way: Way): (control.DownlinkRequest | undefined)[] {
     const { id, path, ttl = DEFAULT_TTL_MS } = this.spec;
-    const oldestUs = this.context.ports.clock.wallUs() - ttl * 1000;
+    const nowUs = this.context.ports.clock.wallUs();
+    const oldestUs = nowUs - ttl * 1000;
     const { view } = this;
     const requests: (control.DownlinkRequest | undefined)[] = [];
     view.reset(data);
     for (let i = 0; view.next(); i++) {
       if (i < from) continue;
       const { ingestTimeUs } = view;
-      const old = ingestTimeUs !== 0 && ingestTimeUs < oldestUs;
+      const old = (ingestTimeUs !== 0 && ingestTimeUs < oldestUs) || isExpired(view, nowUs);
       requests.push(
         old
           ? undefined
