@@ -5,7 +5,7 @@ import type { StreamSink } from "./byte-stream.js";
 const SINK = Symbol("sink");
 
 interface ServedSocket extends Socket {
-  [SINK]?: StreamSink;
+  [SINK]?: StreamSink | undefined;
 }
 
 function onData(this: ServedSocket, chunk: Buffer): void {
@@ -37,4 +37,13 @@ export function serveSocket(socket: Socket, sink: StreamSink, head?: Buffer): vo
   if (head !== undefined && head.length > 0) sink.onData(head);
   // `on("data")` does not restart a socket that somebody paused on purpose.
   if (socket.isPaused()) socket.resume();
+}
+
+/** The sink gets nothing more, and the socket has no listeners of ours: whoever is next may take it. */
+export function unserveSocket(socket: Socket): void {
+  socket.off("error", onError);
+  socket.off("close", onClose);
+  socket.off("drain", onDrain);
+  socket.off("data", onData);
+  (socket as ServedSocket)[SINK] = undefined;
 }

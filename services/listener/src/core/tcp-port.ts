@@ -11,6 +11,8 @@ export interface TcpPortOptions {
   readonly port: number;
   /** Present: TLS. */
   readonly tls?: TlsSettings | undefined;
+  /** True: a client that has closed its sending side may still be written to, and is closed by the owner. */
+  readonly allowHalfOpen?: boolean;
   readonly connections: ConnectionManager;
   /** Called for each connection that the limits allow; owns the socket from then on. For TLS after the handshake. */
   readonly onSocket: (socket: Socket) => void;
@@ -26,9 +28,8 @@ export class TcpPort {
 
   /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` */
   async listen(): Promise<{ host: string; port: number }> {
-    const { host, port, tls, onSocket, connections } = this.options;
-    // allowHalfOpen stays off: a device that has closed its sending side is done with us.
-    const settings = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
+    const { host, port, tls, onSocket, connections, allowHalfOpen = false } = this.options;
+    const settings = { allowHalfOpen, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
     const accept = (socket: Socket): void => {
       if (connections.refusalOf(socket.remoteAddress ?? "") !== undefined) {
         socket.destroy();

@@ -2,9 +2,9 @@ import { Socket } from "node:net";
 import { Protocol } from "@myelin/contract";
 import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
-import type { ConnectionScope } from "../../core/connection.js";
 import { ConnectionManager } from "../../core/connection-manager.js";
 import { DEFAULT_CONNECTION_LIMITS, DEFAULT_GLOBAL_LIMITS } from "../../core/limits.js";
+import type { HttpScope } from "./http-connection.js";
 import { HttpConnection } from "./http-connection.js";
 
 const TIMEOUT_MS = 10_000;
@@ -13,7 +13,8 @@ function rig(limits: Partial<typeof DEFAULT_CONNECTION_LIMITS> = {}) {
   const clock = new FakeClock();
   const state = { congested: false };
   const manager = new ConnectionManager(clock, DEFAULT_GLOBAL_LIMITS, () => state.congested);
-  const scope: ConnectionScope = {
+  const scope: HttpScope = {
+    checkHost: () => {},
     manager,
     protocol: Protocol.HTTP,
     kind: "http",

@@ -10,6 +10,13 @@ import {
   HOLD,
   NOBODY,
 } from "../../core/connection.js";
+import type { HostCheck } from "../../core/origins.js";
+import type { DirectRequests } from "./direct-requests.js";
+
+/** What the connections of one port share. */
+export interface HttpScope extends ConnectionScope {
+  readonly checkHost: HostCheck;
+}
 
 const CONNECTION = Symbol("connection");
 
@@ -42,8 +49,11 @@ export function connectionOf(socket: Socket): HttpConnection {
 }
 
 export class HttpConnection extends Connection {
+  declare readonly scope: HttpScope;
   /** Requests under way. */
   busy = 0;
+  /** Reads and answers as long as the requests are plain; after that the library does, for good. */
+  direct: DirectRequests | undefined = undefined;
   /** Who spoke last, so that a device that sends request after request is asked for once. */
   known: KnownSender | undefined = undefined;
   /** Most devices post to one path: found by comparison instead of a look-up by all that names a channel. */
@@ -52,7 +62,7 @@ export class HttpConnection extends Connection {
   private waiters: Set<() => void> | undefined = undefined;
 
   constructor(
-    scope: ConnectionScope,
+    scope: HttpScope,
     private readonly socket: Socket,
   ) {
     super(scope, socket.remoteAddress ?? "");
@@ -104,6 +114,11 @@ export class HttpConnection extends Connection {
     if (this.busy === 0 || reason !== "drain") this.socket.destroy();
   }
 
+  /** Closes at once, whatever is under way. */
+  destroy(): void {
+    this.socket.destroy();
+  }
+
   /** The socket is gone, or speaks another protocol from here on. */
   closed(): void {
     if (this.gone) return;
@@ -118,8 +133,11 @@ export class HttpConnection extends Connection {
     return this.ending === "drain";
   }
 
-  override onWheel(): number {
-    return 0;
+  /** The library has deadlines of its own. */
+  override onWheel(now: number): number {
+    const late = this.direct?.expire(now) ?? 0;
+    if (late > 0) return late;
+    return this.direct === undefined || this.gone ? 0 : super.onWheel(now);
   }
 
   // Reading stops because the handler does not ask for more, see `free`.

@@ -6,33 +6,36 @@ import {
   type Server,
   type ServerResponse,
 } from "node:http";
-import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import swagger from "@fastify/swagger";
 import { Protocol } from "@myelin/contract";
-import { AppError, listenError } from "@myelin/kernel";
+import { AppError } from "@myelin/kernel";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
-import type { ConnectionScope } from "../../core/connection.js";
-import { type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
+import { hostCheck, type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
-import { tlsOptions } from "../../core/tls.js";
+import { TcpPort } from "../../core/tcp-port.js";
+import { NDJSON_TYPES } from "./body-type.js";
 import type { HttpConfig } from "./config.js";
 import { DeviceMessages } from "./device-messages.js";
-import { connectionOf, HttpConnection } from "./http-connection.js";
-import { NDJSON_TYPES, postMessages } from "./post-messages.js";
-import { errorOf, PROBLEM_TYPE, problemOf, rawProblem } from "./problem.js";
+import { AcceptedAnswer } from "./direct-answer.js";
+import { DirectRequests, type DirectScope } from "./direct-requests.js";
+import { connectionOf, HttpConnection, type HttpScope } from "./http-connection.js";
+import { postMessages } from "./post-messages.js";
+import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
 import { addRoutes } from "./routes.js";
 
-const BACKLOG = 4096;
 const MAX_PARAM_LENGTH = 4096;
 
 export class HttpPort implements ProtocolPort {
   readonly name: string;
   bound: { readonly host: string; readonly port: number } | undefined;
-  private readonly scope: ConnectionScope;
+  private readonly scope: HttpScope;
+  private readonly direct: DirectScope;
   private readonly allowsOrigin: OriginCheck;
   private readonly messages: DeviceMessages;
+  private tcp: TcpPort | undefined;
+  /** Gets its sockets from us and listens to nothing itself. */
   private server: Server | undefined;
   private app: FastifyInstance | undefined;
   private webSocket: ProtocolPort | undefined;
@@ -43,6 +46,8 @@ export class HttpPort implements ProtocolPort {
   ) {
     this.name = `http/${ctx.port}`;
     this.scope = scopeOf(config, ctx);
+    const answer = new AcceptedAnswer(config.keepAliveTimeout);
+    this.direct = { config, ctx, answer, pass: (...taken) => this.pass(...taken) };
     this.allowsOrigin = originCheck(config.origins);
     this.messages = new DeviceMessages(config, ctx);
   }
@@ -58,35 +63,50 @@ export class HttpPort implements ProtocolPort {
     this.app = await this.createApp();
     await this.app.ready();
     if (!ctx.listen) return;
-    const server = this.server!;
-    const { host, port } = config;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause: NodeJS.ErrnoException) =>
-        reject(listenError(cause, "HTTP", `${host}:${port}`)),
-      );
-      server.listen({ host, port, backlog: BACKLOG, reusePort: port !== 0 }, resolve);
+    this.tcp = new TcpPort({
+      host: config.host,
+      port: config.port,
+      tls: config.tls,
+      // A client may close its sending side and still wait for the answer.
+      allowHalfOpen: true,
+      connections: ctx.connections,
+      onSocket: (socket) => this.handleSocket(socket),
     });
-    server.removeAllListeners("error");
-    // Accepting may fail for want of descriptors: the connection waits in the backlog and the loop tries again.
-    server.on("error", () => {});
-    const address = server.address();
-    this.bound = { host, port: typeof address === "object" && address !== null ? address.port : port };
-    ctx.connections.doors.add(server, { ...this.bound, backlog: BACKLOG, reusePort: port !== 0 });
+    this.bound = await this.tcp.listen();
   }
 
   async stop(): Promise<void> {
     this.messages.stop();
-    const { server, app, webSocket } = this;
-    this.server = this.app = this.webSocket = this.bound = undefined;
-    if (server !== undefined) this.ctx.connections.doors.remove(server);
-    server?.close();
+    const { server, app, webSocket, tcp, scope } = this;
+    this.server = this.app = this.webSocket = this.bound = this.tcp = undefined;
+    await tcp?.close();
+    for (const connection of [...this.ctx.connections.connections()]) {
+      if (connection.scope === scope) (connection as HttpConnection).destroy();
+    }
     server?.closeAllConnections();
+    server?.close();
     await app?.close();
     await webSocket?.stop();
   }
 
-  handleSocket(socket: Socket, head: Buffer): void {
-    if (head.length > 0) socket.unshift(head);
+  handleSocket(socket: Socket, head?: Buffer): void {
+    const connection = new HttpConnection(this.scope, socket);
+    this.ctx.connections.add(connection);
+    connection.direct = new DirectRequests(this.direct, connection, socket);
+    connection.direct.serve(head);
+  }
+
+  /** What is no plain request is the library's, and so is all that comes after it. */
+  private pass(connection: HttpConnection, socket: Socket, rest: Buffer): void {
+    socket.once("close", () => connection.closed());
+    if (socket.readableEnded) {
+      // Nothing can be put back any more: the library is told as the socket would have told it.
+      this.server!.emit("connection", socket);
+      socket.emit("data", rest);
+      socket.emit("end");
+      return;
+    }
+    socket.unshift(rest);
     this.server!.emit("connection", socket);
     // Paused while nobody listened.
     socket.resume();
@@ -164,29 +184,15 @@ export class HttpPort implements ProtocolPort {
       if (origin === undefined || this.allowsOrigin(origin)) handler(request, response);
       else this.refusePage(response);
     };
-    const server =
-      config.tls === undefined
-        ? createServer(options, onRequest)
-        : createTlsServer({ ...options, ...tlsOptions(config.tls) }, onRequest);
+    const server = createServer(options, onRequest);
     server.setTimeout(config.keepAliveTimeout);
-    server.prependListener(config.tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
-      this.accept(socket),
-    );
-    if (config.tls !== undefined) server.on("tlsClientError", () => {});
+    // Whoever has closed its sending side still gets its answers; the library's types do not know this old switch.
+    (server as Server & { httpAllowHalfOpen: boolean }).httpAllowHalfOpen = true;
+    // It looks at the deadlines of requests only once it has heard that it listens, which it never does.
+    server.emit("listening");
     server.on("upgrade", (request, socket, head) => this.upgrade(request, socket, head));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.clientError(error, socket));
-    return server as Server;
-  }
-
-  private accept(socket: Socket): void {
-    const { connections } = this.ctx;
-    if (connections.refusalOf(socket.remoteAddress ?? "") !== undefined) {
-      socket.destroy();
-      return;
-    }
-    const connection = new HttpConnection(this.scope, socket);
-    connections.add(connection);
-    socket.once("close", () => connection.closed());
+    return server;
   }
 
   private upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -218,7 +224,7 @@ export class HttpPort implements ProtocolPort {
           ? [408, "timeout", new AppError("protocol.timeout", "the request did not arrive in time")]
           : [400, "syntax", new AppError("protocol.malformed", "the bytes are no HTTP request")];
     this.ctx.metrics.malformed.add(`http,${reason}`);
-    socket.end(rawProblem(problem, status));
+    socket.end(this.direct.answer.problem(problemOf(problem, status), this.ctx.clock.wallMs(), false));
   }
 
   private fail(thrown: unknown, reply: FastifyReply): void {
@@ -238,14 +244,13 @@ export class HttpPort implements ProtocolPort {
   }
 
   private send(reply: FastifyReply, problem: ReturnType<typeof problemOf>): void {
-    if (problem.retryAfterSeconds !== undefined) reply.header("retry-after", problem.retryAfterSeconds);
-    if (problem.status === 401) reply.header("www-authenticate", 'Basic realm="myelin", charset="UTF-8"');
-    void reply.code(problem.status).type(PROBLEM_TYPE).send(problem.body);
+    void reply.code(problem.status).headers(problem.headers).type(PROBLEM_TYPE).send(problem.body);
   }
 }
 
-function scopeOf(config: HttpConfig, ctx: ProtocolContext): ConnectionScope {
+function scopeOf(config: HttpConfig, ctx: ProtocolContext): HttpScope {
   return {
+    checkHost: hostCheck(config.origins),
     manager: ctx.connections,
     protocol: Protocol.HTTP,
     kind: "http",

@@ -1,13 +1,14 @@
 /** `POST /api/v1/devices/{id}/messages/{path}`: readings of a device. */
 import type { IncomingMessage } from "node:http";
-import { type Channel, isTopicName, Protocol } from "@myelin/contract";
+import { isTopicName } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import type { Identity } from "../../core/admission.js";
 import type { LaneIndex } from "../../core/channel-table.js";
-import { kindOf } from "../../core/ingress.js";
 import { LineCutter } from "../../core/line-cutter.js";
 import type { ProtocolContext } from "../../core/protocol.js";
+import { FORM_TYPE, isJsonType, JSON_TYPE } from "./body-type.js";
+import { channelOf } from "./channel.js";
 import type { HttpConfig } from "./config.js";
 import { connectionOf, type HttpConnection } from "./http-connection.js";
 import { identify } from "./identify.js";
@@ -16,13 +17,7 @@ import { Readings } from "./readings.js";
 import { requestExtras } from "./request-extras.js";
 import { RequestTicket } from "./ticket.js";
 
-const JSON_TYPE = "application/json";
-const FORM_TYPE = "application/x-www-form-urlencoded";
 const ONE = JSON.stringify({ accepted: 1, rejected: 0 });
-const ONE_HEADERS = { "content-type": JSON_TYPE, "content-length": ONE.length } as const;
-
-/** Types whose body is a stream of lines. */
-export const NDJSON_TYPES = ["application/x-ndjson", "application/ndjson", "application/jsonl"] as const;
 
 /** Makes the handler. @returns what fastify calls per request */
 export function postMessages(config: HttpConfig, ctx: ProtocolContext) {
@@ -70,8 +65,9 @@ class Post {
     const type = essence(given);
     const stream = body instanceof Object && !Buffer.isBuffer(body);
     const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0);
-    const isJsonBody = stream || type === JSON_TYPE || type.endsWith("+json") || isBareJson(type, bytes);
-    const channel = this.channelOf(identity, isJsonBody ? JSON_TYPE : given);
+    const isJsonBody = stream || isJsonType(type) || isBareJson(type, bytes);
+    const contentType = isJsonBody ? JSON_TYPE : given;
+    const channel = channelOf(ctx, this.connection, { identity, lane, path, contentType });
     const headers = requestExtras(request.headers, ctx.clock);
     const readings = new Readings({ ingress: ctx.ingress, identity, channel, lane, headers, ticket });
     if (stream) return this.takeStream(body as IncomingMessage, readings);
@@ -81,33 +77,6 @@ class Post {
     this.connection.spend(readings.taken);
     if (lane === 1) return this.stored();
     return this.taken();
-  }
-
-  private channelOf(identity: Identity, contentType: string): Channel {
-    const { connection, ctx, lane, path } = this;
-    const { generation } = ctx.admission;
-    const last = connection.lastChannel;
-    if (
-      last !== undefined &&
-      last.generation === generation &&
-      last.identity === identity &&
-      last.lane === lane &&
-      last.path === path &&
-      last.contentType === contentType
-    ) {
-      return last.channel;
-    }
-    const kind = kindOf(path, lane);
-    const channel = ctx.ingress.channelOf({
-      identity,
-      path,
-      kind,
-      protocol: Protocol.HTTP,
-      port: ctx.port,
-      contentType,
-    });
-    connection.lastChannel = { generation, identity, path, lane, contentType, channel };
-    return channel;
   }
 
   /** Lines are taken as they come; the socket is not read while they cannot be. */
@@ -154,21 +123,21 @@ class Post {
     const error =
       ticket.refusal ??
       new AppError("contract.bad_payload", `${rejected} of ${accepted + rejected} readings are refused`);
-    const { status, body, retryAfterSeconds } = problemOf(error, accepted > 0 ? 207 : undefined, {
+    const { status, body, headers } = problemOf(error, accepted > 0 ? 207 : undefined, {
       accepted,
       rejected,
       errors,
     });
-    if (retryAfterSeconds !== undefined) reply.header("retry-after", retryAfterSeconds);
-    return reply.code(status).type(PROBLEM_TYPE).send(body);
+    return reply.code(status).headers(headers).type(PROBLEM_TYPE).send(body);
   }
 
   /** All of it is. Written past fastify, which has nothing to add to the one answer that is frequent. */
   private taken(): FastifyReply {
     const { accepted, rejected } = this.ticket;
     const { raw } = this.reply.hijack();
-    raw.writeHead(202, accepted === 1 ? ONE_HEADERS : { "content-type": JSON_TYPE });
-    raw.end(accepted === 1 ? ONE : JSON.stringify({ accepted, rejected }));
+    const body = accepted === 1 ? ONE : JSON.stringify({ accepted, rejected });
+    raw.writeHead(202, { "content-type": JSON_TYPE, "content-length": body.length });
+    raw.end(body);
     return this.reply;
   }
 }

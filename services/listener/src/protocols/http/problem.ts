@@ -7,11 +7,16 @@ export const PROBLEM_TYPE = "application/problem+json";
 /** A problem with its status; `extensions` are further members of the body. */
 export interface Problem {
   readonly status: number;
-  readonly retryAfterSeconds: number | undefined;
+  /** Headers the status asks for. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
 }
 
-const RETRY_AFTER_SECONDS = 5;
+const RETRY: Readonly<Record<string, string>> = { "retry-after": "5" };
+/** RFC 9110, 11.6.1, RFC 7617. */
+const CHALLENGE: Readonly<Record<string, string>> = {
+  "www-authenticate": 'Basic realm="myelin", charset="UTF-8"',
+};
 
 /** Where HTTP has a better word for a code than the catalogue's status, which serves all interfaces. */
 const STATUS: Partial<Record<ErrorCode, number>> = {
@@ -36,25 +41,8 @@ export function problemOf(
     code: error.code,
     ...extensions,
   };
-  const retry = status === 503 || status === 429;
-  return {
-    status,
-    retryAfterSeconds: retry ? RETRY_AFTER_SECONDS : undefined,
-    body: JSON.stringify(body),
-  };
-}
-
-/** A whole response for a client whose request cannot even be parsed. */
-export function rawProblem(error: AppError, status: number): string {
-  const { body } = problemOf(error, status);
-  return [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? "Error"}`,
-    `content-type: ${PROBLEM_TYPE}`,
-    `content-length: ${Buffer.byteLength(body)}`,
-    "connection: close",
-    "",
-    body,
-  ].join("\r\n");
+  const headers = status === 503 || status === 429 ? RETRY : status === 401 ? CHALLENGE : {};
+  return { status, headers, body: JSON.stringify(body) };
 }
 
 const FASTIFY: Readonly<Record<string, { readonly code: ErrorCode; readonly status: number }>> = {

@@ -20,6 +20,7 @@ import { JsonConnection, JsonShared } from "./json-connection.js";
 import { WebSocketStream } from "./websocket-stream.js";
 
 const HEADER_TIMEOUT_MS = 10_000;
+const DEADLINE_CHECK_MS = 1_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 
 export class WebSocketPort implements ProtocolPort {
@@ -58,11 +59,17 @@ export class WebSocketPort implements ProtocolPort {
     });
     if (!ctx.listen) return;
     this.http = createServer(
-      { headersTimeout: HEADER_TIMEOUT_MS, maxHeaderSize: MAX_HEADER_BYTES },
+      {
+        headersTimeout: HEADER_TIMEOUT_MS,
+        maxHeaderSize: MAX_HEADER_BYTES,
+        connectionsCheckingInterval: DEADLINE_CHECK_MS,
+      },
       (_request, response) => {
         response.writeHead(426, { connection: "close", upgrade: "websocket" }).end();
       },
     );
+    // It looks at the deadlines of requests only once it has heard that it listens, which it never does.
+    this.http.emit("listening");
     this.http.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
     this.tcp = new TcpPort({
       host: config.host,
@@ -79,6 +86,7 @@ export class WebSocketPort implements ProtocolPort {
     this.tcp = this.http = this.mqtt = this.bound = undefined;
     await tcp?.close();
     http?.closeAllConnections();
+    http?.close();
     await mqtt?.stop();
   }
 
