@@ -33,9 +33,13 @@ const GIVE_WAY_MS = 1_000;
 /** How often an owner that is just giving way may get in between deleting and making a consumer. */
 const MAX_CROSSINGS = 10;
 const CONFIRM_DEADLINE_MS = 2_000;
+/** Longer than it takes to delete a consumer after it was halted. */
+const HALT_MS = 60_000;
 const REOPEN = { initialMs: 50, maxMs: 2_000 };
 /** Subject, reply and headers of a delivery, roughly. */
 const FRAME_BYTES = 200;
+/** In the metadata of a consumer: up to where owners before its own may have been given batches. */
+const DELIVERED_BEFORE = "delivered_before";
 const ACK = Buffer.from("+ACK");
 /** A smaller piece of a larger buffer is copied, so that it does not keep the whole of it alive. */
 const SHARE_FACTOR = 4;
@@ -65,8 +69,8 @@ class PullingEventConsumer implements EventConsumer {
   #inHandBytes = 0;
   /** Everything up to here was delivered in this ownership: it is in hand, or it is acknowledged. */
   #delivered = 0;
-  /** Everything up to here was delivered to an owner before this one. */
-  #deliveredBefore = 0;
+  /** What is above was delivered to no owner before this one; undefined until that is known. */
+  #deliveredBefore: number | undefined;
   #handler: (delivery: EventDelivery) => void = () => undefined;
   #inbox: string | undefined;
   #endInbox: Unsubscribe = () => undefined;
@@ -178,7 +182,8 @@ class PullingEventConsumer implements EventConsumer {
   /** Deletes the consumers of this and older epochs and makes this one's. */
   async #replaceConsumers(signal: AbortSignal): Promise<void> {
     const stream = STREAMS.events.name;
-    const { consumers } = await jetstreamManager(this.#bus.client, { checkAPI: false });
+    const { consumers, streams } = await jetstreamManager(this.#bus.client, { checkAPI: false });
+    let before = this.#deliveredBefore;
     for await (const info of consumers.list(stream)) {
       const epoch = epochOf(info, this.#partition);
       if (epoch === undefined) continue;
@@ -187,13 +192,19 @@ class PullingEventConsumer implements EventConsumer {
         throw new AppError("bus.stale_epoch", text);
       }
       if (epoch < this.#epoch) {
-        this.#deliveredBefore = Math.max(this.#deliveredBefore, info.delivered.stream_seq);
+        // Its owner may be frozen with requests out: it is given nothing more while its position is read.
+        const { delivered, config } = await this.#halted(stream, info);
+        const told = Number(config.metadata?.[DELIVERED_BEFORE] ?? 0);
+        before = Math.max(before ?? 0, told, delivered.stream_seq);
       }
       await consumers.delete(stream, info.name).catch((thrown: unknown) => {
         if (jetStreamErrorNumber(thrown) !== JS_ERROR.consumerNotFound) throw thrown;
       });
     }
     if (signal.aborted) return;
+    // A server that was restarted knows no consumer any more, and with it nobody knows what has been delivered: it may be everything.
+    before ??= (await streams.info(stream)).state.last_seq;
+    this.#deliveredBefore = before;
     await consumers.add(stream, {
       durable_name: this.#consumer,
       filter_subject: subjects.eventBatch(this.#partition),
@@ -202,7 +213,20 @@ class PullingEventConsumer implements EventConsumer {
       max_ack_pending: this.#maxMessages,
       // What is acknowledged is deleted from the stream: the consumer itself holds nothing that must outlive the server.
       mem_storage: true,
+      metadata: { [DELIVERED_BEFORE]: String(before) },
     });
+  }
+
+  /** What a consumer has delivered when it delivers no more. */
+  async #halted(stream: string, info: ConsumerInfo): Promise<ConsumerInfo> {
+    const { consumers } = await jetstreamManager(this.#bus.client, { checkAPI: false });
+    try {
+      await consumers.pause(stream, info.name, new Date(this.#bus.clock.wallUs() / 1000 + HALT_MS));
+      return await consumers.info(stream, info.name);
+    } catch (thrown) {
+      if (jetStreamErrorNumber(thrown) !== JS_ERROR.consumerNotFound) throw thrown;
+      return info;
+    }
   }
 
   #close(): void {
@@ -307,7 +331,7 @@ class PullingEventConsumer implements EventConsumer {
     const delivery: InHand = {
       data: bytes,
       streamSequence,
-      redelivered: streamSequence <= this.#deliveredBefore,
+      redelivered: streamSequence <= (this.#deliveredBefore ?? 0),
       reply,
       bytes: bytes.length,
       ack: () => this.#acknowledge(delivery),
