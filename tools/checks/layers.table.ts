@@ -40,6 +40,11 @@ export const LEVEL: Readonly<Record<string, number>> = {
 /** What tests may import besides: real servers, and a client to talk to a service with. */
 export const TEST_HELPERS = ["testkit", "sdk-node"];
 
+/** Folders of tests that need other services beside their own, to show what all of them do together. */
+export const WHOLE_SYSTEM_TESTS: Readonly<Record<string, readonly string[]>> = {
+  "services/listener/conformance/": ["dispatcher"],
+};
+
 /** Where the test kit may be imported although the file is no test. */
 export const TESTKIT_USERS = ["packages/testkit", "packages/e2e", "packages/bench"];
 

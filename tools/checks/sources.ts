@@ -94,7 +94,9 @@ export function isGenerated(path: string): boolean {
 
 /** Tests, benches, and what lies in a folder of tests. */
 export function isTest(path: string): boolean {
-  return /\.(test|itest|bench|leak|contract)\.ts$/.test(path) || /\/(test|testcases)\//.test(path);
+  return (
+    /\.(test|itest|bench|leak|contract)\.ts$/.test(path) || /\/(test|testcases|conformance)\//.test(path)
+  );
 }
 
 /** `packages/kernel`, `services/listener`, `tools`: the folder with the package.json. */
