@@ -28,6 +28,8 @@ export interface ProcessOptions {
   readonly log: Logger;
   readonly clock: Clock;
   readonly openBus: ((options: BusOptions) => Bus) | undefined;
+  /** See `ServiceContext`. */
+  readonly requestStop: (reason: string) => void;
 }
 
 /** The process as one component, and what its host steers. */
@@ -99,6 +101,7 @@ export async function createProcess(options: ProcessOptions): Promise<ProcessCom
       config: platform[service.section],
       log: log.child({ component: service.name }),
       addPage,
+      requestStop: options.requestStop,
     };
     const components = await service.create(context as ServiceContext<never>);
     hosts.push(

@@ -1,3 +1,4 @@
+import type { Bus } from "@myelin/bus";
 import { integer, object } from "@myelin/config";
 import { AppError } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
@@ -26,6 +27,49 @@ async function run(argv: readonly string[], environment: Record<string, string> 
   const code = await runProcess({ name: "echo-0", version: "1", services: [service], argv, environment, io });
   return { code, out: out.join(""), errors: errors.join("") };
 }
+
+it("stops in order and ends with 0 when a service asks for another start, also before this one is done", async () => {
+  const steps: string[] = [];
+  const asking = defineService({
+    name: "echo",
+    section: "echo",
+    schema: object({}),
+    create: ({ requestStop }) => [
+      {
+        name: "asks",
+        async start() {
+          requestStop("nothing is left");
+          requestStop("nothing is left");
+          steps.push("start");
+        },
+        async stop() {
+          steps.push("stop");
+        },
+      },
+    ],
+  });
+  const out: string[] = [];
+  const io: ProcessIo = {
+    print: () => undefined,
+    printError: () => undefined,
+    writeLog: (line) => out.push(line),
+    stop: new AbortController().signal,
+    onUncaught: () => undefined,
+  };
+  const openBus = () => ({ name: "bus", start: async () => {}, stop: async () => {} }) as unknown as Bus;
+  const environment = { MYELIN_ADMIN__PORT: "0" };
+  const code = await runProcess({
+    name: "e",
+    version: "1",
+    services: [asking],
+    argv: [],
+    environment,
+    io,
+    openBus,
+  });
+  expect([code, steps]).toEqual([0, ["start", "stop"]]);
+  expect(out.filter((line) => line.includes("to be started anew"))).toHaveLength(1);
+});
 
 describe("runProcess without running anything", () => {
   it("checks the configuration", async () => {

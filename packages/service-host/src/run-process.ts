@@ -101,8 +101,24 @@ async function runWith(
   });
   log.info({ version, services: services.map((s) => s.name) }, "starting");
   try {
-    const parts = await createProcess({ services, instance, version, config, log, clock, openBus });
-    return await Promise.race([live(parts, options, config, log, io, clock), uncaught.promise]);
+    const own = new AbortController();
+    const requestStop = (reason: string): void => {
+      if (own.signal.aborted) return;
+      log.warn({ reason }, "the process ends by itself, to be started anew");
+      own.abort(new AppError("operation.aborted", reason));
+    };
+    const parts = await createProcess({
+      services,
+      instance,
+      version,
+      config,
+      log,
+      clock,
+      openBus,
+      requestStop,
+    });
+    const stop = AbortSignal.any([io.stop, own.signal]);
+    return await Promise.race([live(parts, options, config, log, stop, clock), uncaught.promise]);
   } catch (thrown) {
     const error = AppError.from(thrown);
     log.fatal({ err: error }, "cannot start");
@@ -117,14 +133,14 @@ async function live(
   options: RunOptions,
   config: LoadedConfig<ProcessConfig>,
   log: RootLogger,
-  io: ProcessIo,
+  stop: AbortSignal,
   clock: Clock,
 ): Promise<ExitCode> {
   const { root, health, admin } = parts;
   try {
-    await root.start(io.stop);
+    await root.start(stop);
   } catch (error) {
-    if (io.stop.aborted) {
+    if (stop.aborted) {
       log.info("asked to stop before the start was done");
       return 0;
     }
@@ -133,7 +149,7 @@ async function live(
   health.markStarted();
   log.info({ adminPort: admin.port }, "ready");
   options.onReady?.(admin.port as number);
-  await aborted(io.stop);
+  await aborted(stop);
 
   const { drainDelay, stopTimeout } = config.value.process;
   log.info("asked to stop");

@@ -22,6 +22,11 @@ export interface ServiceContext<C> {
   readonly bus: Bus;
   /** Adds a read-only JSON page to the admin port, for example `/sessions`. */
   addPage(path: string, page: () => unknown): void;
+  /**
+   * Asks the process to drain and end as if its supervisor had, so that it is started anew: for what only another start can mend.
+   * Not for a device, broker or store that went away. Later calls do nothing. @param reason a constant sentence for the log
+   */
+  requestStop(reason: string): void;
 }
 
 /** One service. Several may share a process. */

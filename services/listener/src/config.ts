@@ -63,6 +63,19 @@ const general = {
     maximum: 16_777_216,
     description: "Topics beyond that, of all connections; the least recently used ones go first.",
   }),
+  newTopicsPerSecond: integer({
+    default: 1000,
+    minimum: 0,
+    maximum: 10_000_000,
+    description:
+      "Topics per second that one connection may use for the first time, or again after its tables forgot them. Beyond it reading from it pauses; where nobody can be told to wait, it is refused with limit.rate. 0 sets no limit.",
+  }),
+  newTopicBurst: integer({
+    default: 100_000,
+    minimum: 1,
+    maximum: 10_000_000,
+    description: "Topics that may be new at once; counts with newTopicsPerSecond only.",
+  }),
   maxWaitingDownlinks: integer({
     default: 10_000,
     minimum: 1,

@@ -14,7 +14,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
     section: "listener",
     schema: await listenerSchema(),
     async create(context) {
-      const { bus, clock, log, metrics, version, platform, tracing } = context;
+      const { bus, clock, log, metrics, version, platform, tracing, requestStop } = context;
       const { partitions } = platform.nats;
       const descriptors = await descriptorLimit();
       const senders = { partitions, clock };
@@ -30,6 +30,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
           version,
           metrics,
           tracing,
+          requestStop,
           ...(descriptors !== undefined && { maxSockets: Math.max(1, descriptors - OTHER_DESCRIPTORS) }),
         }),
       ];

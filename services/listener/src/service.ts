@@ -25,6 +25,7 @@ import { Interest } from "./core/interest.js";
 import { ingressAccount, LedgerBook } from "./core/ledger.js";
 import { McpSessions } from "./core/mcp/mcp-sessions.js";
 import { ListenerMetrics } from "./core/metrics.js";
+import { NewChannels } from "./core/new-channels.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
@@ -46,6 +47,8 @@ export interface ListenerDependencies {
   readonly version: string;
   /** Most sockets the ports may hold together; absent: no bound but those of the configuration. */
   readonly maxSockets?: number | undefined;
+  /** Asks the process to stop, so that it is started anew; absent: what needs it refuses messages in the end. */
+  readonly requestStop?: ((reason: string) => void) | undefined;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** Absent: nobody reads metrics. */
@@ -72,6 +75,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     events,
     admission,
     partitions,
+    numbers: newChannels(config, deps),
     limits: {
       channelsPerConnection: config.channelsPerConnection,
       sharedChannels: config.sharedChannels,
@@ -166,6 +170,17 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
 }
 
 const STOP_MARGIN_MS = 2_000;
+
+function newChannels(
+  { newTopicsPerSecond: perSecond, newTopicBurst: burst }: ListenerConfig,
+  { clock, requestStop }: ListenerDependencies,
+): NewChannels {
+  return new NewChannels({
+    clock,
+    rate: perSecond > 0 ? { perSecond, burst } : undefined,
+    onScarce: () => requestStop?.("the listener has used up nearly all channel numbers of this start"),
+  });
+}
 
 function createPorts(config: ListenerConfig, shared: SharedContext): Map<string, PortSlot> {
   const slots = new Map<string, PortSlot>();

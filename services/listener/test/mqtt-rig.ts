@@ -10,6 +10,7 @@ import { ConnectionManager } from "../src/core/connection-manager.js";
 import { Ingress } from "../src/core/ingress.js";
 import { DEFAULT_GLOBAL_LIMITS } from "../src/core/limits.js";
 import { ListenerMetrics } from "../src/core/metrics.js";
+import { NewChannels } from "../src/core/new-channels.js";
 import type { ProtocolContext } from "../src/core/protocol.js";
 import { SessionDirectory } from "../src/core/session-directory.js";
 import { SubscriptionTable } from "../src/core/subscription-table.js";
@@ -115,7 +116,8 @@ export function mqttRig(settings: Partial<Record<keyof MqttConfig, unknown>> = {
   const events = new RecordingEvents();
   const admission = new TestAdmission();
   const limits = { channelsPerConnection: 64, sharedChannels: 1024 };
-  const ingress = new Ingress({ telemetry, events, admission, partitions: 8, limits });
+  const numbers = new NewChannels({ clock, rate: undefined, onScarce: () => {} });
+  const ingress = new Ingress({ telemetry, events, admission, partitions: 8, limits, numbers });
   const manager = new ConnectionManager(clock, DEFAULT_GLOBAL_LIMITS, () => ingress.congested);
   const sessions = new SessionDirectory(8, clock);
   const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} });

@@ -60,11 +60,18 @@ export class ChannelTable {
   /** Answers are of this generation of rules; the owner drops the table when it has passed. */
   readonly generation: number;
   size = 0;
+  /** For the rate of new channels, see `NewChannels`; -1: not begun. */
+  bucketTokens = 0;
+  bucketMs = -1;
   private last: ChannelEntry | undefined;
   private slots: (ChannelEntry | undefined)[] | undefined;
 
-  constructor(generation: number) {
+  /** @param before the table of an older generation: its rate goes on */
+  constructor(generation: number, before?: ChannelTable) {
     this.generation = generation;
+    if (before === undefined) return;
+    this.bucketTokens = before.bucketTokens;
+    this.bucketMs = before.bucketMs;
   }
 
   find(lane: LaneIndex, bytes: Uint8Array, start: number, end: number): ChannelEntry | undefined {

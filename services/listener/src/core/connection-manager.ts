@@ -41,8 +41,8 @@ export class ConnectionManager {
   private readonly perAddress = new Map<string, number>();
   private congestedConnections = new Set<Connection>();
   private heldBytes = 0;
-  /** Connection, time to release it, and so on. */
-  private readonly tooFast: (Connection | number)[] = [];
+  /** With the time to release them. */
+  private readonly tooFast = new Map<Connection, number>();
   private rateTimer: Timer | undefined;
   private nextNumber = 1;
   private drained: (() => void) | undefined;
@@ -83,9 +83,14 @@ export class ConnectionManager {
     return refusal;
   }
 
+  /** For what a connection speaks for under a name of its own, such as a child device: from the same row as the connections' own. */
+  takeNumber(): number {
+    return this.nextNumber++;
+  }
+
   /** Takes the connection in: numbers it and starts its first-packet deadline. */
   add(connection: Connection): void {
-    connection.number = this.nextNumber++;
+    connection.number = this.takeNumber();
     connection.slot = this.all.length;
     this.all.push(connection);
     this.perAddress.set(connection.address, (this.perAddress.get(connection.address) ?? 0) + 1);
@@ -103,6 +108,7 @@ export class ConnectionManager {
     this.wheel.cancel(connection);
     // Clients that come and go while NATS is away must not pile up here.
     this.congestedConnections.delete(connection);
+    this.tooFast.delete(connection);
     if (connection.heldBytes > 0) {
       bump(this.counters.lostBytes, connection.scope.kind, connection.heldBytes);
       this.letGo(connection, connection.heldBytes);
@@ -162,30 +168,24 @@ export class ConnectionManager {
     for (const connection of waiting) connection.release(HOLD.congestion);
   }
 
-  /** Lets a connection that was too fast read on in `ms`; one timer serves all that wait. */
+  /** Lets a connection that was too fast read on in `ms`, or when it was told before if that is later; one timer serves all that wait. */
   releaseRateIn(connection: Connection, ms: number): void {
-    this.tooFast.push(connection, this.clock.nowMs() + Math.min(ms, LONGEST_RATE_WAIT_MS));
+    if (connection.gone) return;
+    const atMs = this.clock.nowMs() + Math.min(ms, LONGEST_RATE_WAIT_MS);
+    this.tooFast.set(connection, Math.max(atMs, this.tooFast.get(connection) ?? 0));
     this.rateTimer ??= this.clock.setInterval(() => this.releaseRates(), RATE_TICK_MS).unref();
   }
 
   private releaseRates(): void {
     const nowMs = this.clock.nowMs();
-    const waiting = this.tooFast;
-    let kept = 0;
-    for (let i = 0; i < waiting.length; i += 2) {
-      const connection = waiting[i] as Connection;
-      if ((waiting[i + 1] as number) <= nowMs || connection.gone) connection.release(HOLD.rate);
-      else {
-        waiting[kept] = connection;
-        waiting[kept + 1] = waiting[i + 1]!;
-        kept += 2;
-      }
+    for (const [connection, atMs] of this.tooFast) {
+      if (atMs > nowMs) continue;
+      this.tooFast.delete(connection);
+      connection.release(HOLD.rate);
     }
-    waiting.length = kept;
-    if (kept === 0) {
-      this.clock.clear(this.rateTimer);
-      this.rateTimer = undefined;
-    }
+    if (this.tooFast.size > 0) return;
+    this.clock.clear(this.rateTimer);
+    this.rateTimer = undefined;
   }
 
   /** For listings and for drain; the order means nothing and the array must not be changed. */

@@ -148,9 +148,12 @@ export abstract class Connection implements WheelEntry, ChannelSource {
       this.bucketTokens -= count;
       waitMs = Math.max(waitMs, tokensReadyInMs(this, rate, nowMs, 1));
     }
-    if (waitMs === 0) return;
+    if (waitMs > 0) this.slowDown(waitMs);
+  }
+
+  slowDown(ms: number): void {
     this.hold(HOLD.rate);
-    manager.releaseRateIn(this, waitMs);
+    this.scope.manager.releaseRateIn(this, ms);
   }
 
   hold(bit: Hold): void {

@@ -175,6 +175,16 @@ describe("reasons to stop reading", () => {
     manager.stop();
     expect(clock.pendingTimers).toBe(0);
   });
+
+  it("by rate last until the latest time that was set", async () => {
+    const { clock, open, admit } = rig();
+    const connection = admit(open());
+    for (const ms of [10, 3_000, 100]) connection.slowDown(ms);
+    await clock.advance(2_900);
+    expect(connection.reading).toBe(false);
+    await clock.advance(200);
+    expect(connection.reading).toBe(true);
+  });
 });
 
 describe("the rate of a device", () => {

@@ -1,15 +1,23 @@
-import { Protocol } from "@myelin/contract";
+import { MAX_CHANNEL_NUMBER, Protocol } from "@myelin/contract";
+import { FakeClock } from "@myelin/kernel";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TestAdmission } from "../../test/mqtt-rig.js";
 import { RecordingEvents, RecordingTelemetry } from "../../test/recording-senders.js";
 import { type ChannelSource, Ingress } from "./ingress.js";
+import { type NewChannelOptions, NewChannels } from "./new-channels.js";
 
-function ingressOf(limits = { channelsPerConnection: 8, sharedChannels: 64 }) {
+function ingressOf(
+  limits = { channelsPerConnection: 8, sharedChannels: 64 },
+  options: Partial<NewChannelOptions> = {},
+) {
+  const clock = new FakeClock();
+  const numbers = new NewChannels({ clock, rate: undefined, onScarce: () => {}, ...options });
   const admission = new TestAdmission();
   const telemetry = new RecordingTelemetry();
   const events = new RecordingEvents();
-  return { admission, ingress: new Ingress({ telemetry, events, admission, partitions: 8, limits }) };
+  const ingress = new Ingress({ telemetry, events, admission, partitions: 8, limits, numbers });
+  return { clock, admission, ingress };
 }
 
 function source(number: number, deviceId = `d${number}`): ChannelSource {
@@ -128,5 +136,132 @@ describe("Ingress.channelOf", () => {
     expect(() => ingress.channelOf(key("a"))).toThrow(
       expect.objectContaining({ code: "auth.not_authorized" }),
     );
+  });
+});
+
+describe("a channel that is found", () => {
+  const base = {
+    identity: { tenant: "t", deviceId: "d", user: "u", clientId: "c", local: false },
+    path: "p",
+    kind: 1 as const,
+    protocol: Protocol.HTTP,
+    port: "http",
+    contentType: "x",
+  };
+  const of = (identity: object, rest: object = {}) => ({
+    ...base,
+    ...rest,
+    identity: { ...base.identity, ...identity },
+  });
+
+  it.each([
+    ["tenant", of({ tenant: "t2" })],
+    ["device", of({ deviceId: "d2" })],
+    ["user", of({ user: "u2" })],
+    ["client id", of({ clientId: "c2" })],
+    ["trust", of({ local: true })],
+    ["path", of({}, { path: "p2" })],
+    ["kind", of({}, { kind: 2 })],
+    ["protocol", of({}, { protocol: Protocol.UDP })],
+    ["port", of({}, { port: "http2" })],
+    ["content type", of({}, { contentType: "y" })],
+    ["border between user and client id", of({ user: "uc", clientId: "" })],
+    ["border between client id and content type", of({ clientId: "cx" }, { contentType: "" })],
+    ["border between tenant and user", of({ tenant: "tu", user: "" })],
+  ])("is not the one of another %s", (_, other) => {
+    const { ingress } = ingressOf();
+    expect(ingress.channelOf(other).number).not.toBe(ingress.channelOf(base).number);
+  });
+
+  it("by its path alone belongs to its source, also when the tables of both are full", () => {
+    const { ingress } = ingressOf({ channelsPerConnection: 1, sharedChannels: 64 });
+    const owner = { ...source(1), maxChannels: 0 };
+    const children = [2, 3].map((n) => ({ ...source(n), owner, maxChannels: 0 }));
+    const path = Buffer.from("p");
+    const heads = [owner, ...children].map((from) => ingress.channelFor(from, 0, path, 0, 1)!.head.deviceId);
+    expect(heads).toEqual(["d1", "d2", "d3"]);
+  });
+});
+
+describe("a source that makes channels too fast", () => {
+  const rate = { perSecond: 10, burst: 3 };
+  const take = (ingress: Ingress, from: ChannelSource, path: string) => {
+    const bytes = Buffer.from(path);
+    return ingress.channelFor(from, 0, bytes, 0, bytes.length) === undefined ? ingress.refusal : "taken";
+  };
+
+  it("is refused new ones for a while and keeps those it has", async () => {
+    const { ingress, clock } = ingressOf(undefined, { rate });
+    const from = source(1);
+    expect(["a", "b", "c", "d"].map((path) => take(ingress, from, path))).toEqual([
+      "taken",
+      "taken",
+      "taken",
+      "limit.rate",
+    ]);
+    expect([take(ingress, from, "a"), take(ingress, source(2), "d")]).toEqual(["taken", "taken"]);
+    await clock.advance(100);
+    expect(["d", "e"].map((path) => take(ingress, from, path))).toEqual(["taken", "limit.rate"]);
+  });
+
+  it("is slowed down instead where it can wait", () => {
+    const { ingress } = ingressOf(undefined, { rate });
+    const waits: number[] = [];
+    const from = { ...source(1), slowDown: (ms: number) => void waits.push(ms) };
+    const paths = ["a", "b", "c", "d", "e"];
+    expect(new Set(paths.map((path) => take(ingress, from, path)))).toEqual(new Set(["taken"]));
+    expect(waits).toEqual([200, 300]);
+  });
+
+  it("is held to one rate with all it speaks for, by whatever way", () => {
+    const { ingress, admission } = ingressOf(undefined, { rate });
+    const owner = source(1);
+    const child = { ...source(2), owner };
+    const identity = { tenant: "", deviceId: "d", user: "" };
+    const key = {
+      identity,
+      path: "x",
+      kind: 1,
+      protocol: Protocol.HTTP,
+      port: "p",
+      contentType: "",
+    } as const;
+    expect([take(ingress, child, "a"), take(ingress, owner, "b")]).toEqual(["taken", "taken"]);
+    ingress.channelOf(key, owner);
+    expect(take(ingress, child, "c")).toBe("limit.rate");
+    expect(() => ingress.channelOf({ ...key, path: "y" }, owner)).toThrow(
+      expect.objectContaining({ code: "limit.rate" }),
+    );
+    // New rules are no new allowance.
+    admission.generation += 1;
+    expect(take(ingress, owner, "d")).toBe("limit.rate");
+  });
+});
+
+describe("channel numbers", () => {
+  const names = ["a", "b", "c"].map((name) => Buffer.from(name));
+
+  it("that come to an end are told once, and in the end nothing new is taken", () => {
+    const told: number[] = [];
+    const numbers = { first: MAX_CHANNEL_NUMBER - 1, onScarce: () => void told.push(1) };
+    const { ingress } = ingressOf(undefined, numbers);
+    const from = source(1);
+    const found = names.map((name) => ingress.channelFor(from, 0, name, 0, 1)?.number);
+    expect(found).toEqual([MAX_CHANNEL_NUMBER - 1, MAX_CHANNEL_NUMBER, undefined]);
+    expect([ingress.refusal, told]).toEqual(["queue.closed", [1]]);
+    expect(ingress.channelFor(from, 0, names[0]!, 0, 1)?.number).toBe(MAX_CHANNEL_NUMBER - 1);
+    const { identity, protocol, port, contentType } = from;
+    const key = { identity, path: "d", kind: 1, protocol, port, contentType } as const;
+    expect(() => ingress.channelOf(key)).toThrow(expect.objectContaining({ code: "queue.closed" }));
+  });
+
+  it("are told of long before the end", () => {
+    const told: number[] = [];
+    const { ingress } = ingressOf(undefined, {
+      first: MAX_CHANNEL_NUMBER - 2 ** 24,
+      onScarce: () => void told.push(1),
+    });
+    for (const name of names.slice(0, 2)) expect(ingress.channelFor(source(1), 0, name, 0, 1)).toBeDefined();
+    expect(told).toEqual([1]);
   });
 });

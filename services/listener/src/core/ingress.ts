@@ -5,7 +5,6 @@ import {
   createChannel,
   type EnvelopeExtras,
   Kind,
-  MAX_CHANNEL_NUMBER,
   type Protocol,
   partitionOf,
 } from "@myelin/contract";
@@ -13,6 +12,7 @@ import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { Admission, Identity } from "./admission.js";
 import { type ChannelEntry, ChannelTable, hashPath, type LaneIndex, LOCAL_SEED } from "./channel-table.js";
 import { type IngressTracing, tracedExtras } from "./ingress-trace.js";
+import type { NewChannels } from "./new-channels.js";
 import { SharedChannels } from "./shared-channels.js";
 
 /** Whoever sends: a connection, or a session. Holds the channel table that `Ingress` fills. */
@@ -27,8 +27,14 @@ export interface ChannelSource {
   readonly contentType: string;
   /** Owned by `Ingress`. */
   channels: ChannelTable | undefined;
+  /** The connection that sends for it, which pays for its new channels; absent: itself. */
+  readonly owner?: ChannelSource;
+  /** Most channels its own table takes, where it is one of many of its owner; absent: as many as a connection's. */
+  readonly maxChannels?: number;
   /** Asked for each path that is new to the source: is it well-formed in the protocol's terms? Absent: any UTF-8 will do. */
   checkPath?(bytes: Uint8Array, start: number, end: number): ErrorCode | undefined;
+  /** It makes new channels too fast and should be read from again in `ms`; absent: it cannot wait and is refused. */
+  slowDown?(ms: number): void;
 }
 
 /** What names a channel when it is not the path's bytes alone. */
@@ -56,6 +62,7 @@ export interface IngressOptions {
   readonly admission: Admission;
   readonly partitions: number;
   readonly limits: IngressLimits;
+  readonly numbers: NewChannels;
   /** Absent, or not enabled: nothing is traced and nothing is asked. */
   readonly tracing?: IngressTracing | undefined;
 }
@@ -74,12 +81,12 @@ export class Ingress {
   private readonly eventSender: EventSender;
   private readonly admission: Admission;
   private readonly limits: IngressLimits;
+  private readonly numbers: NewChannels;
   private readonly tracing: IngressTracing | undefined;
   private sharedCache: SharedChannels | undefined;
   private readonly byKey = new Map<string, Channel>();
   private byKeyGeneration = -1;
   private sharedGeneration = -1;
-  private nextChannel = 1;
 
   constructor(options: IngressOptions) {
     this.telemetrySender = options.telemetry;
@@ -87,6 +94,7 @@ export class Ingress {
     this.admission = options.admission;
     this.partitions = options.partitions;
     this.limits = options.limits;
+    this.numbers = options.numbers;
     this.tracing = options.tracing?.enabled ? options.tracing : undefined;
   }
 
@@ -108,7 +116,7 @@ export class Ingress {
   ): Channel | undefined {
     let table = source.channels;
     if (table === undefined || table.generation !== this.admission.generation) {
-      table = source.channels = new ChannelTable(this.admission.generation);
+      table = source.channels = new ChannelTable(this.admission.generation, table);
     }
     const entry = table.find(lane, bytes, start, end) ?? this.miss(source, table, lane, bytes, start, end);
     if (entry.channel === undefined) this.refusal = entry.refusal!;
@@ -118,21 +126,24 @@ export class Ingress {
   /**
    * The channel of a fully named head: for requests, content types that vary, sources without a connection. Kept in a bounded
    * table by name, asked once per rules' generation.
-   * @throws AppError `auth.not_authorized`
+   * @param source the connection, which pays for a new channel
+   * @throws AppError `auth.not_authorized`, `limit.rate`, `queue.closed`
    */
-  channelOf(key: ChannelKey): Channel {
+  channelOf(key: ChannelKey, source?: ChannelSource): Channel {
     if (this.byKeyGeneration !== this.admission.generation) {
       this.byKey.clear();
       this.byKeyGeneration = this.admission.generation;
     }
-    const id = key.identity;
-    const name = `${key.path}\0${id.deviceId}\0${id.tenant}\0${id.user}\0${key.contentType}\0${key.port}\0${key.kind}\0${key.protocol}`;
+    const name = nameOf(key);
     let channel = this.byKey.get(name);
     if (channel === undefined) {
-      if (!this.admission.publish(id, key.path)) {
-        throw new AppError("auth.not_authorized", `${id.deviceId} may not publish to ${key.path}`);
+      const { identity, path } = key;
+      if (!this.admission.publish(identity, path)) {
+        throw new AppError("auth.not_authorized", `${identity.deviceId} may not publish to ${path}`);
       }
-      channel = this.create(key);
+      const number = this.numbers.take(source);
+      if (typeof number === "string") throw new AppError(number, `no channel for ${path} can be made now`);
+      channel = this.create(number, key);
       if (this.byKey.size >= this.limits.sharedChannels) this.byKey.delete(this.byKey.keys().next().value!);
     } else {
       // Newest last, so that the first key is the least recently used one.
@@ -197,21 +208,22 @@ export class Ingress {
     start: number,
     end: number,
   ): ChannelEntry {
-    const local = table.size < this.limits.channelsPerConnection;
+    const limit = Math.min(this.limits.channelsPerConnection, source.maxChannels ?? Number.POSITIVE_INFINITY);
+    const local = table.size < limit;
     if (!local) {
       const known = this.shared().find(source.number, lane, bytes, start, end);
       if (known !== undefined) return known;
     }
     const malformed = source.checkPath?.(bytes, start, end);
-    if (malformed !== undefined) {
-      // Not kept: the sender is about to be disconnected.
-      return { hash: 0, lane, bytes, start, length: 0, channel: undefined, refusal: malformed };
-    }
+    // Not kept: the sender is about to be disconnected.
+    if (malformed !== undefined) return refusalOf(malformed, lane, bytes);
     const seed = local ? LOCAL_SEED : source.number | 0;
     const path = Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString("utf8");
     const hash = hashPath(seed, lane, bytes, start, end);
     const entry = this.entryOf(source, lane, path, hash, bytes.slice(start, end));
-    if (local) table.add(entry, this.limits.channelsPerConnection);
+    // A refusal for now is asked about again.
+    if (entry.refusal === "limit.rate" || entry.refusal === "queue.closed") return entry;
+    if (local) table.add(entry, limit);
     else this.shared().add(source.number, entry);
     return entry;
   }
@@ -235,21 +247,21 @@ export class Ingress {
         refusal: "auth.not_authorized",
       };
     }
+    const number = this.numbers.take(source);
+    if (typeof number === "string") return refusalOf(number, lane, copy);
     const { identity, protocol, port, contentType } = source;
-    const channel = this.create({ identity, path, kind: kindOf(path, lane), protocol, port, contentType });
+    const kind = kindOf(path, lane);
+    const channel = this.create(number, { identity, path, kind, protocol, port, contentType });
     // The prefix holds the path already: comparing against it saves keeping a copy.
     const at = channel.prefix.indexOf(copy);
     if (at < 0) return { hash, lane, bytes: copy, start: 0, length, channel, refusal: undefined };
     return { hash, lane, bytes: channel.prefix, start: at, length, channel, refusal: undefined };
   }
 
-  private create(key: ChannelKey): Channel {
-    if (this.nextChannel > MAX_CHANNEL_NUMBER) {
-      throw new AppError("internal.unreachable", "all channel numbers of this start are used up");
-    }
+  private create(number: number, key: ChannelKey): Channel {
     const { tenant, deviceId } = key.identity;
     return createChannel(
-      this.nextChannel++,
+      number,
       {
         tenant,
         deviceId,
@@ -271,6 +283,20 @@ export class Ingress {
     }
     return this.sharedCache;
   }
+}
+
+function refusalOf(refusal: ErrorCode, lane: LaneIndex, bytes: Uint8Array): ChannelEntry {
+  return { hash: 0, lane, bytes, start: 0, length: 0, channel: undefined, refusal };
+}
+
+/**
+ * Everything that the head or the answer of admission depends on. Path, names and port hold no NUL; the rest may, so it stands behind
+ * its lengths.
+ */
+function nameOf({ identity, path, kind, protocol, port, contentType }: ChannelKey): string {
+  const { tenant, deviceId, user, clientId = deviceId, local = false } = identity;
+  const lengths = `${tenant.length} ${user.length} ${clientId.length}`;
+  return `${path}\0${deviceId}\0${port}\0${kind} ${protocol} ${local} ${lengths}\0${tenant}${user}${clientId}${contentType}`;
 }
 
 /** Answers to commands are told by their path (`devices/<id>/commands/<name>/response`), the rest by lane. */

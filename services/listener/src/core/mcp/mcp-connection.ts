@@ -8,10 +8,10 @@ import {
   type McpMessageView,
 } from "@myelin/contract";
 import { AppError, type ErrorCode } from "@myelin/kernel";
-import type { Identity } from "../admission.js";
 import type { ByteStream, StreamSink } from "../byte-stream.js";
 import { Connection, type DisconnectReason, HOLD } from "../connection.js";
 import type { DeviceSession, Downlink, DownlinkState } from "../session.js";
+import type { McpChild } from "./mcp-child.js";
 import { onControlMessage } from "./mcp-control.js";
 import { onDataMessage } from "./mcp-data.js";
 import { deliverDownlink } from "./mcp-downlink.js";
@@ -41,7 +41,7 @@ export class McpConnection
   maxFrameBytes = 0xffff_ffff;
   pending: PendingEvents | undefined = undefined;
   /** Devices it speaks for beside its own, by name. */
-  children: Map<string, Identity> | undefined = undefined;
+  children: Map<string, McpChild> | undefined = undefined;
   private readonly reader: McpFrameReader | undefined;
   private ackIds: string[] | undefined = undefined;
   private ackIdBytes = 0;

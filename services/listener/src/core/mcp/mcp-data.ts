@@ -10,6 +10,7 @@ import { AppError } from "@myelin/kernel";
 import type { Identity } from "../admission.js";
 import type { LaneIndex } from "../channel-table.js";
 import { kindOf } from "../ingress.js";
+import { McpChild } from "./mcp-child.js";
 import type { McpConnection } from "./mcp-connection.js";
 
 const LANE_TELEMETRY = 1;
@@ -44,7 +45,7 @@ export function onDataMessage(c: McpConnection, view: McpMessageView): void {
     refuse(c, view, lane, new AppError("protocol.malformed", `an id takes at most ${MAX_ID_BYTES} bytes`));
     return;
   }
-  let identity = c.identity;
+  let { identity } = c;
   let channel: Channel | undefined;
   let payload = view.bytes;
   let from = view.payloadStart;
@@ -70,13 +71,17 @@ export function onDataMessage(c: McpConnection, view: McpMessageView): void {
       extras = clear(EXTRAS);
     }
     if (channel === undefined) {
-      if (view.deviceIdEnd > view.deviceIdStart) identity = speaker(c, view);
-      channel =
-        identity === c.identity && view.contentTypeEnd === view.contentTypeStart
-          ? ingress.channelFor(c, lane, view.bytes, view.typeStart, view.typeEnd)
-          : named(c, identity, lane, pathOf(c, view), view.contentType);
-      if (channel === undefined) throw refusal(c, view);
+      const speaker = view.deviceIdEnd > view.deviceIdStart ? speakerOf(c, view) : c;
+      ({ identity } = speaker);
+      const isTyped = view.contentTypeEnd > view.contentTypeStart;
+      if (speaker !== c || !isTyped) {
+        channel = ingress.channelFor(speaker, lane, view.bytes, view.typeStart, view.typeEnd);
+      }
+      // The plain channel of a child has answered for the right to speak for it.
+      if (isTyped && (speaker === c || channel !== undefined))
+        channel = named(c, identity, lane, pathOf(c, view), view.contentType);
     }
+    if (channel === undefined) throw refusal(c, view, identity);
     if (extras !== undefined) fill(c, extras, view, lane, identity);
   } catch (thrown) {
     const error = AppError.from(thrown);
@@ -105,13 +110,15 @@ function refuse(c: McpConnection, view: McpMessageView, lane: LaneIndex, error: 
   c.sendError(error, id);
 }
 
-function refusal(c: McpConnection, view: McpMessageView): AppError {
+function refusal(c: McpConnection, view: McpMessageView, { deviceId }: Identity): AppError {
   const code = c.shared.ctx.ingress.refusal;
+  if (code === "protocol.malformed")
+    return new AppError(code, "the type is empty, no UTF-8, or holds NUL, + or #");
+  const self = c.identity.deviceId;
+  const who = deviceId === self ? self : `${self}, for ${deviceId},`;
   return new AppError(
     code,
-    code === "protocol.malformed"
-      ? "the type is empty, no UTF-8, or holds NUL, + or #"
-      : `${c.identity.deviceId} may not publish to ${view.type}`,
+    `${who} may not publish to ${view.type} ${code === "limit.rate" ? "now" : ""}`.trimEnd(),
   );
 }
 
@@ -130,16 +137,16 @@ function named(
 ): Channel {
   const { protocol, port } = c;
   const kind = kindOf(path, lane);
-  return c.shared.ctx.ingress.channelOf({ identity, path, kind, protocol, port, contentType });
+  return c.shared.ctx.ingress.channelOf({ identity, path, kind, protocol, port, contentType }, c);
 }
 
 /**
- * The device a message names: the session's own, or one that this one may speak for, which is who may publish below it.
- * @throws AppError `auth.not_authorized`, `protocol.malformed`
+ * The device a message names: the session's own, or one that this one may speak for.
+ * @throws AppError `protocol.malformed`
  */
-function speaker(c: McpConnection, view: McpMessageView): Identity {
+function speakerOf(c: McpConnection, view: McpMessageView): McpConnection | McpChild {
   const { deviceId } = view;
-  if (deviceId === c.identity.deviceId) return c.identity;
+  if (deviceId === c.identity.deviceId) return c;
   c.children ??= new Map();
   const known = c.children.get(deviceId);
   if (known !== undefined) return known;
@@ -149,11 +156,8 @@ function speaker(c: McpConnection, view: McpMessageView): Identity {
       "a device id is 1 to 256 bytes without control characters, +, # and /",
     );
   }
-  if (!c.shared.ctx.admission.publish(c.identity, `devices/${deviceId}/${view.type}`)) {
-    throw new AppError("auth.not_authorized", `${c.identity.deviceId} may not speak for ${deviceId}`);
-  }
   if (c.children.size >= MAX_CHILDREN) c.children.clear();
-  const child: Identity = { ...c.identity, deviceId };
+  const child = new McpChild(c, { ...c.identity, deviceId });
   c.children.set(deviceId, child);
   return child;
 }

@@ -17,6 +17,8 @@ import type { TcpConfig } from "./config.js";
 const SPACE = 0x20;
 const MAX_DEVICE_ID_BYTES = 256;
 const MAX_DEVICES = 1_000;
+/** Beside what they share: a connection may speak for a thousand. */
+const CHANNELS_PER_DEVICE = 256;
 /** Lines that may wait for their answer; more are not read. */
 const MAX_UNANSWERED = 10_000;
 const LINGER_TICKS = 4;
@@ -39,20 +41,21 @@ export class LineShared {
 /** One device of a connection, with its channels. */
 class LineDevice implements ChannelSource {
   channels: ChannelTable | undefined = undefined;
+  readonly maxChannels = CHANNELS_PER_DEVICE;
+  readonly number: number;
 
   constructor(
-    private readonly connection: LineConnection,
+    readonly owner: LineConnection,
     readonly identity: Identity,
-  ) {}
-
-  get number(): number {
-    return this.connection.number;
+  ) {
+    this.number = owner.scope.manager.takeNumber();
   }
+
   get protocol(): Connection["protocol"] {
-    return this.connection.protocol;
+    return this.owner.protocol;
   }
   get port(): string {
-    return this.connection.port;
+    return this.owner.port;
   }
   get contentType(): string {
     return "";

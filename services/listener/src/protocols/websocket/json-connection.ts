@@ -199,14 +199,8 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
       throw new AppError("auth.not_authorized", `${identity.deviceId} may not speak for ${device}`);
     }
     const contentType = "application/json";
-    const channel = ctx.ingress.channelOf({
-      identity,
-      path,
-      kind: kindOf(path, lane),
-      protocol,
-      port,
-      contentType,
-    });
+    const kind = kindOf(path, lane);
+    const channel = ctx.ingress.channelOf({ identity, path, kind, protocol, port, contentType }, this);
     traffic.receivedMessages += 1;
     if (lane === 0) ctx.ingress.telemetry(channel, data, payloadStart, payloadEnd);
     else {
