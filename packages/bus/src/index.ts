@@ -7,7 +7,7 @@ export { createLinkReader } from "./link-reader.js";
 export * from "./links.js";
 export { createEventConsumer, type EventConsumerOptions } from "./nats/event-consumer.js";
 export { createEventSender } from "./nats/event-transport.js";
-export { type ExternalSubjects, externalSubjects } from "./nats/external-subjects.js";
+export { type ExternalMessage, type ExternalSubjects, externalSubjects } from "./nats/external-subjects.js";
 export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
 export { createPartitionOwner } from "./nats/owner.js";

@@ -130,7 +130,13 @@ function tracedBy(tracing: Tracing | undefined): ((view: BatchView) => void) | u
     while (view.next()) {
       const { traceparent: parent } = view;
       if (parent === "") continue;
-      tracing.startSpan("dispatcher route", { parent, attributes: { partition: view.hop.partition } }).end();
+      const attributes = {
+        "messaging.system": "myelin",
+        "messaging.operation.name": "route",
+        "messaging.operation.type": "process",
+        "messaging.destination.partition.id": String(view.hop.partition),
+      };
+      tracing.startSpan("dispatcher route", { parent, attributes }).end();
     }
   };
 }

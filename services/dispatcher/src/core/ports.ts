@@ -1,5 +1,5 @@
 /** What the core asks of the world around it: NATS through packages/bus, or a simulated one in tests. */
-import type { SubscribeOptions } from "@myelin/bus";
+import type { ExternalSubjects, SubscribeOptions } from "@myelin/bus";
 import type { BatchView } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -34,14 +34,6 @@ export interface TelemetryAcks {
   /** Called for each accepted batch. */
   consumed(view: BatchView): void;
   stop(): Promise<void>;
-}
-
-/** Publishing outside of Myelin's own subjects. */
-export interface ExternalSubjects {
-  /** Core NATS; false when it was not sent. */
-  publish(subject: string, data: Uint8Array, headers: Readonly<Record<string, string>>): boolean;
-  /** Resolves when everything published has reached the server. */
-  flush(): Promise<void>;
 }
 
 /** NATS as the core sees it. */

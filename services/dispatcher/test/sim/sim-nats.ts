@@ -87,7 +87,12 @@ export class SimNats {
       subscribe: (subject, handler) => this.subscribe(process, subject, handler),
       serve: () => () => undefined,
       request: () => Promise.reject(new AppError("request.no_responder", "nobody")),
-      external: { publish: () => false, flush: () => Promise.resolve() },
+      external: {
+        publish: () => false,
+        flush: () => Promise.resolve(),
+        isStored: () => Promise.resolve(false),
+        store: () => Promise.reject(new AppError("bus.disconnected", "nobody")),
+      },
       openEvents: (ownership, handler) => this.openEvents(process, ownership, handler),
       openTelemetryAcks: () => ({ consumed: () => undefined, stop: () => Promise.resolve() }),
       openOverflow: (kind, target, partition) => {
