@@ -1,4 +1,4 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AppError } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
@@ -17,10 +17,12 @@ import {
   unescapeToken,
 } from "../src/index.js";
 import { toWireMessage } from "../src/mcp/message.js";
+import { strictDecode } from "../src/wire/strict-decode.js";
 import { readByView, withoutLists } from "./batch-support.js";
 import { appVectors } from "./vectors/app.js";
 import { batchVectors, envelopeVectors } from "./vectors/envelopes.js";
 import { frame, MAX_MESSAGE_BYTES, mcpStreamVectors, mcpVectors, type StreamEvent } from "./vectors/mcp.js";
+import { messageTypes, messageVectors } from "./vectors/messages.js";
 import { escapingVectors, idVectors, partitionVectors } from "./vectors/names.js";
 import { type BadCase, bytes, type Codec, field, type GoodCase } from "./vectors/vector.js";
 
@@ -34,6 +36,7 @@ const FILES = {
   "ids.json": idVectors(),
   "mcp-stream.json": mcpStreamVectors(),
   "mcp.json": mcpVectors(),
+  "messages.json": messageVectors(),
   "partition.json": partitionVectors(),
 };
 
@@ -178,6 +181,35 @@ describe("the shared test vectors", () => {
       (b) => decodeAppFrame(b.subarray(4)),
       (b) => decodeAppFrame(b.subarray(4)),
     );
+  });
+
+  it.each(messageTypes().map(({ type, codec }) => [type.fullName.slice(1), type, codec] as const))(
+    "of %s by itself hold for generated code, with every field set",
+    (name, type, codec) => {
+      const vectors = FILES["messages.json"].messages.find((one) => one.message === name);
+      const { good = [], bad = [] } = vectors ?? {};
+      checkGenerated(codec, good, (b) => b);
+      const seen = new Set(good.flatMap((c) => Object.keys(c.message as object)));
+      expect(type.fieldsArray.map((one) => one.name).filter((one) => !seen.has(one))).toEqual([]);
+      expect(bad.length).toBeGreaterThan(5);
+      for (const c of bad) {
+        expect(() => strictDecode(codec, bytes(c.bytes)), c.name).toThrow();
+        if (c.plain) expect(() => codec.decode(bytes(c.bytes)), c.name).toThrow();
+      }
+    },
+  );
+
+  it("name every message that stands in a .proto file", () => {
+    const folder = fileURLToPath(new URL("../../../proto/", import.meta.url));
+    const declared = readdirSync(folder, { recursive: true, encoding: "utf8" })
+      .filter((path) => path.endsWith(".proto"))
+      .flatMap((path) => {
+        const text = readFileSync(`${folder}${path}`, "utf8");
+        const area = /^package (\S+);/m.exec(text)?.[1];
+        return [...text.matchAll(/^\s*message (\w+)/gm)].map(([, message]) => `${area}.${message}`);
+      });
+    expect(declared.length).toBeGreaterThan(30);
+    expect(FILES["messages.json"].messages.map(({ message }) => message).sort()).toEqual(declared.sort());
   });
 
   it("of tokens hold both ways", () => {

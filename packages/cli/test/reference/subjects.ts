@@ -11,8 +11,6 @@ interface Bucket {
 const MIB = 1024 * 1024;
 /** A docstring of one line and the function behind it, in the one file where subjects are written. */
 const SUBJECT = /\/\*\* (.+) \*\/\nexport const (\w+) = \([^)]*\): string =>\s*(?:`([^`]*)`|"([^"]*)");/g;
-/** Nothing of the platform publishes there. */
-const UNUSED = ["externalSubject"];
 
 /** Every subject, stream and bucket on NATS. @throws when a subject of the contract is not in the list */
 export function subjectsPage(): string {
@@ -20,7 +18,7 @@ export function subjectsPage(): string {
   for (const [, meaning = "", name = "", template = "", text = ""] of source().matchAll(SUBJECT)) {
     found.set(name, [template === "" ? text : placeholders(template), meaning]);
   }
-  const missing = Object.keys(subjects).filter((name) => !found.has(name) && !UNUSED.includes(name));
+  const missing = Object.keys(subjects).filter((name) => !found.has(name));
   if (missing.length > 0) throw new Error(`subjects.ts has forms that the page does not know: ${missing}`);
   return page("Subjects and streams", "packages/contract/src/subjects/", [
     "What the services say to each other on NATS. Names that come from users are escaped, so that none of them widens a subject.",

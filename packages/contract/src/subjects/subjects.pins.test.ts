@@ -2,8 +2,8 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { BUCKETS, STREAMS, subjects } from "../index.js";
 
-/** What each argument is: a partition number, a name that users choose, or a path whose levels become tokens. */
-type Argument = "partition" | "name" | "path";
+/** What each argument is: a partition number, or a name that users choose. */
+type Argument = "partition" | "name";
 
 /** Every subject there is, with example arguments. A change here is a change of the wire between versions. */
 const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, string | number][]]> = {
@@ -45,7 +45,6 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allTapBatches: ["mln.tap.batch.*"],
   tapInterest: ["mln.tap.interest"],
   tapGap: ["mln.tap.gap.tail-1", ["name", "tail-1"]],
-  externalSubject: ["mln.out.plant.=2A.readings", ["path", "plant/*/readings"]],
 };
 
 type Anything = (...args: (string | number)[]) => string;
@@ -83,11 +82,7 @@ describe("subjects", () => {
         fc.property(values, (given) => {
           const subject = call(key, given as string[]);
           expect(subject).toMatch(/^[A-Za-z0-9_=-]+(\.[A-Za-z0-9_=-]+)+$/);
-          const levels = args.reduce((sum, [kind, v], i) => {
-            const count = (text: unknown) => String(text).split("/").length;
-            return kind === "path" ? sum + count(given[i]) - count(v) : sum;
-          }, 0);
-          expect(subject.split(".")).toHaveLength(pinned.split(".").length + levels);
+          expect(subject.split(".")).toHaveLength(pinned.split(".").length);
         }),
       );
     },
@@ -108,13 +103,6 @@ describe("subjects", () => {
   it.each([[1.5], [-1], [Number.NaN], [2 ** 60]])("take no partition %d", (partition) => {
     expect(() => subjects.eventBatch(partition)).toThrow(
       expect.objectContaining({ code: "internal.invalid_argument" }),
-    );
-  });
-
-  it("take no path that would not fit a control line", () => {
-    const path = Array(300).fill("segment").join("/");
-    expect(() => subjects.externalSubject(path)).toThrow(
-      expect.objectContaining({ code: "contract.bad_token" }),
     );
   });
 });

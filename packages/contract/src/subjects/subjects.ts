@@ -1,6 +1,6 @@
 /** Every NATS subject of Myelin. Nothing else writes a subject as a literal. */
 import { AppError } from "@myelin/kernel";
-import { escapeToken, MAX_TOKEN_CHARS } from "./escape.js";
+import { escapeToken } from "./escape.js";
 
 /** A partition as a token: a number such as 1.5 would make two of it. */
 function part(partition: number): string {
@@ -81,14 +81,3 @@ export const allTapBatches = (): string => "mln.tap.batch.*";
 export const tapInterest = (): string => "mln.tap.interest";
 /** TapGap for one tail. */
 export const tapGap = (id: string): string => `mln.tap.gap.${escapeToken(id)}`;
-
-/**
- * Publishes of a route target of kind `nats`: the operator's subject below this prefix, escaped level by level.
- * @throws AppError `contract.bad_token` as `escapeToken`; the bound holds for all levels together
- */
-export const externalSubject = (path: string): string => {
-  const levels = path.split("/").map((level) => escapeToken(level));
-  const subject = `mln.out.${levels.join(".")}`;
-  if (subject.length <= 2 * MAX_TOKEN_CHARS) return subject;
-  throw new AppError("contract.bad_token", `a subject of ${subject.length} characters is too long`);
-};
