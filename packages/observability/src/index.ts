@@ -39,6 +39,7 @@ export {
   type Span,
   type SpanAttributes,
   type SpanOptions,
+  type SpanRole,
   Tracing,
   type TracingOptions,
 } from "./trace/tracing.js";

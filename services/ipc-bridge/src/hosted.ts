@@ -10,7 +10,7 @@ export const ipcBridgeService = defineService<BridgeConfig>({
   section: "ipcBridge",
   schema: bridgeSchema,
   async create(context) {
-    const { bus, clock, log, metrics, version, platform } = context;
+    const { bus, clock, log, metrics, version, platform, tracing } = context;
     const { partitions } = platform.nats;
     const senders = { partitions, clock };
     const bridge = await createBridge(context.config, {
@@ -22,6 +22,7 @@ export const ipcBridgeService = defineService<BridgeConfig>({
       clock,
       version,
       metrics,
+      tracing,
     });
     context.addPage("/apps", () => bridge.core.report());
     return [deploymentStreams(context), bridge];

@@ -10,7 +10,7 @@ import {
 } from "@myelin/bus";
 import { BUCKETS, MAX_CHANNEL_NUMBER } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost } from "@myelin/kernel";
-import type { Logger, MetricsRegistry } from "@myelin/observability";
+import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { createGrpcServer, createUdsServer, type FrameServer, type GrpcTls } from "@myelin/rpc";
 import { TokenFileAdmission } from "./admission/token-file.js";
 import { type BridgeConfig, settingsOf } from "./config.js";
@@ -34,6 +34,8 @@ export interface BridgeDependencies {
   readonly metrics?: MetricsRegistry | undefined;
   /** Given when something else in this process produces under the same incarnation; numbers are never used twice. */
   readonly channels?: ChannelNumbers | undefined;
+  /** Absent: nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   /** In place of the token file. */
   readonly admission?: AppAdmission | undefined;
 }
@@ -62,6 +64,7 @@ export async function createBridge(config: BridgeConfig, deps: BridgeDependencie
     clock,
     log,
     version,
+    tracing: deps.tracing,
     settings: settingsOf(config),
     channels: deps.channels ?? countingNumbers(),
     admission:

@@ -18,6 +18,8 @@ export interface BoxOptions {
   readonly dataDir?: string;
   /** Taken from the free ones when left out. */
   readonly portOffset?: number;
+  /** On top of this process's environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** What the box writes about itself, as far as the stories read it. */
@@ -82,7 +84,7 @@ export async function launchBox(options: BoxOptions = {}): Promise<Box> {
   const folder = options.dataDir === undefined ? await tempDir("box") : undefined;
   const dataDir = options.dataDir ?? (folder as TempDir).path;
   for (let attempt = 1; ; attempt++) {
-    const box = new Box(dataDir, folder, boxArguments(dataDir, options));
+    const box = new Box(dataDir, folder, boxArguments(dataDir, options), options.env);
     try {
       await box.process.start();
       await box.readState();
@@ -140,13 +142,19 @@ export class Box implements AsyncDisposable {
   #state: BoxState | undefined;
   #lastLogs: string | undefined;
 
-  constructor(dataDir: string, folder: TempDir | undefined, args: readonly string[]) {
+  constructor(
+    dataDir: string,
+    folder: TempDir | undefined,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ) {
     this.dataDir = dataDir;
     this.#folder = folder;
     this.process = new ManagedProcess({
       name: "myelin up",
       command: process.execPath,
       args,
+      env,
       ready: { line: /"natsUrl"/ },
       readyMs: 40_000,
       stopSignal: "SIGINT",

@@ -12,7 +12,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 import type { Logger } from "../log/logger.js";
 import { formatTraceparent, type TraceContext } from "./traceparent.js";
-import type { Span, SpanOptions } from "./tracing.js";
+import type { Span, SpanOptions, SpanRole } from "./tracing.js";
 
 /** What `Tracing` needs of a library. */
 export interface SpanBackend {
@@ -33,6 +33,13 @@ interface BackendOptions {
 // Shutdown waits for the last export; this must fit into the stop deadline of a component.
 const EXPORT_TIMEOUT_MS = 3_000;
 const MAX_QUEUED_SPANS = 2_048;
+
+const SPAN_KINDS = {
+  server: SpanKind.SERVER,
+  client: SpanKind.CLIENT,
+  producer: SpanKind.PRODUCER,
+  consumer: SpanKind.CONSUMER,
+} satisfies Record<SpanRole, SpanKind>;
 
 function toHrTime(us: number): HrTime {
   const seconds = Math.floor(us / 1e6);
@@ -83,7 +90,7 @@ export function createSpanBackend(options: BackendOptions): SpanBackend {
   const tracer = provider.getTracer("myelin");
 
   return {
-    startSpan(name, parent, { attributes, startUs }) {
+    startSpan(name, parent, { attributes, kind, startUs }) {
       const context =
         parent === undefined
           ? ROOT_CONTEXT
@@ -96,7 +103,7 @@ export function createSpanBackend(options: BackendOptions): SpanBackend {
       const span = tracer.startSpan(
         name,
         {
-          kind: parent === undefined ? SpanKind.SERVER : SpanKind.CONSUMER,
+          kind: SPAN_KINDS[kind ?? (parent === undefined ? "server" : "consumer")],
           ...(attributes && { attributes }),
           ...(startUs !== undefined && { startTime: toHrTime(startUs) }),
         },

@@ -8,10 +8,15 @@ import { tryParseTraceparent } from "./traceparent.js";
 /** Values that a span may carry; never payloads. */
 export type SpanAttributes = Readonly<Record<string, string | number | boolean>>;
 
+/** Which side of an exchange a span is about, in OpenTelemetry's words. */
+export type SpanRole = "server" | "client" | "producer" | "consumer";
+
 /** Times are Unix microseconds; without them a span begins and ends when it is called so. */
 export interface SpanOptions {
   /** The sender's `traceparent`; empty or absent begins a new trace. */
   readonly parent?: string;
+  /** `server` where a trace begins and `consumer` where it goes on, unless it is said. */
+  readonly kind?: SpanRole;
   readonly attributes?: SpanAttributes;
   readonly startUs?: number;
 }

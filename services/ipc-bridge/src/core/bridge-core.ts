@@ -9,7 +9,7 @@ import {
   type Timer,
   TokenBucket,
 } from "@myelin/kernel";
-import type { Logger } from "@myelin/observability";
+import type { Logger, Tracing } from "@myelin/observability";
 import type { AppAdmission } from "./admission.js";
 import { Announcer } from "./announcer.js";
 import { AppChannels, type ChannelNumbers } from "./app-channels.js";
@@ -40,6 +40,8 @@ export interface BridgeParts {
   /** Makes the methods that apps may ask of the platform. */
   readonly platform: (context: PlatformContext) => PlatformMethods;
   readonly version: string;
+  /** Absent, or not enabled: nothing is traced and nothing is asked. */
+  readonly tracing?: Tracing | undefined;
   /** An error that an app got to know. */
   readonly onRefused: (error: AppError) => void;
 }
@@ -92,7 +94,8 @@ export class BridgeCore implements Component {
     this.log = log;
     this.settings = settings;
     this.admission = parts.admission;
-    this.lanes = { telemetry, events, channels: new AppChannels(partitions, parts.channels) };
+    const tracing = parts.tracing?.enabled === true ? parts.tracing : undefined;
+    this.lanes = { telemetry, events, channels: new AppChannels(partitions, parts.channels), tracing };
     this.acks = new LinkAcks(bus, clock);
     this.monitor = new HealthMonitor(clock, settings.health, parts.probe, () => this.openSessions());
     this.#announcer = new Announcer(bus, clock, () => this.openSessions());

@@ -9,13 +9,15 @@ import {
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Books } from "./books.js";
+import { DeliveryTrace, type DeliveryTracing, type TracedApp } from "./delivery-trace.js";
 import { Link, type Outstanding } from "./link.js";
 
 /** What the deliveries need of their session and bridge. */
-export interface DeliveryPorts {
-  readonly app: string;
+export interface DeliveryPorts extends TracedApp {
   readonly books: Books;
   readonly heldBytes: number;
+  /** Undefined: nothing is traced. */
+  readonly tracing: DeliveryTracing | undefined;
   /** Writes a frame; false when the transport wants no more until `unblocked` is called. */
   send(frame: Uint8Array): boolean;
   /** The link's acknowledged numbers have moved on. */
@@ -82,6 +84,7 @@ export class Deliveries {
     // unacknowledged again, in order.
     if (verdict === "gap" && hop.lane !== Lane.TELEMETRY) return;
     const { entry, lost } = link.take(hop, wrapFrame(TAG_FRAME_DELIVER, view.bytes));
+    entry.trace = DeliveryTrace.begin(this.#ports.tracing, view, this.#ports);
     if (lost > 0) account.refuse(lost, "lost_in_transit");
     account.received += hop.count;
     account.queued += hop.count;
@@ -196,6 +199,7 @@ export class Deliveries {
       this.sentEnvelopes += entry.count;
       this.sentBytes += entry.bytes;
       if (!this.#ports.send(frame)) this.#blocked = true;
+      entry.trace?.sent();
     }
   }
 
@@ -214,6 +218,7 @@ export class Deliveries {
     const account = this.#ports.books.deliver(this.#ports.app, entry.link.lane);
     account.queued -= entry.count;
     account.forwarded += entry.count;
+    entry.trace?.settled();
   };
 
   #overflow(lane: Lane): void {
@@ -228,6 +233,7 @@ export class Deliveries {
       const entry = queue.shift();
       if (entry === undefined) return;
       this.#ports.books.deliver(this.#ports.app, lane).giveUp(entry.count, "queue_full");
+      entry.trace?.givenUp("queue_full");
       if (entry.link.giveUp(entry)) this.#ports.acknowledged(entry.link);
     }
   }
@@ -236,6 +242,7 @@ export class Deliveries {
     const lane = entry.link.lane;
     const reason = lane === Lane.TELEMETRY ? "app_gone" : "requeued";
     this.#ports.books.deliver(this.#ports.app, lane).giveUp(entry.count, reason);
+    entry.trace?.givenUp(reason);
   }
 }
 

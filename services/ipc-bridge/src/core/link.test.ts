@@ -113,6 +113,8 @@ describe("Deliveries", () => {
         const deliveries: Deliveries = new Deliveries(
           {
             app: "a",
+            instance: "i",
+            tracing: undefined,
             books,
             heldBytes: 700,
             send: () => {

@@ -1,5 +1,6 @@
 /** One link into an app session: what was delivered on (partition, lane, epoch) and not yet acknowledged. */
 import type { envelope, Lane } from "@myelin/contract";
+import type { DeliveryTrace } from "./delivery-trace.js";
 
 /** One batch that is held here or with the app. */
 export interface Outstanding {
@@ -12,6 +13,8 @@ export interface Outstanding {
   /** The frame while it waits here; undefined once it was sent or given up. */
   frame: Buffer | undefined;
   done: boolean;
+  /** Undefined for almost all. */
+  trace: DeliveryTrace | undefined;
 }
 
 /** What `accept` thinks of a batch's place in its link. `gap`: something before it never came. */
@@ -75,6 +78,7 @@ export class Link {
       bytes: frame.length,
       frame,
       done: false,
+      trace: undefined,
     };
     this.fifo.push(entry);
     return { entry, lost };

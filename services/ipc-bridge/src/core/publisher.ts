@@ -9,9 +9,11 @@ import {
   toAppErrorMessage,
 } from "@myelin/contract";
 import { AppError, type Clock, type TokenBucket } from "@myelin/kernel";
+import type { Tracing } from "@myelin/observability";
 import type { AppChannels } from "./app-channels.js";
 import { extrasOf, isPlain } from "./extras.js";
 import { PublishFrame } from "./publish-frame.js";
+import { tracedPublish } from "./publish-trace.js";
 import type { BridgeSettings } from "./settings.js";
 
 /** What all publishers of a bridge share. */
@@ -19,6 +21,8 @@ export interface PublishLanes {
   readonly telemetry: TelemetrySender;
   readonly events: EventSender;
   readonly channels: AppChannels;
+  /** Undefined: nothing is traced. */
+  readonly tracing: Tracing | undefined;
 }
 
 /** What a publisher needs of its session. */
@@ -183,7 +187,7 @@ export class Publisher implements EventTicket {
     const { view } = this.#frame;
     const { telemetry } = this.#lanes;
     for (let i = 0; view.next(); i++) {
-      const extras = this.#extras[i];
+      const extras = this.#extrasOf(i);
       if (extras === undefined)
         telemetry.append(this.#channels[i]!, view.bytes, view.payloadStart, view.payloadEnd);
       else telemetry.appendWith(this.#channels[i]!, view.bytes, view.payloadStart, view.payloadEnd, extras);
@@ -201,9 +205,17 @@ export class Publisher implements EventTicket {
         view.payloadEnd,
         this,
         number,
-        this.#extras[i],
+        this.#extrasOf(i),
       );
     }
+  }
+
+  #extrasOf(i: number): EnvelopeExtras | undefined {
+    const extras = this.#extras[i];
+    const { tracing } = this.#lanes;
+    return tracing === undefined
+      ? extras
+      : tracedPublish(tracing, this.#ports.app, this.#channels[i]!, extras);
   }
 
   #track(entry: Unsettled): number {

@@ -31,6 +31,7 @@ function openSession(parts: object) {
     clock: new FakeClock(),
     log: silentLogger,
     settings: DEFAULT_SETTINGS,
+    lanes: {},
     bus: { instance: "bridge-0" },
     admission: { admit: async () => undefined },
     bucketOf: () => undefined,

@@ -246,6 +246,8 @@ export class AppSession implements Patient {
     this.deliveries = new Deliveries(
       {
         app: this.app,
+        instance: this.instance,
+        tracing: this.#core.lanes.tracing,
         books,
         heldBytes: settings.heldBytes,
         send: (frame) => this.#stream.send(frame),

@@ -30,7 +30,16 @@ function withSpan(
 ): EnvelopeExtras {
   const span = tracing.startSpan("listener receive", {
     parent,
-    attributes: { "myelin.port": channel.head.port, "myelin.partition": channel.partition },
+    kind: "server",
+    attributes: {
+      "messaging.system": "myelin",
+      "messaging.operation.name": "receive",
+      "messaging.operation.type": "receive",
+      "messaging.destination.name": channel.head.path,
+      "messaging.destination.partition.id": String(channel.partition),
+      "myelin.device.id": channel.head.deviceId,
+      "myelin.port": channel.head.port,
+    },
   });
   const traced = { ...extras, traceparent: span.traceparent };
   span.end();
