@@ -1,6 +1,7 @@
 /** Frames of the app stream: generated code for the rare ones, byte ranges for the two that carry envelopes. */
 import { AppError, type ErrorDetails } from "@myelin/kernel";
 import { type AppError as AppErrorMessage, AppFrame } from "../generated/myelin/app/v1/app.js";
+import { strictDecode } from "../wire/strict-decode.js";
 
 /** Spoken by bridge and SDKs; a hello with another one is refused. */
 export const APP_PROTOCOL_VERSION = 1;
@@ -56,7 +57,7 @@ export function encodeAppFrame(frame: NonNullable<AppFrame["frame"]>): Uint8Arra
 export function decodeAppFrame(bytes: Uint8Array): NonNullable<AppFrame["frame"]> {
   let frame: AppFrame["frame"];
   try {
-    frame = AppFrame.decode(bytes).frame;
+    frame = strictDecode(AppFrame, bytes).frame;
   } catch (cause) {
     throw new AppError("contract.bad_frame", `${bytes.length} bytes are not an app frame`, { cause });
   }

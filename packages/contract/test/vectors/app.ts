@@ -119,6 +119,8 @@ export function appVectors() {
       bad("field length of 4 GB", prefixed("1affffffff0f"), BAD),
       bad("varint cut off", prefixed("22020880"), BAD),
       bad("wire type 7", prefixed("0f"), BAD),
+      bad("field number 0 behind a frame", prefixed("220208010000"), BAD, false),
+      bad("a group's end behind a frame", prefixed("2202080104"), BAD, false),
     ],
   };
 }
