@@ -8,11 +8,10 @@ import { withLock } from "./lock.mjs";
 // One contender: notes when it enters and leaves, and dawdles in between.
 const CONTENDER = `
   import { appendFileSync } from "node:fs";
-  import { setTimeout as delay } from "node:timers/promises";
   const { withLock } = await import(process.argv[1]);
   await withLock(process.argv[2], async () => {
     appendFileSync(process.argv[3], "in\\n");
-    await delay(30);
+    for (let turn = 0; turn < 1000; turn++) await new Promise(setImmediate);
     appendFileSync(process.argv[3], "out\\n");
   });`;
 

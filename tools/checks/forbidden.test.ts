@@ -31,6 +31,25 @@ describe("the search for what is forbidden", () => {
     );
   });
 
+  test.each([
+    ["a timer", "await new Promise((resolve) => setTimeout(resolve, 5));"],
+    ["a timer by its full name", "globalThis.setTimeout(resolve, 5);"],
+    ["a timer of Node", 'import { setTimeout as delay } from "node:timers/promises";'],
+    ["the real clock", "await systemClock.sleep(5);"],
+    ["a held thread", "Atomics.wait(cell, 0, 0, 5);"],
+  ])("finds a test that sleeps by %s, and lets other sources be", (_what, text) => {
+    expect(forbiddenUses(parse("packages/bus/src/a.itest.ts", `\n${text}`)).join()).toMatch(
+      /^packages\/bus\/src\/a\.itest\.ts:2 sleeps in a test/,
+    );
+    expect(forbiddenUses(parse("packages/bus/src/a.ts", text))).toEqual([]);
+  });
+
+  test("lets a test have a fake clock, a deadline of a socket and a load that ticks", () => {
+    const text =
+      "clock.setTimeout(f, 5); socket.setTimeout(5); await clock.sleep(5); setInterval(f, 1); const t = setTimeout(f, 5);";
+    expect(forbiddenUses(parse("packages/bus/src/a.test.ts", text))).toEqual([]);
+  });
+
   test("knows the owners, and is not misled by texts", () => {
     expect(forbiddenUses(parse("packages/config/src/a.ts", "export const env = process.env;"))).toEqual([]);
     expect(

@@ -14,6 +14,8 @@ const OWNERS = {
   console: ["packages/bench/"],
   "process.exit": ["packages/service-host/src/", "packages/cli/src/", "packages/bench/", "packages/e2e/"],
   "a bare Error": ["packages/bench/", "packages/e2e/"],
+  // What they test is the sleeping itself.
+  sleep: ["packages/kernel/src/time/time.test.ts"],
 } as const;
 
 /** One sentence for each place that breaks a rule. */
@@ -27,7 +29,30 @@ export function forbiddenUses(source: Source): string[] {
   const isBench = path.endsWith(".bench.ts");
   const isOwner = (rule: keyof typeof OWNERS): boolean =>
     isBench || OWNERS[rule].some((owner) => path.startsWith(owner));
+  const sleeps = isTest(path) && !isOwner("sleep");
+  const asleep = "sleeps in a test; wait for a condition with waitFor, or use a fake clock";
+  for (const { specifier, line } of source.imports) {
+    if (sleeps && /^(node:)?timers\/promises$/.test(specifier)) found.push(`${path}:${line} ${asleep}`);
+  }
+  // A timer that is kept is one that somebody ends, a deadline; nobody ends the timer of a sleep.
+  const kept = new Set<number>();
   new Visitor({
+    VariableDeclarator({ init }) {
+      if (init !== null) kept.add(init.start);
+    },
+    AssignmentExpression({ right }) {
+      kept.add(right.start);
+    },
+    CallExpression({ callee, start }) {
+      if (!sleeps || kept.has(start)) return;
+      if (callee.type === "Identifier" && callee.name === "setTimeout") complain(asleep, start);
+      if (callee.type !== "MemberExpression") return;
+      const { object, property } = callee;
+      if (object.type !== "Identifier" || property.type !== "Identifier") return;
+      const name = `${object.name}.${property.name}`;
+      if (name === "systemClock.sleep" || name === "Atomics.wait") complain(asleep, start);
+      if (/^(globalThis|timers)\.setTimeout$/.test(name)) complain(asleep, start);
+    },
     MemberExpression(node) {
       const { object, property } = node;
       if (object.type !== "Identifier" || property.type !== "Identifier") return;

@@ -88,34 +88,27 @@ class Outcomes implements EventTicket {
   }
 }
 
-/** Appends numbered events until told to stop, in small groups, as inputs do. */
+/** Appends numbered events until told to stop, in small groups and as the clock ticks, as devices do. */
 class Load {
   readonly outcomes = new Outcomes();
   readonly appended = devices.map(() => [] as number[]);
   next = 0;
-  #running = true;
-  readonly #done: Promise<void>;
+  readonly #clock: NodeJS.Timeout;
 
   constructor(to: EventSender, payloadBytes = 100) {
-    this.#done = this.#run(to, payloadBytes);
+    this.#clock = setInterval(() => {
+      for (let i = 0; i < 50 && !to.congested; i++) this.#append(to, payloadBytes);
+    }, 1);
   }
-  async #run(to: EventSender, payloadBytes: number): Promise<void> {
-    while (this.#running) {
-      if (!to.congested) {
-        for (let i = 0; i < 50; i++) {
-          const n = this.next++;
-          const payload = Buffer.alloc(payloadBytes);
-          payload.writeUInt32LE(n);
-          to.append(devices[n % devices.length]!, payload, 0, payloadBytes, this.outcomes, n);
-          this.appended[n % devices.length]!.push(n);
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+  #append(to: EventSender, payloadBytes: number): void {
+    const n = this.next++;
+    const payload = Buffer.alloc(payloadBytes);
+    payload.writeUInt32LE(n);
+    to.append(devices[n % devices.length]!, payload, 0, payloadBytes, this.outcomes, n);
+    this.appended[n % devices.length]!.push(n);
   }
-  async end(): Promise<void> {
-    this.#running = false;
-    await this.#done;
+  end(): void {
+    clearInterval(this.#clock);
   }
 }
 
@@ -153,7 +146,7 @@ describe("the event lane", () => {
     for (const p of [0, 1]) await consumer(bus, 1, seen[p]!.take, p);
     const load = new Load(await sender(bus));
     await waitFor(() => load.outcomes.count("stored") > 5_000, { what: "stored events", deadlineMs: 20_000 });
-    await load.end();
+    load.end();
     await waitFor(() => seen[0].numbers.length + seen[1].numbers.length === load.next, {
       what: "all events",
     });
@@ -174,7 +167,7 @@ describe("the event lane", () => {
       await waitFor(enough, { what: `events of round ${round}`, deadlineMs: 30_000 });
       await nats.restart();
     }
-    await load.end();
+    load.end();
     const settled = () => load.outcomes.byNumber.size === load.next;
     await waitFor(settled, { what: "all answers", deadlineMs: 30_000 });
     expect(load.outcomes.doubled).toBe(0);
@@ -203,7 +196,7 @@ describe("the event lane", () => {
       what: "room again",
       deadlineMs: 20_000,
     });
-    await load.end();
+    load.end();
     await waitFor(() => load.outcomes.byNumber.size === load.next, {
       what: "all answers",
       deadlineMs: 20_000,
@@ -232,7 +225,7 @@ describe("the event lane", () => {
     expect(load.outcomes.count("stored")).toBe(during);
     nats.resume();
     await waitFor(() => load.outcomes.count("stored") > during + 500, { what: "more", deadlineMs: 20_000 });
-    await load.end();
+    load.end();
     await waitFor(() => load.outcomes.byNumber.size === load.next, {
       what: "all answers",
       deadlineMs: 20_000,
@@ -318,7 +311,7 @@ describe("the event consumer", () => {
       expect(await current.drain(5_000)).toBe(true);
       current = await consumer(bus, epoch, seen.take);
     }
-    await load.end();
+    load.end();
     const mine = devices.flatMap((device, i) => (device.partition === 0 ? load.appended[i]! : []));
     await waitFor(() => seen.numbers.length >= mine.length, { what: "all events" });
     expect(ordered(seen.numbers)).toBe(true);

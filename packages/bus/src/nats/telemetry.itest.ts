@@ -57,26 +57,18 @@ class Owner {
 
 class Load {
   next = 0;
-  #running = true;
-  readonly #done: Promise<void>;
+  readonly #clock: NodeJS.Timeout;
   constructor(sender: TelemetrySender) {
-    this.#done = this.#run(sender);
-  }
-  async #run(sender: TelemetrySender): Promise<void> {
     const payload = Buffer.alloc(64);
-    while (this.#running) {
-      if (!sender.congested) {
-        for (let i = 0; i < 200; i++) {
-          payload.writeUInt32LE(this.next++);
-          sender.append(channel, payload, 0, payload.length);
-        }
+    this.#clock = setInterval(() => {
+      for (let i = 0; i < 200 && !sender.congested; i++) {
+        payload.writeUInt32LE(this.next++);
+        sender.append(channel, payload, 0, payload.length);
       }
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    }, 1);
   }
-  async end(): Promise<void> {
-    this.#running = false;
-    await this.#done;
+  end(): void {
+    clearInterval(this.#clock);
   }
 }
 
@@ -102,7 +94,7 @@ test("telemetry passes from owner to owner under load without loss, double or di
     owner = await new Owner(epoch % 2 === 0 ? second : first, epoch, owner).start();
     owners.push(owner);
   }
-  await load.end();
+  load.end();
   const received = (): number => owners.reduce((total, o) => total + o.received, 0);
   await waitFor(() => received() === load.next, { what: "the rest" });
   expect(owners.every((o) => o.isOrdered)).toBe(true);
@@ -129,7 +121,7 @@ test("telemetry is lost and counted, and not one message more, when NATS is kill
   }
   const enough = owner.received + 2_000;
   await waitFor(() => owner.received > enough, { what: "telemetry again", deadlineMs: 15_000 });
-  await load.end();
+  load.end();
   const { counters } = sender;
   const booked = (): boolean => owner.received + owner.reader.lostInTransit === counters.forwarded;
   await waitFor(() => counters.queued() === 0 && booked(), { what: "the books to close" });
