@@ -17,7 +17,7 @@ export interface ConnectionCounters {
   refused: Record<string, number>;
   /** By kind, then reason. */
   disconnects: Record<string, Partial<Record<DisconnectReason, number>>>;
-  /** By kind: bytes that were kept for a connection when it ended, and went with it. */
+  /** By kind: bytes that were kept for a connection when it ended, and went with it unread. */
   lostBytes: Record<string, number>;
 }
 
@@ -109,10 +109,7 @@ export class ConnectionManager {
     // Clients that come and go while NATS is away must not pile up here.
     this.congestedConnections.delete(connection);
     this.tooFast.delete(connection);
-    if (connection.heldBytes > 0) {
-      bump(this.counters.lostBytes, connection.scope.kind, connection.heldBytes);
-      this.letGo(connection, connection.heldBytes);
-    }
+    if (connection.heldBytes > 0) this.lose(connection, connection.heldBytes);
     const last = this.all.pop()!;
     if (last !== connection) {
       this.all[connection.slot] = last;
@@ -157,6 +154,12 @@ export class ConnectionManager {
     const counted = Math.min(bytes, connection.heldBytes);
     connection.heldBytes -= counted;
     this.heldBytes -= counted;
+  }
+
+  /** Bytes that were kept for a connection go with it unread: how many messages were in them nobody can say. */
+  lose(connection: Connection, bytes: number): void {
+    bump(this.counters.lostBytes, connection.scope.kind, bytes);
+    this.letGo(connection, connection.heldBytes);
   }
 
   /** Congestion has ended: everybody reads on, in the order they were stopped. */

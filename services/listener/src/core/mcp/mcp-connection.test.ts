@@ -1,3 +1,4 @@
+import { encodeMcpFrame, MCP_HEADER_BYTES } from "@myelin/contract";
 import { describe, expect, it } from "vitest";
 import { mcpRig } from "../../../test/mcp-rig.js";
 
@@ -31,5 +32,63 @@ describe("a gateway that speaks for its children", () => {
       gateway.send(message("t", { deviceId: "a" }), message("t"), message("u", { deviceId: "a" }));
     expect(rig.admission.asked).toEqual(["devices/a/t", "t", "t", "devices/a/u", "u"]);
     expect(rig.events.taken).toHaveLength(15);
+  });
+});
+
+describe("bytes that cannot be read", () => {
+  const event = (sequence: number) =>
+    encodeMcpFrame(message("t", { sequence, id: `e${sequence}`, lane: "event" }));
+  const broken = event(2);
+  // A field of a wire type that there is none of.
+  broken[MCP_HEADER_BYTES] = 0xff;
+
+  it.each([
+    ["a frame that is broken", broken],
+    ["a frame whose magic is broken", Buffer.concat([Buffer.from("x"), event(2).subarray(1)])],
+  ])(
+    "as %s, stop the counted acknowledgements before them; what follows is acknowledged by name",
+    (_, garbage) => {
+      const rig = mcpRig();
+      const device = rig.device("d");
+      device.raw(Buffer.concat([event(1), garbage, event(3), event(4)]));
+      rig.events.settle();
+      expect(device.heard("ack")).toMatchObject([{ sequence: 1, ids: ["e3", "e4"] }]);
+      expect(rig.events.taken).toHaveLength(3);
+      // The device sends it again, under its name.
+      device.raw(event(2));
+      rig.events.settle();
+      expect(device.heard("ack")).toMatchObject([{ sequence: 0, ids: ["e2"] }]);
+      expect(device.connection.session?.storedSequence).toBeLessThan(2);
+    },
+  );
+});
+
+describe("messages that are kept when their connection ends", () => {
+  const held = () => {
+    const rig = mcpRig();
+    const device = rig.device("d");
+    rig.telemetry.setCongested(true);
+    device.send(message("t", { lane: "telemetry" }), message("t", { lane: "event" }));
+    device.send(message("t", { lane: "telemetry" }));
+    expect([rig.telemetry.taken.length, rig.events.taken.length]).toEqual([0, 0]);
+    return { rig, device };
+  };
+
+  it.each([
+    ["is lost", "onClosed"],
+    ["is taken over", "takenOver"],
+  ] as const)("are taken when it %s: the senders count each of them", (_, end) => {
+    const { rig, device } = held();
+    device.connection[end]();
+    expect([rig.telemetry.taken.length, rig.events.taken.length]).toEqual([2, 1]);
+    expect(rig.manager.counters.lostBytes).toEqual({});
+  });
+
+  it("are not taken from a client whose user is gone: their bytes are counted", () => {
+    const { rig, device } = held();
+    device.connection.disconnect("revoked");
+    device.connection.onClosed();
+    expect([rig.telemetry.taken.length, rig.events.taken.length]).toEqual([0, 0]);
+    expect(rig.manager.counters.lostBytes.tcp).toBeGreaterThan(0);
   });
 });

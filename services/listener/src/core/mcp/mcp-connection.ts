@@ -103,22 +103,29 @@ export class McpConnection
     if (tooLarge) this.disconnect("frame_too_large", error);
     else if (this.state !== MCP_STATE.ready || this.badFrames > MAX_BAD_FRAMES)
       this.disconnect("malformed", error);
-    else this.sendError(error, "");
+    else {
+      this.openPending().lostCount();
+      this.sendError(error, "");
+    }
   }
 
   onSkipped(bytes: number): void {
     this.shared.malformed("garbage");
     this.skipped += bytes;
-    if (this.state === MCP_STATE.ready && this.skipped <= MAX_SKIPPED_BYTES) return;
+    if (this.state === MCP_STATE.ready && this.skipped <= MAX_SKIPPED_BYTES) {
+      this.openPending().lostCount();
+      return;
+    }
     this.disconnect("malformed", new AppError("contract.bad_frame", `${this.skipped} bytes are in no frame`));
   }
 
   onClosed(): void {
     if (this.gone) return;
+    this.takeRest();
     const { state, session } = this;
     this.state = MCP_STATE.closed;
     this.reader?.stop();
-    this.waiting = undefined;
+    this.loseWaiting();
     this.scope.manager.remove(this, this.ending);
     const { sessions, mcpSessions } = this.shared.ctx;
     if (session === undefined) return;
@@ -137,6 +144,10 @@ export class McpConnection
 
   disconnect(reason: DisconnectReason, error?: AppError): void {
     if (this.state === MCP_STATE.closed) return;
+    if (reason === "takeover" || reason === "drain") {
+      this.takeRest();
+      if ((this.state as McpState) === MCP_STATE.closed) return;
+    }
     this.ending = reason;
     this.flushAcks();
     if (error !== undefined) this.sendError(error, "");
@@ -312,10 +323,31 @@ export class McpConnection
     this.stream.destroy();
   }
 
+  /** It ends although it has done nothing wrong: what was kept is taken, so that every message is counted by a sender at least. */
+  private takeRest(): void {
+    while (this.state === MCP_STATE.ready) {
+      const chunk = this.waiting?.shift();
+      if (chunk === undefined) return;
+      this.scope.manager.letGo(this, chunk.length);
+      this.consume(chunk);
+    }
+  }
+
+  /** Bytes of nobody who was let in, or of somebody who broke the protocol: what is in them is not known. */
+  private loseWaiting(): void {
+    const { waiting } = this;
+    this.waiting = undefined;
+    if (waiting === undefined || waiting.length === 0) return;
+    this.scope.manager.lose(
+      this,
+      waiting.reduce((sum, { length }) => sum + length, 0),
+    );
+  }
+
   private shutDown(): void {
     this.state = MCP_STATE.closed;
     this.reader?.stop();
-    this.waiting = undefined;
+    this.loseWaiting();
     if (this.queued) {
       this.queued = false;
       this.stream.uncork();

@@ -46,6 +46,11 @@ export class PendingEvents {
     this.keepBelow(unnamed);
   }
 
+  /** Bytes that could not be read may have been an event: nothing that came behind them is acknowledged by a sequence. */
+  lostCount(): void {
+    this.refusedAtOnce(this.lastSequence + 1);
+  }
+
   /**
    * Copies the id. Returns the ordinal to settle it by.
    * @param sequence 0, or one that does not grow: the event is acknowledged by its id alone

@@ -85,3 +85,34 @@ it("a line that cannot be taken ends its connection and nothing else", () => {
   expect(() => rig.send("a t 1\n")).not.toThrow();
   expect(rig.stream.ended).toBe(true);
 });
+
+describe("lines that are kept when their connection ends", () => {
+  it("are taken, the last one without its end too", () => {
+    const rig = lineRig();
+    rig.send("a t 0\n");
+    rig.telemetry.setCongested(true);
+    rig.send("a t 1\na t 2\na t");
+    rig.send(" 3");
+    expect(rig.taken()).toEqual(["a 0"]);
+    rig.connection.onClosed();
+    expect(rig.taken()).toEqual(["a 0", "a 1", "a 2", "a 3"]);
+    expect(rig.manager.counters.lostBytes).toEqual({});
+  });
+
+  it.each([
+    [
+      "leaves before it is let in",
+      (rig: ReturnType<typeof lineRig>) => rig.connection.onClosed(),
+      "disconnected",
+      3,
+    ],
+    ["is not let in", () => {}, "auth.bad_credentials", 3],
+  ])("are booked as dropped when their client %s", async (_, leave, reason, count) => {
+    const rig = lineRig();
+    rig.admission.answer = () => Promise.resolve({ allow: false, code: "auth.bad_credentials" } as const);
+    rig.send("a t 1\na t 2\nb t 3\n");
+    leave(rig);
+    await turn();
+    expect([...rig.ingress.refusals[0]]).toEqual([[reason, count]]);
+  });
+});

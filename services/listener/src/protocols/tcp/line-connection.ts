@@ -108,18 +108,21 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   onClosed(): void {
     if (this.gone) return;
     // `echo | nc` may close without a line end: what came is a line.
-    if (!this.closed && this.waiting === undefined) this.guarded(() => this.cutter.end());
+    this.takeRest();
+    if (!this.closed) this.guarded(() => this.cutter.end());
     this.closed = true;
+    this.loseRest();
     this.scope.manager.remove(this, this.ending === "lost" ? "client" : this.ending);
   }
 
   disconnect(reason: DisconnectReason, error?: AppError): void {
     if (this.closed) return;
+    if (reason === "takeover" || reason === "drain") this.takeRest();
     this.ending = reason;
     if (error !== undefined && this.shared.config.ack === "on")
       this.stream.write(Buffer.from(`error ${error.code}\n`));
     this.closed = true;
-    this.waiting = this.behind = undefined;
+    this.loseRest();
     this.stream.end();
     if (this.held !== 0) this.stream.resume();
     if (!this.gone) this.scope.manager.wheel.schedule(this, LINGER_TICKS);
@@ -176,6 +179,28 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
       this.consume(chunk);
     }
     if (this.held === 0 && !this.closed) this.stream.resume();
+  }
+
+  /** It ends although it has done nothing wrong: what was kept is taken, so that every line is counted by a sender at least. */
+  private takeRest(): void {
+    while (!this.closed) {
+      const chunk = this.waiting?.shift();
+      if (chunk === undefined) return;
+      this.scope.manager.letGo(this, chunk.length);
+      this.consume(chunk);
+    }
+  }
+
+  /** Lines whose device was not let in yet are counted; bytes that are no lines yet are not known. */
+  private loseRest(): void {
+    const { behind, waiting, shared } = this;
+    this.waiting = this.behind = undefined;
+    if (behind !== undefined) shared.ctx.ingress.refuse(shared.lane, "disconnected", behind.length + 1);
+    if (waiting === undefined || waiting.length === 0) return;
+    this.scope.manager.lose(
+      this,
+      waiting.reduce((sum, { length }) => sum + length, 0),
+    );
   }
 
   private consume(chunk: Buffer): void {
@@ -274,6 +299,8 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     const { behind = [] } = this;
     this.behind = undefined;
     this.decided(deviceId, line, number, verdict);
+    if (!verdict.allow && behind.length > 0)
+      this.shared.ctx.ingress.refuse(this.shared.lane, verdict.code, behind.length);
     for (const next of behind) this.onLine(next.line, 0, next.line.length, next.number);
     if (this.behind === undefined) this.release(HOLD.admission);
   }
