@@ -76,6 +76,27 @@ describe("TimingWheel", () => {
     expect(entry.firedAt).toEqual([5]);
   });
 
+  it("counts the time in which the loop was blocked against nobody", () => {
+    let nowMs = 0;
+    let tick = (): void => undefined;
+    const clock = Object.assign(new FakeClock(), {
+      nowMs: () => nowMs,
+      setInterval: (callback: () => void) => {
+        tick = callback;
+        return { unref: () => undefined };
+      },
+    });
+    const wheel = new TimingWheel(clock as never);
+    wheel.start();
+    nowMs += 20 * TICK_MS;
+    const entry = new Entry();
+    wheel.schedule(entry, 2);
+    tick();
+    expect(entry.firedAt).toEqual([]);
+    tick();
+    expect(entry.firedAt).toEqual([2]);
+  });
+
   it("leaves no timer behind", () => {
     const clock = new FakeClock();
     const wheel = new TimingWheel(clock);

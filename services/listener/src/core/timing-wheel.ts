@@ -25,19 +25,17 @@ export function ticksOf(ms: number): number {
 
 /** Looks at each entry when its tick comes; waits beyond 127 s are looked at in between. */
 export class TimingWheel {
-  /** Ticks since the start; entries store it as the time they were last active. */
+  /** Ticks the loop has lived through; entries store it as the time they were last active. */
   now = 0;
   private readonly slots: (WheelEntry | undefined)[] = new Array<WheelEntry | undefined>(SLOTS + 1).fill(
     undefined,
   );
   private timer: Timer | undefined;
-  private startedMs = 0;
 
   constructor(private readonly clock: Clock) {}
 
   start(): void {
     if (this.timer !== undefined) return;
-    this.startedMs = this.clock.nowMs() - this.now * TICK_MS;
     this.timer = this.clock.setInterval(() => this.advance(), TICK_MS).unref();
   }
 
@@ -67,14 +65,13 @@ export class TimingWheel {
     entry.wheelSlot = -1;
   }
 
-  /** Catches up with the clock: a loop that was blocked turns several slots at once. */
+  /**
+   * One tick per call, however late it comes: a loop that was blocked has listened to nobody, so the time counts against nobody. Catching
+   * up would also find entries silent that were active while `now` stood still.
+   */
   private advance(): void {
-    const target = Math.floor((this.clock.nowMs() - this.startedMs) / TICK_MS);
-    for (let turns = 0; this.now < target && turns < SLOTS; turns++) {
-      this.now++;
-      this.turn(this.now % SLOTS);
-    }
-    this.now = Math.max(this.now, target);
+    this.now++;
+    this.turn(this.now % SLOTS);
   }
 
   private turn(slot: number): void {
