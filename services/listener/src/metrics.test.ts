@@ -37,7 +37,7 @@ it("shows what happened on the metrics page", async () => {
       "myelin_listener_congestion_seconds_total 1.5",
       "myelin_listener_connections_accepted_total{protocol="mqtt"} 2",
       "myelin_listener_connections_active{protocol="mqtt"} 1",
-      "myelin_listener_disconnects_total{protocol="mqtt",reason="violation"} 1",
+      "myelin_listener_disconnects_total{protocol="mqtt",reason="malformed"} 1",
       "myelin_listener_ingress_dropped_total{lane="telemetry",reason="auth.not_authorized"} 1",
       "myelin_listener_ingress_dropped_total{lane="telemetry",reason="bus_down"} 2",
       "myelin_listener_ingress_messages_total{lane="telemetry"} 1",

@@ -1,6 +1,6 @@
 /** Every packet but PUBLISH: checks its flags and does what it asks. */
 import { randomBytes } from "node:crypto";
-import type { ErrorCode } from "@myelin/kernel";
+import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { ConnectVerdict, Identity } from "../../core/admission.js";
 import { HOLD } from "../../core/connection.js";
 import { TICK_MS } from "../../core/timing-wheel.js";
@@ -42,22 +42,22 @@ export function onControlPacket(
       onConnect(c, reader);
       return;
     case PACKET.puback: {
-      const { packetId, reason } = readAck(reader, c.version);
+      const { packetId, reason } = readAck(reader, c.version, type);
       onClientAck(c, packetId, reason);
       return;
     }
     case PACKET.pubrel:
-      onPubrel(c, readAck(reader, c.version).packetId);
+      onPubrel(c, readAck(reader, c.version, type).packetId);
       return;
     case PACKET.subscribe: {
       const packet = readSubscribe(reader, c.version);
-      writeSubAck(c.outbox(), PACKET.suback, c.version, packet.packetId, subscribe(c, packet));
+      answerFilters(c, PACKET.suback, packet.packetId, subscribe(c, packet));
       return;
     }
     case PACKET.unsubscribe: {
       const packet = readUnsubscribe(reader, c.version);
       const codes = unsubscribe(c, packet.filters);
-      writeSubAck(c.outbox(), PACKET.unsuback, c.version, packet.packetId, c.version === 5 ? codes : []);
+      answerFilters(c, PACKET.unsuback, packet.packetId, c.version === 5 ? codes : []);
       return;
     }
     case PACKET.pingreq:
@@ -69,6 +69,8 @@ export function onControlPacket(
       return;
     case PACKET.auth:
       throw violation("auth", "AUTH although no method was agreed on");
+    case 0:
+      throw malformed("packet_type", "packet type 0");
     default:
       // PUBREC and PUBCOMP answer QoS 2, which this server never sends; the rest only servers send.
       throw violation("packet_type", `packet type ${type} from a client`);
@@ -135,12 +137,11 @@ function accept(c: MqttConnection, connect: Connect, clientId: string, identity:
   c.will = connect.will;
   c.receiveMaximum = properties.receiveMaximum ?? 65_535;
   c.maximumPacketSize = properties.maximumPacketSize ?? 0xffff_ffff;
-  // One and a half times what the client promised (3.1.2.10), rounded up to the wheel's tick.
-  c.keepAliveTicks = Math.ceil((connect.keepAlive * 1500) / TICK_MS);
-  c.state = STATE.ready;
-  c.opened = true;
-  c.admitted(identity);
-  writeConnackAccept(c.outbox(), c.version, false, {
+  c.outlives = (properties.sessionExpiry ?? 0) > 0;
+  // One and a half times what the client promised (3.1.2.10), rounded up, and the tick that is running.
+  c.keepAliveTicks = connect.keepAlive === 0 ? 0 : Math.ceil((connect.keepAlive * 1500) / TICK_MS) + 1;
+  const out = c.outbox();
+  writeConnackAccept(out, c.version, false, {
     maximumPacketSize: config.maxPacketSize,
     receiveMaximum: config.receiveMaximum,
     topicAliasMaximum: config.topicAliasMaximum,
@@ -149,7 +150,31 @@ function accept(c: MqttConnection, connect: Connect, clientId: string, identity:
     // Sessions end with their connection: a client that asked for more is told so.
     sessionExpiry: (properties.sessionExpiry ?? 0) > 0 ? 0 : undefined,
   });
+  if (out.length > c.maximumPacketSize) {
+    // There is nothing that could be said to this client.
+    out.length = 0;
+    ctx.metrics.refused.add(`${c.scope.kind},protocol.violation`);
+    c.ending = "refused";
+    c.will = undefined;
+    c.shutDown();
+    return;
+  }
+  c.state = STATE.ready;
+  c.opened = true;
+  c.admitted(identity);
   ctx.sessions.open(c);
+}
+
+/** SUBACK or UNSUBACK, unless it is larger than the client takes (3.1.2.11.4). */
+function answerFilters(c: MqttConnection, type: number, packetId: number, codes: readonly number[]): void {
+  const out = c.outbox();
+  const before = out.length;
+  writeSubAck(out, type, c.version, packetId, codes);
+  const size = out.length - before;
+  if (size <= c.maximumPacketSize) return;
+  out.length = before;
+  const message = `an answer of ${size} bytes for a client that takes ${c.maximumPacketSize}`;
+  c.disconnect("refused", new AppError("limit.frame_too_large", message));
 }
 
 function refuseConnect(c: MqttConnection, code: ErrorCode, reason: Reason): void {
@@ -168,7 +193,10 @@ function onPubrel(c: MqttConnection, packetId: number): void {
 }
 
 function onDisconnect(c: MqttConnection, reader: PacketReader): void {
-  const { reason } = readDisconnect(reader, c.version);
+  const { reason, properties } = readDisconnect(reader, c.version);
+  if ((properties.sessionExpiry ?? 0) > 0 && !c.outlives) {
+    throw violation("property", "a session expiry in DISCONNECT where CONNECT had none");
+  }
   if (reason !== REASON.disconnectWithWill) c.will = undefined;
   c.ending = "client";
   c.shutDown();

@@ -6,7 +6,7 @@ import { MqttFault } from "./codec/fault.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeConnackRefuse } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import { extrasOf, reasonOf } from "./publish.js";
+import { extrasOf, reasonOf, typedChannel } from "./publish.js";
 import { STATE } from "./state.js";
 
 /** The reason code of DISCONNECT for what the listener has decided. */
@@ -88,11 +88,13 @@ function publishWill(c: MqttConnection): void {
   const { ingress } = c.shared.ctx;
   const { topic, payload, qos, retain, properties } = c.will!;
   const lane = qos === 0 ? 0 : 1;
-  const channel = ingress.channelFor(c, lane, topic, 0, topic.length);
-  if (channel === undefined) {
+  const plain = ingress.channelFor(c, lane, topic, 0, topic.length);
+  if (plain === undefined) {
     ingress.refuse(lane, ingress.refusal);
     return;
   }
+  const { contentType = "" } = properties;
+  const channel = contentType === "" ? plain : typedChannel(c, lane, plain, contentType);
   const extras = extrasOf(c, qos, retain, properties);
   if (lane === 1) ingress.event(channel, payload, 0, payload.length, NOBODY_WAITS, 0, extras);
   else if (extras === undefined) ingress.telemetry(channel, payload, 0, payload.length);

@@ -42,6 +42,8 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
   maximumPacketSize = 0xffff_ffff;
   /** True once CONNECT was accepted: presence and will are owed an ending. */
   opened = false;
+  /** MQTT 5: CONNECT asked for a session that outlives the connection, so that DISCONNECT may say for how long. */
+  outlives = false;
   /** QoS 1 and 2 messages taken and not acknowledged. */
   unacknowledged = 0;
 
@@ -220,6 +222,9 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
         }
         if (byte > 0x7f && body - at < 5) break;
         if (byte > 0x7f) throw malformed("remaining_length", "a remaining length of more than four bytes");
+        if (byte === 0 && this.version === 5) {
+          throw malformed("remaining_length", "a remaining length in more bytes than it needs");
+        }
       }
       if (length > max) throw tooLarge(length, max);
       const next = body + length;

@@ -6,6 +6,7 @@ import { kindOf } from "../../core/ingress.js";
 import { MqttFault, malformed, violation } from "./codec/fault.js";
 import { PACKET, PROPERTY } from "./codec/packets.table.js";
 import { AT, type Properties, readProperties } from "./codec/properties.js";
+import { isText } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
@@ -44,7 +45,7 @@ export function onPublish(c: MqttConnection, buf: Buffer, first: number, start: 
     }
     const ingress = c.shared.ctx.ingress;
     const channel = ingress.channelFor(c, 0, buf, topicStart, topicEnd);
-    if (channel === undefined) refused(c, 0, 0, 0);
+    if (channel === undefined) refused(c, 0, 0, 0, buf.subarray(topicStart, topicEnd));
     else ingress.telemetry(channel, buf, at, end);
     return;
   }
@@ -151,7 +152,7 @@ function take(
   // With a content type the head has more than the path in it; the plain channel still answers for admission.
   let channel = ingress.channelFor(c, lane, topic, topicStart, topicEnd);
   if (channel === undefined) {
-    refused(c, lane, qos, packetId);
+    refused(c, lane, qos, packetId, topic.subarray(topicStart, topicEnd));
     return;
   }
   if (contentType !== "") channel = typedChannel(c, lane, channel, contentType);
@@ -165,7 +166,13 @@ function take(
   ingress.event(channel, buf, payloadStart, end, c, number, extras);
 }
 
-function typedChannel(c: MqttConnection, lane: LaneIndex, plain: Channel, contentType: string): Channel {
+/** The channel of a message with a content type. */
+export function typedChannel(
+  c: MqttConnection,
+  lane: LaneIndex,
+  plain: Channel,
+  contentType: string,
+): Channel {
   const path = plain.head.path;
   return c.shared.ctx.ingress.channelOf({
     identity: c.identity,
@@ -198,14 +205,11 @@ function countUnacknowledged(c: MqttConnection): void {
 }
 
 /** The topic is malformed, or the client may not publish there. */
-function refused(c: MqttConnection, lane: LaneIndex, qos: number, packetId: number): void {
+function refused(c: MqttConnection, lane: LaneIndex, qos: number, packetId: number, topic: Buffer): void {
   const code = c.shared.ctx.ingress.refusal;
   if (code === "protocol.malformed") {
-    throw new MqttFault(
-      "topic",
-      REASON.topicNameInvalid,
-      "a topic that is empty, no UTF-8, or holds NUL or a wildcard",
-    );
+    if (!isText(topic, 0, topic.length)) throw malformed("topic", "a topic that is no UTF-8 or holds NUL");
+    throw new MqttFault("topic", REASON.topicNameInvalid, "a topic with a wildcard");
   }
   c.shared.ctx.ingress.refuse(lane, code);
   if (qos === 0) return;
@@ -301,7 +305,8 @@ export function extrasOf(
   retain: boolean,
   p: Properties,
 ): EnvelopeExtras | undefined {
-  const headers = p.userProperties?.filter(({ name }) => name !== "traceparent" && name !== "tracestate");
+  // All of them, those of a trace too: subscribers get them unaltered and in order (3.3.2.3.7).
+  const headers = p.userProperties;
   const traceparent = p.userProperties?.find(({ name }) => name === "traceparent")?.value;
   const traced = traceparent !== undefined && TRACEPARENT.test(traceparent);
   if (
@@ -321,7 +326,7 @@ export function extrasOf(
         : c.shared.ctx.clock.wallUs() + p.messageExpiry * MICROSECONDS,
     responsePath: p.responseTopic,
     correlation: p.correlationData === undefined ? undefined : Buffer.from(p.correlationData),
-    headers: headers !== undefined && headers.length > 0 ? headers : undefined,
+    headers,
     traceparent: traced ? traceparent : undefined,
     tracestate: traced ? p.userProperties?.find(({ name }) => name === "tracestate")?.value : undefined,
   };

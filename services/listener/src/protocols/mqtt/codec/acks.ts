@@ -1,6 +1,7 @@
 /** PUBACK, PUBREC, PUBREL, PUBCOMP, DISCONNECT and AUTH as a client sends them. */
 import type { Version } from "./connect.js";
 import { malformed, violation } from "./fault.js";
+import { PACKET } from "./packets.table.js";
 import { AT, type Properties, readProperties } from "./properties.js";
 import type { PacketReader } from "./reader.js";
 import { readPacketId } from "./subscribe.js";
@@ -11,14 +12,20 @@ export interface Ack {
   readonly reason: number;
 }
 
-/** The four acknowledgements share one form. */
-export function readAck(reader: PacketReader, version: Version): Ack {
+/** Reason codes of PUBACK and PUBREC (tables 3-4 and 3-5), and of PUBREL and PUBCOMP (tables 3-6 and 3-7). */
+const ANSWERS = new Set([0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]);
+const RELEASES = new Set([0x00, 0x92]);
+
+/** The four acknowledgements share one form; `type` says which it is. */
+export function readAck(reader: PacketReader, version: Version, type: number): Ack {
   const packetId = readPacketId(reader);
   if (version < 5 || reader.left === 0) {
     reader.finish();
     return { packetId, reason: 0 };
   }
   const reason = reader.byte();
+  const known = type === PACKET.puback || type === PACKET.pubrec ? ANSWERS : RELEASES;
+  if (!known.has(reason)) throw violation("reason_code", `packet type ${type} with reason ${reason}`);
   if (reader.left > 0) readProperties(reader, AT.ack);
   reader.finish();
   return { packetId, reason };

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { readAck, readDisconnect } from "./acks.js";
 import { readConnect, type Version } from "./connect.js";
 import { Outbox } from "./outbox.js";
+import { PACKET } from "./packets.table.js";
 import { PacketReader } from "./reader.js";
 import { readSubscribe, readUnsubscribe } from "./subscribe.js";
 import { isTopicName, parseFilter } from "./topics.js";
@@ -130,7 +131,7 @@ describe("what another library writes is read as it was meant", () => {
     const reasons = fc.constantFrom(0, 0x10, 0x80, 0x83, 0x87, 0x97);
     fc.assert(
       fc.property(
-        fc.constantFrom("puback", "pubrec", "pubrel", "pubcomp"),
+        fc.constantFrom("puback" as const, "pubrec" as const, "pubrel" as const, "pubcomp" as const),
         version,
         id,
         reasons,
@@ -139,7 +140,7 @@ describe("what another library writes is read as it was meant", () => {
           const reason = cmd === "pubrel" || cmd === "pubcomp" ? (reasonCode === 0 ? 0 : 0x92) : reasonCode;
           const properties = reasonString === undefined ? {} : { properties: { reasonString } };
           const packet = { cmd, messageId, ...(v === 5 && { reasonCode: reason, ...properties }) } as Packet;
-          expect(readAck(readerOf(packet, v), v)).toEqual({
+          expect(readAck(readerOf(packet, v), v, PACKET[cmd])).toEqual({
             packetId: messageId,
             reason: v === 5 ? reason : 0,
           });

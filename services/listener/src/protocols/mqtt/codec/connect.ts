@@ -1,7 +1,7 @@
 /** CONNECT of MQTT 3.1, 3.1.1 and 5. */
 import { MqttFault, malformed, violation } from "./fault.js";
 import { AT, type Properties, readProperties } from "./properties.js";
-import type { PacketReader } from "./reader.js";
+import { isText, type PacketReader } from "./reader.js";
 import { REASON } from "./reason-codes.table.js";
 import { isTopicName } from "./topics.js";
 
@@ -79,6 +79,7 @@ function readVersion(reader: PacketReader): Version {
 function readWill(reader: PacketReader, version: Version, qos: 0 | 1 | 2, retain: boolean): Will {
   const properties = version === 5 ? readProperties(reader, AT.will) : NO_PROPERTIES;
   const topic = Buffer.from(reader.binary());
+  if (!isText(topic, 0, topic.length)) throw malformed("utf8", "a will topic that is not UTF-8 or holds NUL");
   if (!isTopicName(topic, 0, topic.length)) {
     throw new MqttFault("topic", REASON.topicNameInvalid, "the will's topic is not a topic name");
   }

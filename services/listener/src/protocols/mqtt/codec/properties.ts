@@ -1,5 +1,5 @@
 /** Properties of MQTT 5 packets: read and checked in one pass, into plain fields. */
-import { violation } from "./fault.js";
+import { malformed, violation } from "./fault.js";
 import { AT, CLIENT_PROPERTIES, type Place, PROPERTY } from "./packets.table.js";
 import type { PacketReader } from "./reader.js";
 
@@ -45,14 +45,15 @@ export const MAX_USER_PROPERTIES = 64;
 
 /**
  * Reads length and properties at the reader's place.
- * @throws MqttFault `property` for one that is unknown, not allowed here, doubled, or has a value out of range
+ * @throws MqttFault `property`: malformed for one that is unknown or belongs to other packets (2.2.2.2), a protocol error for one that
+ * is doubled or has a value out of range
  */
 export function readProperties(reader: PacketReader, place: Place): Properties {
   const out: Properties = {};
   const length = reader.varint();
   const outerEnd = reader.end;
   const end = reader.at + length;
-  if (end > outerEnd) throw violation("property", "the property length runs over the end of the packet");
+  if (end > outerEnd) throw malformed("property", "the property length runs over the end of the packet");
   reader.end = end;
   while (reader.at < end) readOne(reader, place, out);
   reader.end = outerEnd;
@@ -63,7 +64,11 @@ function readOne(reader: PacketReader, place: Place, out: Properties): void {
   const id = reader.varint();
   const known = CLIENT_PROPERTIES.get(id);
   if (known === undefined || (known.places & place) === 0) {
-    throw violation("property", `property ${id} is unknown or may not stand here`);
+    // The only property of a packet type that the other side alone may send (3.3.4).
+    if (id === PROPERTY.subscriptionId && place === AT.publish) {
+      throw violation("property", "PUBLISH from a client with a subscription identifier");
+    }
+    throw malformed("property", `property ${id} is unknown or may not stand here`);
   }
   const name = NAMES.get(id)!;
   if (known.form === "pair") {
@@ -79,6 +84,9 @@ function readOne(reader: PacketReader, place: Place, out: Properties): void {
   if (value === 0 && ZERO_FORBIDDEN.has(id)) throw violation("property", `property ${id} must not be 0`);
   if (typeof value === "number" && value > 1 && ZERO_OR_ONE.has(id)) {
     throw violation("property", `property ${id} must be 0 or 1`);
+  }
+  if (id === PROPERTY.responseTopic && /^$|[+#]/.test(value as string)) {
+    throw violation("property", "a response topic that is empty or holds a wildcard");
   }
   // The table pairs each name with the form that its field has.
   (out as Record<string, unknown>)[name] = value;

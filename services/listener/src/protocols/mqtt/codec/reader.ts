@@ -34,13 +34,17 @@ export class PacketReader {
     return ((this.uint16() << 16) | this.uint16()) >>> 0;
   }
 
-  /** Variable byte integer, section 1.5.5: at most four bytes. */
+  /** Variable byte integer, section 1.5.5: at most four bytes, and none more than the value needs. MQTT 5 only. */
   varint(): number {
     let value = 0;
     for (let shift = 0; shift < 28; shift += 7) {
       const byte = this.byte();
       value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
+      if (byte >= 0x80) continue;
+      if (byte === 0 && shift > 0) {
+        throw malformed("remaining_length", "a variable byte integer in more bytes than it needs");
+      }
+      return value;
     }
     throw malformed("remaining_length", "a variable byte integer of more than four bytes");
   }

@@ -34,10 +34,14 @@ export function readSubscribe(reader: PacketReader, version: Version): Subscribe
     const filter = reader.text();
     const options = reader.byte();
     const qos = options & 3;
-    if (qos === 3) throw malformed("qos", "a subscription asks for QoS 3");
-    if (version < 5 ? (options & 0xfc) !== 0 : (options & 0xc0) !== 0 || (options & 0x30) === 0x30) {
+    // MQTT 5 calls values out of range protocol errors, and only reserved bits malformed (3.8.3.1).
+    if (qos === 3) {
+      throw (version === 5 ? violation : malformed)("qos", "a subscription asks for QoS 3");
+    }
+    if ((options & (version === 5 ? 0xc0 : 0xfc)) !== 0) {
       throw malformed("flags", "reserved bits of the subscription options are set");
     }
+    if ((options & 0x30) === 0x30) throw violation("flags", "a subscription asks for retain handling 3");
     const noLocal = (options & 4) !== 0;
     if (noLocal && filter.startsWith("$share/")) {
       throw violation("filter", "no-local on a shared subscription");
