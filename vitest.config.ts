@@ -5,7 +5,10 @@ export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"] } },
   test: {
-    include: ["{packages,services}/*/{src,test}/**/*.{test,itest}.ts", "tools/**/*.{test,itest}.ts"],
+    include: [
+      "{packages,services}/*/{src,test,conformance}/**/*.{test,itest}.ts",
+      "tools/**/*.{test,itest}.ts",
+    ],
     exclude: ["**/node_modules/**", "**/dist/**"],
     pool: "forks",
     maxWorkers: 2,

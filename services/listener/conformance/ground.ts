@@ -1,0 +1,77 @@
+/** The system under test: a nats-server, a dispatcher, and two listeners with a TCP and a WebSocket port each. */
+import { writeFile } from "node:fs/promises";
+import { createBus } from "@myelin/bus";
+import { checkValue } from "@myelin/config";
+import { createDispatcher, type DispatcherConfig, dispatcherSchema } from "@myelin/dispatcher";
+import { systemClock } from "@myelin/kernel";
+import { silentLogger } from "@myelin/observability";
+import { startNats, tempDir, waitFor } from "@myelin/testkit";
+import { hashPassword } from "../src/core/password.js";
+import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
+import type { Transport } from "./packet-client.js";
+
+/** The one user that has a password; below `forbidden/` it may do nothing. */
+export const USER = { name: "ann", password: "secret" } as const;
+
+/** Everything runs until it is disposed of. */
+export interface Ground extends AsyncDisposable {
+  port(listener: 0 | 1, transport: Transport): number;
+  /**
+   * Waits until NATS has what the listeners have told the dispatcher: a subscriber of one listener is then known before anything that a
+   * publisher sends to the other one.
+   */
+  settled(): Promise<void>;
+}
+
+export async function startGround(): Promise<Ground> {
+  await using stack = new AsyncDisposableStack();
+  const nats = stack.use(await startNats());
+  const dir = stack.use(await tempDir("conformance"));
+  const admission = await admissionIn(dir.path);
+  const listener = async (instance: string): Promise<Rig> =>
+    stack.use(await startRig({ mqtt: { mqtt: {} }, websocket: { ws: {} } }, { nats, instance, admission }));
+  const rigs = [await listener("listener-0"), await listener("listener-1")] as const;
+  const bus = createBus({
+    servers: [nats.url],
+    instance: "core",
+    service: "dispatcher",
+    logger: silentLogger,
+  });
+  await bus.start(AbortSignal.timeout(10_000));
+  stack.defer(() => bus.stop());
+  const dispatcher = await createDispatcher(checkValue(dispatcherSchema, {}).value as DispatcherConfig, {
+    bus,
+    partitions: PARTITIONS,
+    log: silentLogger,
+    clock: systemClock,
+    version: "0.0.0",
+    dataDir: dir.path,
+    resourcesDir: dir.path,
+  });
+  await dispatcher.start(AbortSignal.timeout(30_000));
+  stack.defer(() => dispatcher.stop());
+  await waitFor(() => dispatcher.core.partitions.size === PARTITIONS, {
+    what: "the dispatcher to own all partitions",
+    deadlineMs: 20_000,
+  });
+  const all = stack.move();
+  return {
+    port: (listener, transport) => rigs[listener].port(transport === "TCP" ? "mqtt" : "ws"),
+    settled: async () => {
+      for (const { bus } of rigs) await bus.flush();
+    },
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+async function admissionIn(dir: string): Promise<object> {
+  const usersFile = `${dir}/users.yaml`;
+  const aclFile = `${dir}/acl.yaml`;
+  const password = await hashPassword(Buffer.from(USER.password));
+  await writeFile(usersFile, `users:\n  - { name: ${USER.name}, password: "${password}" }\n`);
+  await writeFile(
+    aclFile,
+    `rules:\n  - { effect: deny, users: [${USER.name}], topics: ["forbidden/#"] }\n  - { effect: allow, users: [${USER.name}] }\n`,
+  );
+  return { "static-file": { usersFile, aclFile } };
+}
