@@ -1,12 +1,12 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { freePort, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Child, type ChildSpec, type ChildTimes } from "./child.js";
 import { answersAnything, answersOk } from "./probe.js";
 
-/** Serves HTTP on its first argument; `/hang` stops its event loop, `/exit` ends it. */
+/** Serves HTTP on its first argument, unless the file of its second is there; `/hang` stops its event loop, `/exit` ends it. */
 const SERVER = `
+  if (require("node:fs").existsSync(process.argv[2])) process.exit(1);
   require("node:http").createServer((request, answer) => {
     if (request.url === "/hang") for (;;);
     if (request.url === "/exit") process.exit(3);
@@ -57,7 +57,7 @@ async function server(times: Partial<ChildTimes> = {}) {
   const port = await freePort();
   const made = make(
     {
-      args: ["-e", SERVER, String(port)],
+      args: ["-e", SERVER, String(port), dir.join("broken")],
       isReady: () => answersOk(port, "/"),
       isAlive: () => answersAnything(port, "/", 100),
     },
@@ -89,17 +89,13 @@ describe("a child of the box", () => {
   });
 
   it("is tried again and again, told of once, when it cannot start any more", async () => {
-    const { made, port } = await server({ firstRestartMs: 5, maxRestartMs: 10 });
-    const held = createServer((_request, answer) => answer.writeHead(500).end());
+    const { made } = await server({ firstRestartMs: 5, maxRestartMs: 10 });
+    await writeFile(dir.join("broken"), "");
     process.kill(made.pid as number, "SIGKILL");
-    await new Promise<void>((resolve, reject) => {
-      held.once("error", reject).listen(port, "127.0.0.1", resolve);
-    });
     await waitFor(() => made.restarts > 3, { what: "several tries", deadlineMs: 20_000 });
     expect(told.map((line) => line.slice(0, 8))).toEqual(["down: si", "failing:"]);
     expect(told[1]).toContain("exit code 1");
-    held.closeAllConnections();
-    await new Promise((resolve) => held.close(resolve));
+    await rm(dir.join("broken"));
     await waitFor(() => made.ready, { what: "the restart" });
   });
 
