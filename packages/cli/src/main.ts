@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { enableCompileCache } from "node:module";
 import { fileURLToPath } from "node:url";
-import { isServiceName } from "./service-names.js";
+import { isServiceName, SUPERVISE } from "./service-names.js";
 
 enableCompileCache();
 
@@ -23,6 +23,9 @@ if (isServiceName(verb)) {
   // Past the parser of verbs and options, which a service would keep in memory as long as it runs.
   const { runService } = await import("./commands/service.js");
   process.exitCode = await runService(verb, rest, version);
+} else if (verb === SUPERVISE && rest[0] !== undefined) {
+  const { supervise } = await import("./commands/supervise.js");
+  process.exitCode = await supervise(rest[0]);
 } else {
   const { runCommand } = await import("./program.js");
   const bundledNats = fileURLToPath(new URL("../../.tools/bin/nats-server", folder));

@@ -40,7 +40,7 @@ describe("the command line", () => {
     [["tial"], "Did you mean tail?"],
     [["tail", "--devise", "x"], "Did you mean --device?"],
     [["up", "--durability", "fast"], "strict, balanced"],
-    [["up", "--port-offset", "1e9"], "a whole number from -1000 to 50000"],
+    [["up", "--port-offset", "1e9"], "A whole number from -1882 to 56119"],
     [["send", "d1"], "path"],
     [["tail", "extra"], "too many arguments"],
   ])("ends %j with 64 and says %j", async (args, hint) => {

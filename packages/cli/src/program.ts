@@ -1,5 +1,6 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
 import { Command, InvalidArgumentError, Option } from "commander";
+import { PORT_OFFSETS } from "./box/layout.js";
 import { EXIT, reportError } from "./output.js";
 import { SERVICE_NAMES } from "./service-names.js";
 
@@ -18,7 +19,7 @@ function integer(low: number, high: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
     if (!Number.isInteger(value) || value < low || value > high) {
-      throw new InvalidArgumentError(`a whole number from ${low} to ${high} is needed.`);
+      throw new InvalidArgumentError(`A whole number from ${low} to ${high} is needed.`);
     }
     return value;
   };
@@ -59,7 +60,9 @@ export function createProgram(facts: ProgramFacts): Command {
       });
 
   const offset = (): Option =>
-    new Option("--port-offset <n>", "moves every port by this").default(0).argParser(integer(-1000, 50_000));
+    new Option("--port-offset <n>", "moves every port by this")
+      .default(0)
+      .argParser(integer(PORT_OFFSETS.lowest, PORT_OFFSETS.highest));
   const natsServer = (): Option =>
     new Option("--nats-server <program>", "nats-server to run").default(facts.natsServer);
   const nats = (): Option =>

@@ -3,6 +3,9 @@ export const SERVICE_NAMES = ["listener", "dispatcher", "ipc-bridge", "core"] as
 
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 
+/** What `up` becomes when everything is made ready; no verb for users. */
+export const SUPERVISE = "supervise";
+
 /** True for a verb that runs a service. */
 export function isServiceName(verb: string): verb is ServiceName {
   return (SERVICE_NAMES as readonly string[]).includes(verb);

@@ -93,10 +93,22 @@ describe("a start that cannot be", () => {
     expect(stderr).toContain(`Port ${1883 + offset} (MQTT) is in use`);
   });
 
-  it("refuses an offset that moves a port out of range", async () => {
-    const { code, stdout, stderr } = await up("--port-offset", "-2000");
+  it.each(["-1883", "56120"])("refuses the offset %s, which moves a port out of range", async (offset) => {
+    const { code, stdout, stderr } = await up("--port-offset", offset);
     expect([code, stdout]).toEqual([64, ""]);
-    expect(stderr).toContain("'-2000' is invalid. a whole number from -1000 to 50000 is needed.");
+    expect(stderr).toContain(`'${offset}' is invalid. A whole number from -1882 to 56119 is needed.`);
+  });
+
+  it("does not wait for a disk that hangs", async () => {
+    await mkdir(dir.join("data/run"), { recursive: true });
+    // Reading a pipe that nobody writes to hangs as a dead network disk does.
+    await run("mkfifo", [dir.join("data/run/box.json")]);
+    const { code, stderr } = await up();
+    expect(code).toBe(69);
+    expect(stderr).toMatch(SENTENCE);
+    expect(stderr).toContain(
+      `${dir.join("data")} ready (choose another one with --data-dir) did not end within`,
+    );
   });
 
   it("is not one because a killed box had the same process id, as in a restarted container", async () => {

@@ -2,8 +2,9 @@ import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it } from "vitest";
 import { banner } from "./banner.js";
 import { boxLayout, boxPorts } from "./layout.js";
+import type { Durability } from "./nats-conf.js";
 
-function text(portOffset: number, durability: string): string {
+function text(portOffset: number, durability: Durability): string {
   const box = {
     pid: 1,
     startedAt: "",
@@ -15,7 +16,7 @@ function text(portOffset: number, durability: string): string {
     appSocket: "",
     processes: [],
   };
-  const lines = banner(box, boxLayout("data"), { host: "0.0.0.0", durability }, 480);
+  const lines = banner(box, { layout: boxLayout("data"), durability }, 480);
   return stripVTControlCharacters(lines.join("\n"));
 }
 

@@ -1,16 +1,15 @@
 /** What `myelin up` prints when the box is ready: what listens where, and a line to copy for each protocol. */
 import path from "node:path";
 import { colour } from "../output.js";
-import type { BoxLayout } from "./layout.js";
-import type { BoxFile } from "./preflight.js";
-
-export interface BannerFacts {
-  readonly host: string;
-  readonly durability: string;
-}
+import type { BoxPlan } from "./box.js";
+import type { BoxFile } from "./box-file.js";
 
 /** Lines for a terminal. */
-export function banner(box: BoxFile, layout: BoxLayout, facts: BannerFacts, tookMs: number): string[] {
+export function banner(
+  box: BoxFile,
+  { layout, durability }: Pick<BoxPlan, "layout" | "durability">,
+  tookMs: number,
+): string[] {
   const { ports } = box;
   const reading = `'{"t":21.5}'`;
   const row = (name: string, port: string, example: string): string =>
@@ -18,7 +17,7 @@ export function banner(box: BoxFile, layout: BoxLayout, facts: BannerFacts, took
   const data = path.relative(process.cwd(), layout.root) || ".";
   return [
     `${colour.green("Myelin is ready")} after ${(tookMs / 1000).toFixed(1)} s; nats-server ${box.natsVersion}, events are acknowledged ${
-      facts.durability === "strict" ? "after fsync (strict)" : "before fsync (balanced)"
+      durability === "strict" ? "after fsync (strict)" : "before fsync (balanced)"
     }, data in ${data}.`,
     row("MQTT", `${ports.mqtt}`, `mosquitto_pub -p ${ports.mqtt} -i d1 -q 1 -t readings/temp -m ${reading}`),
     row(

@@ -1,22 +1,15 @@
 /** The embedded box: nats-server and the services as child processes, supervised. */
-import { rm, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import { AppError } from "@myelin/kernel";
+import { type BoxFile, writeBoxFile } from "./box-file.js";
 import { Child, type ChildEvents, type ChildSpec } from "./child.js";
-import {
-  ADMIN_PORTS_OF_WORKERS,
-  type BoxLayout,
-  type BoxPort,
-  type BoxPorts,
-  MAX_LISTENER_WORKERS,
-} from "./layout.js";
+import { ADMIN_PORTS_OF_WORKERS, type BoxLayout, type BoxPorts, MAX_LISTENER_WORKERS } from "./layout.js";
 import { type Durability, natsConf } from "./nats-conf.js";
-import { usableNatsServer } from "./nats-server.js";
-import { endOrphans } from "./orphans.js";
-import { type BoxFile, checkPorts, makeFolders, natsToken, runningBox, writeBoxFile } from "./preflight.js";
 import { answersAnything, answersOk } from "./probe.js";
 import { coreConfig, listenerConfig } from "./service-config.js";
 
-export interface BoxOptions {
+/** Everything a box is started from: plain data, because it is handed from one process image to the next. */
+export interface BoxPlan {
   readonly layout: BoxLayout;
   readonly ports: BoxPorts;
   /** Address the device ports listen on; NATS, gRPC and admin stay on loopback. */
@@ -29,9 +22,11 @@ export interface BoxOptions {
   /** Program and arguments that run this CLI again. */
   readonly self: readonly [string, ...string[]];
   readonly version: string;
-  /** Told what an operator wants to know; one sentence each. */
-  readonly report: (line: string) => void;
+  readonly natsVersion: string;
 }
+
+/** Told what an operator wants to know; one sentence each. */
+export type Report = (line: string) => void;
 
 /** Message of a listener worker about its file descriptors. */
 interface LoadMessage {
@@ -55,12 +50,12 @@ const GROWTH_MS = 250;
 const V8_FLAGS = ["--max-semi-space-size=2"];
 
 export class Box {
-  readonly #options: BoxOptions;
+  readonly #plan: BoxPlan;
+  readonly #report: Report;
   readonly #workers: Child[] = [];
   readonly #load = new Map<Child, LoadMessage>();
   #nats: Child | undefined;
   #core: Child | undefined;
-  #natsVersion = "";
   #startedAt = "";
   #stopping = false;
   #stopped: Promise<void> | undefined;
@@ -69,8 +64,10 @@ export class Box {
   #growth = { at: 0, used: 0, perSecond: 0 };
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(options: BoxOptions) {
-    this.#options = options;
+  /** `plan` must have passed `preflight`. */
+  constructor(plan: BoxPlan, report: Report) {
+    this.#plan = plan;
+    this.#report = report;
   }
 
   /**
@@ -78,28 +75,15 @@ export class Box {
    * @throws AppError `setup.*`; what had begun is stopped before
    */
   async start(): Promise<BoxFile> {
-    const { layout, ports } = this.#options;
-    await makeFolders(layout);
-    const other = await runningBox(layout);
-    if (other !== undefined) {
-      throw new AppError(
-        "setup.already_running",
-        `A box runs on ${layout.root} already (process ${other.pid}, since ${other.startedAt}). ` +
-          "End it, or choose another --data-dir and --port-offset.",
-        { details: { pid: other.pid } },
-      );
-    }
-    this.#natsVersion = await usableNatsServer(this.#options.natsServer);
-    await endOrphans(layout, this.#options.report);
-    await checkPorts(ports, this.#hosts(), this.#options.workers);
+    const { ports, workers: count } = this.#plan;
     this.#startedAt = new Date().toISOString();
     try {
       await this.#startNats();
-      const core = await coreConfig(this.#options);
+      const core = await coreConfig(this.#plan);
       this.#throwIfStopping();
       this.#core = this.#child("core", ports.admin, core);
       const workers = [];
-      for (let i = 0; i < this.#options.workers; i++) workers.push(await this.#addWorker());
+      for (let i = 0; i < count; i++) workers.push(await this.#addWorker());
       await Promise.all([this.#core.start(), ...workers.map((worker) => worker.start())]);
       return await this.#writeState();
     } catch (error) {
@@ -120,7 +104,7 @@ export class Box {
     await this.#core?.stop();
     await this.#nats?.stop();
     await this.#writing;
-    await rm(this.#options.layout.boxFile, { force: true });
+    await rm(this.#plan.layout.boxFile, { force: true });
   }
 
   /** Ctrl-C in the middle of a start: what is not yet spawned never is, what is spawned is stopped by `stop`. */
@@ -128,26 +112,9 @@ export class Box {
     if (this.#stopping) throw new AppError("operation.aborted", "the start was broken off");
   }
 
-  #hosts(): Record<BoxPort, string> {
-    const { host } = this.#options;
-    const loopback = "127.0.0.1";
-    return {
-      http: host,
-      mqtt: host,
-      mcpTcp: host,
-      mcpUdp: host,
-      lines: host,
-      auto: host,
-      grpc: loopback,
-      nats: loopback,
-      natsMonitor: loopback,
-      admin: loopback,
-    };
-  }
-
   async #startNats(): Promise<void> {
-    const { layout, ports, durability, maxStoreBytes, natsServer } = this.#options;
-    const token = await natsToken(layout);
+    const { layout, ports, durability, maxStoreBytes, natsServer } = this.#plan;
+    const token = (await readFile(layout.natsToken, "utf8")).trim();
     const conf = natsConf({
       port: ports.nats,
       monitorPort: ports.natsMonitor,
@@ -175,14 +142,14 @@ export class Box {
   #common(name: string): Pick<ChildSpec, "name" | "logFile" | "readyTimeoutMs" | "stopTimeoutMs"> {
     return {
       name,
-      logFile: `${this.#options.layout.logs}/${name}.log`,
+      logFile: `${this.#plan.layout.logs}/${name}.log`,
       readyTimeoutMs: READY_TIMEOUT_MS,
       stopTimeoutMs: STOP_TIMEOUT_MS,
     };
   }
 
   #child(name: string, adminPort: number, args: readonly string[]): Child {
-    const [command, ...first] = this.#options.self;
+    const [command, ...first] = this.#plan.self;
     return new Child(
       {
         ...this.#common(name),
@@ -198,8 +165,8 @@ export class Box {
 
   async #addWorker(): Promise<Child> {
     const index = this.#workers.length;
-    const admin = this.#options.ports.admin + ADMIN_PORTS_OF_WORKERS + index;
-    const config = await listenerConfig(this.#options, index, admin);
+    const admin = this.#plan.ports.admin + ADMIN_PORTS_OF_WORKERS + index;
+    const config = await listenerConfig(this.#plan, index, admin);
     this.#throwIfStopping();
     const worker = this.#child(`listener-${index}`, admin, config);
     this.#workers.push(worker);
@@ -207,7 +174,7 @@ export class Box {
   }
 
   #events(): ChildEvents {
-    const { report } = this.#options;
+    const report = this.#report;
     return {
       onDown: (child, how) => {
         this.#load.delete(child);
@@ -255,9 +222,7 @@ export class Box {
       worker = await this.#addWorker();
       await worker.start();
       this.#scalingFailure = "";
-      this.#options.report(
-        `The listener workers have room for few more connections; ${worker.spec.name} was added.`,
-      );
+      this.#report(`The listener workers have room for few more connections; ${worker.spec.name} was added.`);
     } catch (error) {
       if (worker !== undefined) await this.#dropWorker(worker);
       this.#reportScaling(`Could not add a listener worker: ${inWords(error)}`);
@@ -272,7 +237,7 @@ export class Box {
   #reportScaling(failure: string): void {
     if (this.#stopping || failure === this.#scalingFailure) return;
     this.#scalingFailure = failure;
-    this.#options.report(failure);
+    this.#report(failure);
   }
 
   async #dropWorker(worker: Child): Promise<void> {
@@ -280,7 +245,7 @@ export class Box {
     try {
       await worker.stop();
     } catch (error) {
-      this.#options.report(`Could not stop ${worker.spec.name}: ${inWords(error)}`);
+      this.#report(`Could not stop ${worker.spec.name}: ${inWords(error)}`);
     }
   }
 
@@ -289,15 +254,15 @@ export class Box {
     try {
       await this.#writeState();
     } catch (error) {
-      this.#options.report(
-        `Could not write ${this.#options.layout.boxFile}, so other commands see an older state: ${inWords(error)}`,
+      this.#report(
+        `Could not write ${this.#plan.layout.boxFile}, so other commands see an older state: ${inWords(error)}`,
       );
     }
   }
 
   /** One writer at a time; the last state wins. */
   #writeState(): Promise<BoxFile> {
-    const { layout, ports, version } = this.#options;
+    const { layout, ports, version } = this.#plan;
     const children = [this.#nats, this.#core, ...this.#workers].filter((child) => child !== undefined);
     const box: BoxFile = {
       pid: process.pid,
@@ -306,7 +271,7 @@ export class Box {
       ports,
       natsUrl: `nats://127.0.0.1:${ports.nats}`,
       natsTokenFile: layout.natsToken,
-      natsVersion: this.#natsVersion,
+      natsVersion: this.#plan.natsVersion,
       appSocket: layout.appSocket,
       processes: children.map((child) => ({
         name: child.spec.name,

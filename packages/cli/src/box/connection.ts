@@ -1,8 +1,8 @@
 /** How the other commands reach a running system: the box of a data directory, or a NATS named on the command line. */
 import { readFile } from "node:fs/promises";
 import { AppError } from "@myelin/kernel";
+import { type BoxFile, runningBox } from "./box-file.js";
 import { boxLayout } from "./layout.js";
-import { type BoxFile, runningBox } from "./preflight.js";
 
 export interface Reach {
   readonly natsUrl: string;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BOX_PORTS, boxLayout, boxPorts } from "./layout.js";
+import { BOX_PORTS, boxLayout, boxPorts, MAX_LISTENER_WORKERS, PORT_OFFSETS } from "./layout.js";
 
 describe("the ports of a box", () => {
   it("are all moved by the offset", () => {
@@ -16,6 +16,11 @@ describe("the ports of a box", () => {
       admin: 10400,
     });
     expect(boxPorts(0)).toEqual(BOX_PORTS);
+  });
+
+  it("stay ports with the lowest and the highest offset", () => {
+    expect(Math.min(...Object.values(boxPorts(PORT_OFFSETS.lowest)))).toBe(1);
+    expect(boxPorts(PORT_OFFSETS.highest).admin + MAX_LISTENER_WORKERS).toBe(65_535);
   });
 
   it("are different from each other, TCP and UDP apart", () => {

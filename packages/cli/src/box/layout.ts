@@ -38,6 +38,12 @@ export const PORT_PURPOSE: Readonly<Record<BoxPort, string>> = {
   admin: "health and metrics",
 };
 
+/** Offsets that leave every port, those of added workers included, between 1 and 65535. */
+export const PORT_OFFSETS = {
+  lowest: 1 - Math.min(...Object.values(BOX_PORTS)),
+  highest: 65_535 - Math.max(...Object.values(BOX_PORTS), BOX_PORTS.admin + MAX_LISTENER_WORKERS),
+} as const;
+
 /** Ports moved by `offset`. */
 export function boxPorts(offset: number): BoxPorts {
   return Object.fromEntries(Object.entries(BOX_PORTS).map(([name, port]) => [name, port + offset])) as Record<
@@ -56,6 +62,7 @@ export interface BoxLayout {
   readonly output: string;
   readonly cache: string;
   readonly logs: string;
+  readonly supervision: string;
   readonly boxFile: string;
   readonly natsConfig: string;
   readonly natsToken: string;
@@ -76,6 +83,7 @@ export function boxLayout(dataDir: string): BoxLayout {
     output: path.join(root, "output"),
     cache: path.join(root, "cache"),
     logs: path.join(root, "logs"),
+    supervision: path.join(run, "supervision.json"),
     boxFile: path.join(run, "box.json"),
     natsConfig: path.join(run, "nats.conf"),
     natsToken: path.join(secrets, "nats.token"),

@@ -1,8 +1,8 @@
 /** Ends what a killed supervisor left behind, so that a new start finds its ports and its store free. */
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { BoxFile } from "./box-file.js";
 import type { BoxLayout } from "./layout.js";
-import type { BoxFile } from "./preflight.js";
 import { commandLine, isAlive } from "./process-id.js";
 
 const TERM_WAIT_MS = 5_000;

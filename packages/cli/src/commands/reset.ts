@@ -2,9 +2,9 @@
 import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline/promises";
 import { AppError } from "@myelin/kernel";
+import { runningBox } from "../box/box-file.js";
 import { boxLayout } from "../box/layout.js";
 import { endOrphans } from "../box/orphans.js";
-import { runningBox } from "../box/preflight.js";
 import { EXIT, note, printJson } from "../output.js";
 
 export interface ResetOptions {

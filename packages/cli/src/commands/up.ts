@@ -1,12 +1,13 @@
-/** `myelin up`: the box in the foreground until Ctrl-C. */
+/** `myelin up`: sees that a box can start, then becomes the supervisor that runs it. */
+import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { AppError } from "@myelin/kernel";
-import { banner } from "../box/banner.js";
-import { Box } from "../box/box.js";
-import { type BoxLayout, boxLayout, boxPorts, MAX_LISTENER_WORKERS } from "../box/layout.js";
+import { boxLayout, boxPorts, MAX_LISTENER_WORKERS } from "../box/layout.js";
 import type { Durability } from "../box/nats-conf.js";
-import { EXIT, note, print, printJson } from "../output.js";
-import { releaseStartMemory } from "../release-memory.js";
+import { preflight } from "../box/preflight.js";
+import { EXIT } from "../output.js";
+import { SUPERVISE } from "../service-names.js";
+import { reporter, type Supervision, supervise } from "./supervise.js";
 
 export interface UpOptions {
   readonly dataDir: string;
@@ -21,59 +22,47 @@ export interface UpOptions {
   readonly version: string;
 }
 
-/** Runs until SIGINT or SIGTERM; a second signal does not wait for the drain. */
+/** A supervisor has no work that a compiler could make faster: compilers alone would be 3 MB of it. */
+const SUPERVISOR_FLAGS = ["--jitless", "--max-semi-space-size=1"];
+/** Time for the sentence about a hanging disk to be written. */
+const LAST_WORDS_MS = 500;
+
+/**
+ * Runs until SIGINT or SIGTERM.
+ * @throws AppError `setup.*`
+ */
 export async function up(options: UpOptions): Promise<number> {
-  const layout: BoxLayout = boxLayout(options.dataDir);
-  const ports = boxPorts(options.portOffset);
-  const highest = Math.max(...Object.values(ports)) + MAX_LISTENER_WORKERS;
-  if (highest > 65_535 || Math.min(...Object.values(ports)) < 1) {
-    throw new AppError(
-      "config.invalid",
-      `--port-offset ${options.portOffset} moves a port out of 1 to 65535.`,
-    );
-  }
-  const report = (line: string): void => note(options.json ? JSON.stringify({ event: line }) : line);
-  const box = new Box({
+  const startedMs = performance.timeOrigin;
+  const layout = boxLayout(options.dataDir);
+  const self = process.argv[1] as string;
+  const draft = {
     layout,
-    ports,
+    ports: boxPorts(options.portOffset),
     host: options.host,
     durability: options.durability,
     partitions: options.partitions,
     workers: options.workers ?? Math.min(MAX_LISTENER_WORKERS, Math.max(1, availableParallelism() - 1)),
     maxStoreBytes: options.maxStore,
     natsServer: options.natsServer,
-    self: [process.execPath, ...process.execArgv, process.argv[1] as string],
+    self: [process.execPath, ...process.execArgv, self] as const,
     version: options.version,
-    report,
-  });
-  const asked = stopRequest();
-  const began = performance.now();
-  const started = await Promise.race([box.start(), asked]);
-  if (started !== undefined) {
-    if (options.json) printJson(started);
-    else for (const line of banner(started, layout, options, performance.now() - began)) print(line);
-    releaseStartMemory();
-    await asked;
+  };
+  try {
+    const plan = await preflight(draft, reporter(options.json));
+    const supervision: Supervision = { plan, json: options.json, startedMs };
+    await writeFile(layout.supervision, JSON.stringify(supervision, null, 2), { mode: 0o600 });
+  } catch (error) {
+    if (AppError.is(error) && error.code === "setup.disk_hangs") endInSpiteOfThreads(EXIT.unavailable);
+    throw error;
   }
-  report("Draining; a second Ctrl-C ends at once.");
-  await box.stop();
-  return EXIT.ok;
+  // In the same process, so that whoever started it can signal it and wait for it; the memory that finding out all of the
+  // above took is gone. Where the system has no such call, this image goes on.
+  const flags = [...process.execArgv, ...SUPERVISOR_FLAGS];
+  process.execve?.(process.execPath, [process.execPath, ...flags, self, SUPERVISE, layout.supervision]);
+  return supervise(layout.supervision);
 }
 
-/** npm and the terminal both pass Ctrl-C on, so the first one arrives twice within a moment. */
-const SAME_SIGNAL_MS = 500;
-
-/** Resolves at the first signal; a later one ends the process, whose children then end by their closed channel. */
-function stopRequest(): Promise<undefined> {
-  return new Promise((resolve) => {
-    let first: number | undefined;
-    const onSignal = (): void => {
-      const now = performance.now();
-      first ??= now;
-      if (now - first > SAME_SIGNAL_MS) process.exit(EXIT.failed);
-      resolve(undefined);
-    };
-    process.on("SIGINT", onSignal);
-    process.on("SIGTERM", onSignal);
-  });
+/** A call that hangs in the system keeps its thread, and an exit would wait for that; a new image does not. */
+function endInSpiteOfThreads(code: number): void {
+  setTimeout(() => process.execve?.("/bin/sh", ["sh", "-c", `exit ${code}`]), LAST_WORDS_MS).unref();
 }

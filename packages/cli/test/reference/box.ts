@@ -22,6 +22,7 @@ const PART_PURPOSE: Readonly<Record<Exclude<keyof BoxLayout, "root">, string>> =
   output: "what route targets of kind `file` write",
   cache: "may be removed at any time",
   logs: "one log file per process",
+  supervision: "what the supervisor was started with",
   boxFile: "ports and processes, for the other verbs and for scripts",
   natsConfig: "configuration of nats-server",
   natsToken: "what the processes log in to NATS with",

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ManagedProcess, type TempDir, tempDir, waitFor } from "@myelin/testkit";
-import type { BoxFile } from "../../src/box/preflight.js";
+import type { BoxFile } from "../../src/box/box-file.js";
 
 /** The bundle that `npm start` runs. */
 export const MAIN = fileURLToPath(new URL("../../dist/bundle/main.mjs", import.meta.url));

@@ -74,6 +74,7 @@ const PINNED: Record<string, string> = {
   "setup.port_in_use": "caller final 500 FAILED_PRECONDITION",
   "setup.port_forbidden": "caller final 500 PERMISSION_DENIED",
   "setup.read_only": "caller final 500 FAILED_PRECONDITION",
+  "setup.disk_hangs": "world retry 500 UNAVAILABLE",
   "setup.missing_tool": "caller final 500 FAILED_PRECONDITION",
   "setup.process_failed": "world retry 500 UNAVAILABLE",
   "setup.already_running": "caller final 500 FAILED_PRECONDITION",

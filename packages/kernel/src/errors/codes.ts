@@ -130,6 +130,7 @@ export const ERROR_CODES = {
   "setup.port_in_use": { family: "caller", retryable: false, http: 500, grpc: "FAILED_PRECONDITION" },
   "setup.port_forbidden": { family: "caller", retryable: false, http: 500, grpc: "PERMISSION_DENIED" },
   "setup.read_only": { family: "caller", retryable: false, http: 500, grpc: "FAILED_PRECONDITION" },
+  "setup.disk_hangs": { family: "world", retryable: true, http: 500, grpc: "UNAVAILABLE" },
   "setup.missing_tool": { family: "caller", retryable: false, http: 500, grpc: "FAILED_PRECONDITION" },
   "setup.process_failed": { family: "world", retryable: true, http: 500, grpc: "UNAVAILABLE" },
   "setup.already_running": { family: "caller", retryable: false, http: 500, grpc: "FAILED_PRECONDITION" },

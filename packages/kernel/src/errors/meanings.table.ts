@@ -76,7 +76,9 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "lifecycle.bad_state": "A component was asked for something that its state does not allow.",
   "setup.port_in_use": "Another program listens on the port already.",
   "setup.port_forbidden": "The system does not let this user listen on the port or the address.",
-  "setup.read_only": "A folder that must be written is read-only or belongs to someone else.",
+  "setup.read_only":
+    "A folder that must be written is read-only, belongs to someone else, is a file, or has no room.",
+  "setup.disk_hangs": "The file system of a folder that is needed does not answer.",
   "setup.missing_tool": "A program that this step needs is not installed or too old.",
   "setup.process_failed": "A process of the box ended or was not ready in time.",
   "setup.already_running": "Another box uses this data directory.",

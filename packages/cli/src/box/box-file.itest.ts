@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
 import { tempDir } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
+import { runningBox } from "./box-file.js";
 import { boxLayout } from "./layout.js";
-import { runningBox } from "./preflight.js";
 
 /** Whether a box is found whose file names this process. */
 async function isFound(pid: number, root: string): Promise<boolean> {
