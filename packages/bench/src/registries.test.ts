@@ -57,6 +57,10 @@ describe("the registries", () => {
       "base.dispatcher ..90",
       "base.ipc-bridge ..90",
       "base.box ..250",
+      "recovery.route_edit ..1000",
+      "recovery.nats-server ..2000",
+      "recovery.core ..2000",
+      "recovery.listener-0 ..2000",
     ]);
   });
 });

@@ -12,4 +12,5 @@ export const scenarios = {
   latency: () => import("./latency/index.js"),
   idle: () => import("./idle/index.js"),
   base: () => import("./base/index.js"),
+  recovery: () => import("./recovery/index.js"),
 } satisfies ScenarioRegistry;

@@ -60,8 +60,23 @@ export interface Running extends AsyncDisposable {
   /** The same processes by their duty, where a system has more than one. */
   roles?(): Readonly<Record<string, number[]>>;
   httpTarget?(kind: "single" | "ndjson", lane: Lane): HttpTarget;
+  /** How to upset it; left out where nothing brings a system back. */
+  readonly recoverable?: Recoverable;
   /** Starts the consuming process. Left out by brokers: the driver subscribes over MQTT then. */
   consume?(options: ConsumeOptions): Promise<Consumer>;
+}
+
+/** A system that is meant to come back by itself, and to take edits while it runs. */
+export interface Recoverable {
+  /** Where an `IpcClient` connects. */
+  readonly appTarget: string;
+  /** Where one reading of a device is posted. */
+  postUrl(lane: Lane): string;
+  /** Makes `app` the only one that gets these readings, by an edit of a file as an operator makes it. */
+  writeRoute(app: string): Promise<void>;
+  /** The process of that name as the system knows it now. */
+  pidOf(name: string): number | undefined;
+  isReady(name: string): Promise<boolean>;
 }
 
 /** Telemetry may lose and counts it, events are acknowledged when stored. */

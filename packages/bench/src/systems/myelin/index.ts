@@ -7,18 +7,10 @@ import { freePort, freePorts, startNats, startProcess, tempDir } from "@myelin/t
 import { siblingProgram } from "../../paths.js";
 import { startControlled } from "../../process/controlled.js";
 import type { ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
+import { type BoxFile, recoverable } from "./recoverable.js";
 
 const READY_MS = 30_000;
 const VARIANTS = ["strict", "balanced"];
-/** What the box keeps for other commands: `run/box.json` of its data directory. */
-interface BoxFile {
-  readonly version: string;
-  readonly pid: number;
-  readonly natsVersion: string;
-  readonly ports: Readonly<Record<"http" | "mqtt" | "grpc" | "mcpTcp", number>>;
-  readonly processes: readonly { readonly name: string; readonly pid?: number }[];
-}
-
 /** The command as `npm start` and its users run it. */
 const myelin = (): string => fileURLToPath(new URL("../../../../../bin/myelin", import.meta.url));
 const bundle = (): string => fileURLToPath(new URL("../../../../cli/dist/bundle/main.mjs", import.meta.url));
@@ -123,6 +115,7 @@ async function startBox(durability: string): Promise<Running> {
     pids: () => Object.values(roles(state())).flat(),
     roles: () => roles(state()),
     consume: (options) => consume(first, options),
+    recoverable: recoverable(dir.path, state),
     async [Symbol.asyncDispose]() {
       process.off("exit", onExit);
       await box.stop();
