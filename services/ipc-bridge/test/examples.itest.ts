@@ -1,6 +1,9 @@
+import { execFileSync } from "node:child_process";
+import { mkdir, readFile, realpath, symlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { app, control, partitionOf, subjects } from "@myelin/contract";
-import { startProcess, waitFor } from "@myelin/testkit";
+import { startProcess, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { PARTITIONS, startWorld, type TransportName, type World } from "./harness.js";
 
@@ -41,3 +44,41 @@ describe.each<TransportName>(["grpc", "socket"])("the example of ten lines over 
     await world.owner.waitFor("ten-lines", 0);
   });
 });
+
+describe("the SDK as it is published", () => {
+  it("runs the example in a folder that knows nothing of this workspace", async () => {
+    await using folder = await tempDir("sdk");
+    const modules = folder.join("node_modules");
+    const sdk = join(modules, "@myelin", "sdk-node");
+    execFileSync(process.execPath, [join(SDK, "scripts", "pack.mjs"), sdk]);
+    const manifest = JSON.parse(await readFile(join(sdk, "package.json"), "utf8")) as {
+      dependencies: Record<string, string>;
+    };
+    // What a registry would bring. Their own dependencies lie beside them, where the links lead.
+    for (const name of Object.keys(manifest.dependencies)) {
+      await mkdir(dirname(join(modules, name)), { recursive: true });
+      await symlink(await installed(name), join(modules, name));
+    }
+    await using example = await startProcess({
+      command: process.execPath,
+      args: [join(sdk, "examples", "ten-lines.mjs"), world.target("grpc")],
+      cwd: folder.path,
+      ready: { line: /connected to bridge-0/ },
+    });
+    const [instance] = await world.owner.waitFor("ten-lines");
+    world.owner.deliver({ app: "ten-lines", instance: instance!.instance, payloads: ["20.5"] });
+    await waitFor(() => example.log().includes("devices/d1/reading 20.5"), { what: "the reading" });
+    await example.kill("SIGTERM");
+    await world.owner.waitFor("ten-lines", 0);
+  });
+});
+
+const SDK = fileURLToPath(new URL("../../../packages/sdk-node", import.meta.url));
+
+async function installed(name: string): Promise<string> {
+  for (const user of ["sdk-node", "rpc", "contract"]) {
+    const folder = await realpath(join(SDK, "..", user, "node_modules", name)).catch(() => undefined);
+    if (folder !== undefined) return folder;
+  }
+  throw new Error(`${name} is not installed`);
+}
