@@ -11,6 +11,7 @@ export { type ExternalMessage, type ExternalSubjects, externalSubjects } from ".
 export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
 export { createPartitionOwner } from "./nats/owner.js";
+export { createStreamDoor, type StreamDoor, type StreamRoom } from "./nats/stream-door.js";
 export { createStreamWriter } from "./nats/stream-writer.js";
 export {
   deploymentPartitions,

@@ -19,6 +19,7 @@ export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * from "./mcp/index.js";
 export * from "./payload/index.js";
 export { escapeToken, MAX_TOKEN_CHARS, unescapeToken } from "./subjects/escape.js";
+export { type OverflowOwner, overflowOwner } from "./subjects/overflow-owner.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";
 export { globToRegExp, isTopicFilter, isTopicName, topicMatches } from "./topics.js";

@@ -7,7 +7,7 @@ import {
   createSubjectLog,
   externalSubjects,
 } from "@myelin/bus";
-import { Lane, STREAMS, subjects } from "@myelin/contract";
+import { Lane, overflowOwner, STREAMS, subjects } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { CoreLog, DispatcherPorts, Ownership } from "./core/ports.js";
 
@@ -60,6 +60,10 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
         read: (from) => overflow.read(subject, from, OVERFLOW_READ),
         remove: (upTo) => overflow.removeUpTo(subject, upTo),
       };
+    },
+    overflowOwners: async (partition) => {
+      const found = await overflow.subjects(subjects.overflowOfPartition(partition));
+      return [...found.keys()].map((subject) => overflowOwner(subject)).filter((o) => o !== undefined);
     },
     storeUnrouted: async (partition, data, messageId) => {
       await writer.store(subjects.unroutedBatch(partition), data, messageId);

@@ -31,21 +31,20 @@ export class RouteCompiler {
 
   /** Puts these routes in force, between two batches and all at once. */
   async apply(resources: readonly Resource<"Route">[]): Promise<RouteReport> {
-    const routes: CompiledRoute[] = [];
-    const refused: { name: string; error: AppError }[] = [];
-    const names = new Set<string>();
+    const prepared: [name: string, text: string, make: () => CompiledRoute][] = [];
     for (const { metadata, spec } of resources) {
       const { name } = metadata;
-      names.add(name);
-      const text = JSON.stringify(spec);
+      prepared.push([name, JSON.stringify(spec), await this.prepare({ name, ...(spec as ConfigRoute) })]);
+    }
+    // From here on without a pause, so that no target is made and taken out again before its route is in force.
+    const routes: CompiledRoute[] = [];
+    const refused: { name: string; error: AppError }[] = [];
+    for (const [name, text, make] of prepared) {
       const known = this.good.get(name);
-      // A file named by a transformation may have changed, so only routes without one are taken as they are.
-      if (known?.text === text && spec.transform === undefined) {
-        routes.push(known.route);
-        continue;
-      }
       try {
-        const route = await this.compile({ name, ...(spec as ConfigRoute) });
+        // A file named by a transformation may have changed, so only routes without one are taken as they are.
+        const isSame = known?.text === text && known.route.spec.transform === undefined;
+        const route = isSame ? known.route : make();
         this.good.set(name, { text, route });
         routes.push(route);
       } catch (thrown) {
@@ -55,17 +54,25 @@ export class RouteCompiler {
         if (known !== undefined) routes.push(known.route);
       }
     }
+    const names = new Set(prepared.map(([name]) => name));
     for (const name of [...this.good.keys()]) if (!names.has(name)) this.good.delete(name);
     this.dispatcher.setRoutes(routes);
     return { compiled: routes.length, refused };
   }
 
-  private async compile(spec: RouteSpec): Promise<CompiledRoute> {
-    const transform =
-      spec.transform === undefined
-        ? undefined
-        : await compileTransform(spec.name, spec.transform, this.codecs);
-    return { spec, legs: spec.targets.map((target) => this.compileLeg(target, transform)) };
+  /** Does what takes time; the rest, or the error, is in what it resolves with. */
+  private async prepare(spec: RouteSpec): Promise<() => CompiledRoute> {
+    let transform: Transform | undefined;
+    try {
+      if (spec.transform !== undefined) {
+        transform = await compileTransform(spec.name, spec.transform, this.codecs);
+      }
+    } catch (thrown) {
+      return () => {
+        throw thrown;
+      };
+    }
+    return () => ({ spec, legs: spec.targets.map((target) => this.compileLeg(target, transform)) });
   }
 
   private compileLeg(target: Readonly<Record<string, unknown>>, transform: Transform | undefined): Leg {

@@ -85,6 +85,7 @@ export async function createDispatcher(
         onChange: (subject, listener) => owner.watch(subject, listener),
         dataDir,
       }),
+    specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
   });

@@ -1,64 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { createSubjectLog, openKeyValue } from "@myelin/bus";
-import type { Resource, Snapshot } from "@myelin/config";
 import { BatchView, BUCKETS, control, Kind, Lane, partitionOf, STREAMS, subjects } from "@myelin/contract";
 import { waitFor } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
-import type { DispatcherService } from "../src/index.js";
 import { PARTITIONS, TestBox } from "./support/box.js";
-import { FakeBridge, type Seen } from "./support/fake-bridge.js";
-
-function route(name: string, spec: object): Resource<"Route"> {
-  const complete = { order: 100, match: {}, stop: false, ...spec };
-  return { apiVersion: "myelin.dev/v1alpha1", kind: "Route", metadata: { name }, spec: complete } as never;
-}
-
-let revision = 0;
-const snapshot = (...resources: Resource<"Route">[]): Snapshot => ({ revision: ++revision, resources });
-
-const owning = (dispatcher: DispatcherService, count: number) =>
-  waitFor(() => dispatcher.core.partitions.size === count, {
-    what: `${count} partitions`,
-    deadlineMs: 15_000,
-  });
-
-const seeing = (seen: readonly Seen[], count: number, what = "messages") =>
-  waitFor(() => seen.length >= count, {
-    what: `${count} ${what}, ${seen.length} are there`,
-    deadlineMs: 20_000,
-  });
-
-/** First deliveries per device must count up; doubles must be flagged. */
-function judge(seen: readonly Seen[]): string[] {
-  const complaints: string[] = [];
-  const last = new Map<string, number>();
-  const known = new Set<string>();
-  for (const { device, text, redelivered } of seen) {
-    const key = `${device}#${text}`;
-    if (known.has(key)) {
-      if (!redelivered) complaints.push(`${key} came twice, unflagged`);
-      continue;
-    }
-    known.add(key);
-    if (Number(text) < (last.get(device) ?? 0)) complaints.push(`${key} came after ${last.get(device)}`);
-    last.set(device, Number(text));
-  }
-  return complaints;
-}
-
-const distinct = (seen: readonly Seen[]) => new Set(seen.map((s) => `${s.device}#${s.text}`)).size;
-
-async function ledgerOf(box: TestBox): Promise<control.LedgerSnapshot> {
-  const bus = await box.connect("asker");
-  const [answer] = await bus.requestMany(subjects.ledgerQuery(), new Uint8Array(0), { timeoutMs: 1_000 });
-  return control.LedgerSnapshot.decode(answer!);
-}
-
-const unaccounted = (s: control.LedgerSnapshot) =>
-  s.accounts.map((a) => {
-    const dropped = a.dropped.reduce((sum, d) => sum + d.count, 0);
-    return a.received - a.forwarded - a.stored - a.expired - a.queued - dropped;
-  });
+import { FakeBridge } from "./support/fake-bridge.js";
+import { distinct, judge, ledgerOf, owning, route, seeing, snapshot, unaccounted } from "./support/steps.js";
 
 describe("a dispatcher", () => {
   it("brings both lanes to an app, keeps what nobody wants, and its books close", async () => {

@@ -20,6 +20,8 @@ export interface SubjectLog {
     from: number,
     limits: { readonly messages: number; readonly bytes: number },
   ): Promise<LogEntry[]>;
+  /** The subjects that hold messages and match a filter, each with their number. */
+  subjects(filter: string): Promise<ReadonlyMap<string, number>>;
   /** Removes what is on a subject up to and with a sequence. */
   removeUpTo(subject: string, sequence: number): Promise<void>;
 }
@@ -61,6 +63,15 @@ export function createSubjectLog(bus: Bus, stream: string): SubjectLog {
         if (!isEmpty(thrown)) throw busError(thrown, `cannot read ${subject}`);
       }
       return found;
+    },
+
+    async subjects(filter) {
+      try {
+        const { state } = await (await manager()).streams.info(stream, { subjects_filter: filter });
+        return new Map(Object.entries(state.subjects ?? {}));
+      } catch (thrown) {
+        throw busError(thrown, `cannot list what ${stream} holds`);
+      }
     },
 
     async removeUpTo(subject, sequence) {

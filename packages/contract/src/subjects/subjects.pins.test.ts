@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { BUCKETS, STREAMS, subjects } from "../index.js";
+import { BUCKETS, overflowOwner, STREAMS, subjects } from "../index.js";
 
 /** What each argument is: a partition number, or a name that users choose. */
 type Argument = "partition" | "name";
@@ -18,6 +18,7 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
     ["name", "clim.ate"],
     ["partition", 3],
   ],
+  overflowOfPartition: ["mln.evt.overflow.*.*.3", ["partition", 3]],
   allOverflowBatches: ["mln.evt.overflow.>"],
   dedupeIds: ["mln.evt.dedupe.3", ["partition", 3]],
   allDedupeIds: ["mln.evt.dedupe.*"],
@@ -40,7 +41,6 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allSessionTakeovers: ["mln.lsn.takeover.*"],
   appRequest: ["mln.app.request.climate", ["name", "climate"]],
   ledgerQuery: ["mln.ledger.query"],
-  infoQuery: ["mln.info.query"],
   tapBatch: ["mln.tap.batch.3", ["partition", 3]],
   allTapBatches: ["mln.tap.batch.*"],
   tapInterest: ["mln.tap.interest"],
@@ -98,6 +98,19 @@ describe("subjects", () => {
         expect(call(key, a as string[]) === call(key, b as string[])).toBe(same);
       }),
     );
+  });
+
+  it("of the overflow tell whose share lies there", () => {
+    const text = fc.oneof(name, hostile);
+    fc.assert(
+      fc.property(text, text, fc.nat(), (kind, target, partition) => {
+        const subject = subjects.overflowBatch(kind, target, partition);
+        expect(overflowOwner(subject)).toEqual({ kind, target, partition });
+      }),
+    );
+    for (const other of ["mln.evt.overflow.app.3", "mln.evt.overflow.app.a.x", subjects.eventBatch(1), ""]) {
+      expect(overflowOwner(other)).toBeUndefined();
+    }
   });
 
   it.each([[1.5], [-1], [Number.NaN], [2 ** 60]])("take no partition %d", (partition) => {

@@ -21,6 +21,8 @@ export const allUnroutedBatches = (): string => "mln.evt.unrouted.*";
 /** The share of a lagging target, per partition; stream OVERFLOW. */
 export const overflowBatch = (targetKind: string, target: string, partition: number): string =>
   `mln.evt.overflow.${escapeToken(targetKind)}.${escapeToken(target)}.${part(partition)}`;
+/** The shares of all lagging targets in one partition. */
+export const overflowOfPartition = (partition: number): string => `mln.evt.overflow.*.*.${part(partition)}`;
 /** All shares of lagging targets: what the stream OVERFLOW takes. */
 export const allOverflowBatches = (): string => "mln.evt.overflow.>";
 /** Sender ids an owner has seen, per partition; stream DEDUPE. */
@@ -70,8 +72,6 @@ export const appRequest = (app: string): string => `mln.app.request.${escapeToke
 
 /** Asks every service instance for its LedgerSnapshot. Request, many replies. */
 export const ledgerQuery = (): string => "mln.ledger.query";
-/** Asks every service instance for its health and facts. Request, many replies. */
-export const infoQuery = (): string => "mln.info.query";
 
 /** A copy of what passes, for `myelin tail`: the tap of one partition, published only while somebody listens. */
 export const tapBatch = (partition: number): string => `mln.tap.batch.${part(partition)}`;

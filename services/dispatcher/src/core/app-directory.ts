@@ -82,6 +82,11 @@ export class AppDirectory {
     return this.apps.keys();
   }
 
+  /** True for an app that has ever come, until it is deleted. */
+  has(name: string): boolean {
+    return this.apps.has(name);
+  }
+
   /** Running instances of an app. */
   *instances(name: string): IterableIterator<AppInstance> {
     for (const bridge of this.bridges.values()) {
@@ -102,9 +107,9 @@ export class AppDirectory {
     if (!running) this.setRecord(record, false);
   }
 
-  /** The app was deleted by an operator. Instances that still run announce it anew. */
+  /** The app was deleted by an operator, now or before this process began. Instances that still run announce it anew. */
   delete(name: string): void {
-    if (!this.apps.delete(name)) return;
+    this.apps.delete(name);
     this.options.events.appDeleted(name);
   }
 

@@ -13,7 +13,7 @@ import { PlanCache, type PlanCacheOptions } from "./plan-cache.js";
 import type { DispatcherPorts, Ownership, Release } from "./ports.js";
 import { Router } from "./router.js";
 import { Tap } from "./tap.js";
-import { TargetTable } from "./target-table.js";
+import { TargetKeeper } from "./target-keeper.js";
 
 export interface DispatcherOptions {
   readonly ports: DispatcherPorts;
@@ -27,6 +27,8 @@ export interface DispatcherOptions {
   readonly order?: PartitionOptions["order"];
   /** Makes a target of a kind; called for apps, listeners and the unrouted, and by whoever compiles routes. */
   readonly createTarget: (kind: string, name: string, spec: unknown, dispatcher: Dispatcher) => Target;
+  /** As `TargetPlugin.specOf`; undefined for kinds without it. */
+  readonly specOf: (kind: string, name: string) => unknown;
   /** An app's subscriptions have changed and should be stored. */
   readonly keepApp: (record: AppRecord) => void;
   /** Told of batches that carry a trace context; undefined: nothing is traced. */
@@ -44,7 +46,7 @@ const INTRODUCTION_MS = 300;
 export class Dispatcher {
   readonly ledger = new Ledger();
   readonly compiler = new PlanCompiler();
-  readonly targets = new TargetTable();
+  readonly targets: TargetKeeper;
   readonly links: LinkHub;
   readonly apps: AppDirectory;
   readonly listeners: ListenerDirectory;
@@ -58,7 +60,8 @@ export class Dispatcher {
   private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
   private readonly appSubscribers = new Map<string, { filter: string; subscriber: Subscriber }[]>();
   private readonly listenerSubscribers = new Map<string, Subscriber>();
-  private readonly starting: Promise<void>[] = [];
+  /** Given up, and not yet closed. */
+  private readonly leaving = new Set<Partition>();
   private readonly releases: Release[] = [];
   private readonly timers: Timer[] = [];
   private coalesceTimer: Timer | undefined;
@@ -96,6 +99,14 @@ export class Dispatcher {
         replayNeeded: (listener) => void ports.publish(subjects.interestSync(listener), new Uint8Array(0)),
       },
     });
+    this.targets = new TargetKeeper({
+      log: ports.log,
+      create: (kind, name, spec) => options.createTarget(kind, name, spec, this),
+      specOf: options.specOf,
+      partitions: () => [...this.partitions.values(), ...this.leaving],
+      isWanted: (ref) => this.isWanted(ref),
+      onGone: (ref) => this.targetGone(ref),
+    });
     this.unrouted = this.ensure("unrouted", "events", "events");
   }
 
@@ -116,6 +127,7 @@ export class Dispatcher {
         .setInterval(() => {
           this.apps.sweep();
           this.listeners.sweep();
+          this.targets.sweep();
         }, SWEEP_MS)
         .unref(),
       ports.clock.setInterval(() => this.tap.tick(), SECOND_MS).unref(),
@@ -145,7 +157,7 @@ export class Dispatcher {
   async acquire(ownership: Ownership): Promise<void> {
     const { ports, limits, maxPending, maxPendingBytes, order, onTraced } = this.options;
     await this.introduced;
-    await Promise.all(this.starting.splice(0));
+    await this.targets.started();
     const partition = new Partition({
       ownership,
       ports,
@@ -167,6 +179,7 @@ export class Dispatcher {
     this.partitions.set(ownership.partition, partition);
     this.apps.resizeWindows();
     await partition.start();
+    void this.adoptLeft(partition);
   }
 
   /** The lease ends: nothing is taken any more; with `settle`, what is on the way gets a moment. */
@@ -174,27 +187,29 @@ export class Dispatcher {
     const partition = this.partitions.get(number);
     if (partition === undefined) return;
     this.partitions.delete(number);
+    this.leaving.add(partition);
     const stopped = partition.stopTaking();
     // A lease that was lost must not be worked on while anything is awaited.
     if (!settle) partition.close();
-    await stopped;
-    if (settle) await partition.settle(this.options.handoverMs);
-    partition.close();
-    this.apps.resizeWindows();
+    try {
+      await stopped;
+      if (settle) await partition.settle(this.options.handoverMs);
+    } finally {
+      partition.close();
+      this.leaving.delete(partition);
+      this.apps.resizeWindows();
+    }
   }
 
-  /** Replaces the routes between two batches. Targets that no route names any more stay until their queues are empty. */
+  /** Replaces the routes between two batches. Targets that no route names any more stay until nothing waits for them. */
   setRoutes(routes: readonly CompiledRoute[]): void {
     this.compiler.setRoutes(routes);
+    this.targets.setRouted(routes.flatMap(({ legs }) => legs.map(({ target }) => target)));
   }
 
   /** The reference of a target, made and started when it is new. */
   ensure(kind: string, name: string, spec: unknown): TargetRef {
-    const { ref, made } = this.targets.ensure(kind, name, () =>
-      this.options.createTarget(kind, name, spec, this),
-    );
-    if (made) this.starting.push(this.startTarget(ref));
-    return ref;
+    return this.targets.ensure(kind, name, spec);
   }
 
   /** Calls back when the instances behind `subject` change. */
@@ -216,18 +231,31 @@ export class Dispatcher {
     this.coalesceTimer = undefined;
     for (const number of [...this.partitions.keys()]) await this.release(number, false);
     this.links.stop();
-    await Promise.allSettled([...this.targets.refs()].map((ref) => this.targets.remove(ref)?.stop()));
+    await this.targets.stop();
   }
 
-  private async startTarget(ref: TargetRef): Promise<void> {
-    const target = this.targets.targetOf(ref);
-    try {
-      await target?.start(new AbortController().signal);
-    } catch (err) {
-      // It stays: its queue counts it as away, and the target itself goes on trying.
-      this.options.ports.log.warn({ err, target: `${ref.kind}:${ref.name}` }, "target is not ready yet");
+  /** What waits in a partition's overflow for targets that nobody here knows is brought to them all the same. */
+  private async adoptLeft({ number }: Partition): Promise<void> {
+    const { ports } = this.options;
+    for (let waitMs = 100; this.partitions.has(number); waitMs = Math.min(10_000, waitMs * 2)) {
+      try {
+        for (const { kind, target } of await ports.overflowOwners(number)) this.targets.adopt(kind, target);
+        return;
+      } catch (err) {
+        ports.log.debug({ err, partition: number }, "the overflow cannot be listed, will retry");
+        await ports.clock.sleep(waitMs);
+      }
     }
-    for (const partition of this.partitions.values()) partition.events.of(ref);
+  }
+
+  private isWanted({ kind, name }: TargetRef): boolean {
+    if (kind === "app") return this.apps.has(name);
+    return kind === "listener" ? this.listeners.incarnationOf(name) !== undefined : kind === "unrouted";
+  }
+
+  private targetGone(ref: TargetRef): void {
+    this.compiler.forget(ref);
+    if (ref.kind === "listener") this.listenerSubscribers.delete(ref.name);
   }
 
   private notify(subject: string, gone: readonly string[]): void {
@@ -235,6 +263,7 @@ export class Dispatcher {
   }
 
   private appChanged(record: AppRecord, keep: boolean): void {
+    this.targets.appKnown(record.app);
     const target = this.ensure("app", record.app, record.app);
     for (const { filter, subscriber } of this.appSubscribers.get(record.app) ?? []) {
       this.compiler.unsubscribe(filter, subscriber);
@@ -254,6 +283,7 @@ export class Dispatcher {
       this.compiler.unsubscribe(filter, subscriber);
     }
     this.appSubscribers.delete(app);
+    this.targets.appDeleted(app);
     this.invalidateSoon();
   }
 

@@ -96,6 +96,11 @@ export class LaneQueues {
     return true;
   }
 
+  /** The queue of a target if there is one. */
+  peek(ref: TargetRef): TargetQueue | undefined {
+    return this.queues[ref.index];
+  }
+
   /** Closes the queue of a target that is taken out. */
   remove(ref: TargetRef): void {
     this.queues[ref.index]?.close();

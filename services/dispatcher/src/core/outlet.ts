@@ -58,5 +58,7 @@ export type WhenLagging = "overflow" | "drop" | "hold";
 export interface Target extends Component {
   /** What happens to events while it is away or lags. */
   readonly whenLagging: WhenLagging;
+  /** A route names it with other settings than before; those of the route that was compiled last hold for all. */
+  configure?(spec: unknown): void;
   openOutlet(way: Way, events: OutletEvents): Outlet;
 }

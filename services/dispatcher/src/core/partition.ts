@@ -163,6 +163,18 @@ export class Partition {
     this.devices.forget(listener);
   }
 
+  /** Nothing is held for a target, in memory or in the overflow. */
+  isFinished(ref: TargetRef): boolean {
+    const { telemetry, events } = this;
+    return telemetry.peek(ref)?.finished !== false && events.peek(ref)?.finished !== false;
+  }
+
+  /** The target is taken out. */
+  forgetTarget(ref: TargetRef): void {
+    this.telemetry.remove(ref);
+    this.events.remove(ref);
+  }
+
   private onTelemetry(data: Uint8Array): void {
     if (this.stopped || !this.options.ownership.held) return;
     const { view } = this;

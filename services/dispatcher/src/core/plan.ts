@@ -80,7 +80,6 @@ export class PlanCompiler {
         stop: spec.stop === true,
         conditions: Object.entries(spec.match.headers ?? {}).map(([name, value]) => ({ name, value })),
       }));
-    this.legIds.clear();
     this.invalidate();
   }
 
@@ -94,10 +93,16 @@ export class PlanCompiler {
     this.subscribers.delete(filter, subscriber);
   }
 
+  /** The target is no more and no route or subscription names it. */
+  forget(target: TargetRef): void {
+    this.direct.delete(target);
+  }
+
   /** Voids every plan made so far. */
   invalidate(): void {
     this.generation++;
     this.interned.clear();
+    this.legIds.clear();
   }
 
   /** The plan for messages with this head. */

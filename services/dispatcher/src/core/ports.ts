@@ -51,6 +51,8 @@ export interface DispatcherPorts {
   openEvents(ownership: Ownership, handler: (delivery: SourceDelivery) => void): EventReader;
   openTelemetryAcks(ownership: Ownership): TelemetryAcks;
   openOverflow(kind: string, target: string, partition: number): OverflowPort;
+  /** Targets that something waits for in the overflow of a partition. */
+  overflowOwners(partition: number): Promise<readonly { readonly kind: string; readonly target: string }[]>;
   storeUnrouted(partition: number, data: Uint8Array, messageId: string): Promise<void>;
   storeDedupe(partition: number, data: Uint8Array, messageId: string): Promise<void>;
   /** The records kept of a partition, oldest first. */

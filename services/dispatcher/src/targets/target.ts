@@ -25,6 +25,8 @@ export interface TargetPlugin<Spec = unknown> {
   readonly kind: string;
   /** Two specs of equal name are one target with one queue. Short and without secrets: it is a label in the books. */
   nameOf(spec: Spec): string;
+  /** A spec of that name, for what waits for a target that no route names any more. Absent: nothing ever waits for this kind. */
+  specOf?(name: string): unknown;
   /** Does no I/O. @throws AppError `route.invalid` when the process cannot serve such a target */
   create(spec: Spec, context: TargetContext): Target;
 }

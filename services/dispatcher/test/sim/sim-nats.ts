@@ -114,6 +114,7 @@ export class SimNats {
             }),
         };
       },
+      overflowOwners: async () => [],
       storeUnrouted: async (_partition, data, id) => {
         await this.store(process, id, () => this.unrouted.push(Buffer.from(data)));
       },

@@ -131,6 +131,7 @@ export class World {
         } satisfies TargetContext;
         return kind === "app" ? appTarget.create(name, context) : unroutedTarget.create(name, context);
       },
+      specOf: () => undefined,
       keepApp: () => undefined,
     });
     const lease = { partition: 0, epoch: ++this.epoch, held: true };

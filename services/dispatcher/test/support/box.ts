@@ -137,8 +137,8 @@ export class TestBox implements AsyncDisposable {
     return await this.start(dispatcher);
   }
 
-  /** A dispatcher in a process of its own, from what was built. */
-  async child(instance: string): Promise<ManagedProcess> {
+  /** A dispatcher in a process of its own, from what was built, with the same data directory as all others. */
+  async child(instance: string, resources: readonly object[] = []): Promise<ManagedProcess> {
     const child = await startProcess({
       name: instance,
       command: process.execPath,
@@ -148,6 +148,7 @@ export class TestBox implements AsyncDisposable {
         instance,
         String(PARTITIONS),
         this.dir.path,
+        JSON.stringify(resources),
       ],
       ready: { line: /^ready$/ },
     });

@@ -5,7 +5,7 @@ import { createDispatcher, dispatcherSchema } from "@myelin/dispatcher";
 import { systemClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 
-const [url = "", instance = "", partitions = "", dataDir = ""] = process.argv.slice(2);
+const [url = "", instance = "", partitions = "", dataDir = "", resources = ""] = process.argv.slice(2);
 const bus = createBus({ servers: [url], instance, service: "dispatcher", logger: silentLogger });
 const signal = AbortSignal.timeout(30_000);
 await bus.start(signal);
@@ -18,6 +18,7 @@ const dispatcher = await createDispatcher(checkValue(dispatcherSchema, {}).value
   dataDir,
   resourcesDir: dataDir,
 });
+if (resources !== "") await dispatcher.applyResources({ revision: 1, resources: JSON.parse(resources) });
 await dispatcher.start(signal);
 process.stdout.write("ready\n");
 process.on("SIGTERM", async () => {

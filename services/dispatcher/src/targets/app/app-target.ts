@@ -62,5 +62,6 @@ function toPeer({ key, bridge, instance, window }: AppInstance): Peer {
 export const appTarget: TargetPlugin<string> = {
   kind: "app",
   nameOf: (app) => app,
+  specOf: (app) => app,
   create: (app, context) => new AppTarget(app, context),
 };

@@ -30,7 +30,7 @@ class DeviceTarget implements Target {
   private readonly progress = new WeakMap<Buffer, Progress>();
 
   constructor(
-    private readonly spec: DeviceSpec,
+    private spec: DeviceSpec,
     private readonly context: TargetContext,
   ) {
     this.name = `device:${deviceName(spec)}`;
@@ -39,6 +39,10 @@ class DeviceTarget implements Target {
   async start(): Promise<void> {}
 
   async stop(): Promise<void> {}
+
+  configure(spec: DeviceSpec): void {
+    this.spec = spec;
+  }
 
   openOutlet(way: Way, events: OutletEvents): Outlet {
     const { clock, log } = this.context.ports;
@@ -116,13 +120,20 @@ class DeviceTarget implements Target {
   }
 }
 
+/** Read back by `specOf`: the id is the part before the first slash. */
 function deviceName({ id, path }: DeviceSpec): string {
-  return `${id}/${path}`;
+  return `${id.replaceAll("%", "%25").replaceAll("/", "%2F")}/${path}`;
+}
+
+function fromName(name: string): DeviceSpec {
+  const at = name.indexOf("/");
+  return { id: name.slice(0, at).replaceAll("%2F", "/").replaceAll("%25", "%"), path: name.slice(at + 1) };
 }
 
 /** `device: { id: display-1, path: display/text }` */
 export const deviceTarget: TargetPlugin<DeviceSpec> = {
   kind: "device",
   nameOf: deviceName,
+  specOf: fromName,
   create: (spec, context) => new DeviceTarget(spec, context),
 };

@@ -1,4 +1,5 @@
 import { appendFile, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { relative } from "node:path";
 import {
   BatchBuilder,
   BatchView,
@@ -63,8 +64,14 @@ describe("a line of JSON", () => {
 });
 
 describe("RotatingFile", () => {
-  const fileIn = (dataDir: string, path = "sub/x.ndjson", keep = 2) =>
-    new RotatingFile({ dataDir, path, maxBytes: 10, keep });
+  const fileIn = (dataDir: string, path = "sub/x.ndjson", instance = "core", shared: string[] = []) =>
+    new RotatingFile({
+      dataDir,
+      path,
+      instance,
+      rotation: { maxBytes: 10, keep: 2 },
+      onShared: (file) => shared.push(relative(dataDir, file)),
+    });
 
   it("appends over restarts, and cuts off a line that a crash left half written", async () => {
     await using dir = await tempDir("file");
@@ -83,9 +90,53 @@ describe("RotatingFile", () => {
     const file = fileIn(dir.path, "x");
     for (const word of ["aaaaaa", "bbbbbb", "cccccc", "dddddd"]) await file.append(`${word}\n`, true);
     await file.close();
-    expect((await readdir(dir.path)).sort()).toEqual(["x", "x.1", "x.2"]);
+    expect((await readdir(dir.path)).sort()).toEqual([".x.owner", "x", "x.1", "x.2"]);
     const texts = ["x", "x.1", "x.2"].map((name) => readFile(dir.join(name), "utf8"));
     expect(await Promise.all(texts)).toEqual(["dddddd\n", "cccccc\n", "bbbbbb\n"]);
+  });
+
+  it("follows changed settings at the next write, also when fewer old files should stay", async () => {
+    await using dir = await tempDir("file");
+    const file = fileIn(dir.path, "x");
+    for (const word of ["aaaaaa", "bbbbbb", "cccccc"]) await file.append(`${word}\n`, true);
+    file.rotation = { maxBytes: 100, keep: 1 };
+    for (const word of ["dddddd", "eeeeee"]) await file.append(`${word}\n`, true);
+    expect(await readFile(dir.join("x"), "utf8")).toBe("cccccc\ndddddd\neeeeee\n");
+    file.rotation = { maxBytes: 10, keep: 1 };
+    await file.append("ffffff\n", true);
+    expect((await readdir(dir.path)).sort()).toEqual([".x.owner", "x", "x.1"]);
+    file.rotation = { maxBytes: 10, keep: 0 };
+    await file.append("gggggg\n", true);
+    await file.close();
+    expect((await readdir(dir.path)).sort()).toEqual([".x.owner", "x"]);
+  });
+
+  it("rotates at the first write after a restart, when the file is as large as it may be", async () => {
+    await using dir = await tempDir("file");
+    await writeFile(dir.join("x"), "aaaaaaaa\n");
+    const file = fileIn(dir.path, "x");
+    await file.append("bbbb\n", true);
+    await file.close();
+    expect(await readFile(dir.join("x.1"), "utf8")).toBe("aaaaaaaa\n");
+  });
+
+  it("gives the second instance in one directory a file of its own, over restarts and whoever starts first", async () => {
+    await using dir = await tempDir("file");
+    const shared: string[] = [];
+    const core = fileIn(dir.path, "x.ndjson", "core", shared);
+    const other = fileIn(dir.path, "x.ndjson", "dispatcher-1", shared);
+    await Promise.all([core.append("a\n", true), other.append("b\n", true)]);
+    await Promise.all([core.close(), other.close()]);
+    expect(shared).toHaveLength(1);
+    const restarted = ["dispatcher-1", "core"].map((name) => fileIn(dir.path, "x.ndjson", name));
+    for (const file of restarted) {
+      await file.append("c\n", true);
+      await file.close();
+    }
+    const names = (await readdir(dir.path)).filter((name) => !name.startsWith("."));
+    expect(names.sort()).toEqual([shared[0], "x.ndjson"].sort());
+    const texts = await Promise.all(names.map((name) => readFile(dir.join(name), "utf8")));
+    expect(texts.sort()).toEqual(["a\nc\n", "b\nc\n"]);
   });
 
   it.each(["../x", "/etc/x", "a/../../x", ".", "", "a\0b"])("refuses the path %j", (path) => {

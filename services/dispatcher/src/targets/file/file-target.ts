@@ -1,10 +1,11 @@
 /** Appends messages to a file, one line of JSON each. */
-import { BatchView } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { isExpired } from "../../core/expiry.js";
 import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
-import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
+import type { LeftOut, Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
 import { toJsonLine } from "./json-line.js";
-import { RotatingFile } from "./rotating-file.js";
+import { RotatingFile, type Rotation } from "./rotating-file.js";
 
 /** What stands under `file` in a route. */
 export interface FileSpec {
@@ -24,12 +25,28 @@ class FileTarget implements Target {
   private turn: Promise<unknown> = Promise.resolve();
 
   constructor(
-    { path, maxBytes = DEFAULT_MAX_BYTES, keep = DEFAULT_KEEP }: FileSpec,
+    spec: FileSpec,
     dataDir: string,
     private readonly context: TargetContext,
   ) {
+    const { path } = spec;
+    const { instance, log } = context.ports;
     this.name = `file:${path}`;
-    this.file = new RotatingFile({ dataDir, path, maxBytes, keep });
+    this.file = new RotatingFile({
+      dataDir,
+      path,
+      instance,
+      rotation: rotationOf(spec),
+      onShared: (file) =>
+        log.warn(
+          { target: this.name, file },
+          "another instance writes this file, so this one writes beside it",
+        ),
+    });
+  }
+
+  configure(spec: FileSpec): void {
+    this.file.rotation = rotationOf(spec);
   }
 
   async start(): Promise<void> {}
@@ -51,30 +68,43 @@ class FileTarget implements Target {
   }
 
   /** Partitions and lanes share the file, so they take turns. */
-  private write(batches: readonly SinkBatch[], way: Way): Promise<undefined> {
+  private write(batches: readonly SinkBatch[], way: Way): Promise<readonly LeftOut[]> {
     const mine = this.turn.then(async () => {
-      await this.file.append(this.toLines(batches), way.lane === "event");
-      return undefined;
+      const { lines, leftOut } = this.toLines(batches);
+      await this.file.append(lines, way.lane === "event");
+      return leftOut;
     });
     this.turn = mine.catch(() => undefined);
     return mine;
   }
 
-  private toLines(batches: readonly SinkBatch[]): string {
+  private toLines(batches: readonly SinkBatch[]): { lines: string; leftOut: LeftOut[] } {
     const { view } = this;
+    const nowUs = this.context.ports.clock.wallUs();
     let lines = "";
-    for (const { data } of batches) {
+    const leftOut = batches.map(({ data }) => {
+      let expired = 0;
       view.reset(data);
-      while (view.next()) lines += toJsonLine(view);
-    }
-    return lines;
+      const careful = (view.hop.flags & BATCH_FLAGS.expiry) !== 0;
+      while (view.next()) {
+        if (careful && isExpired(view, nowUs)) expired++;
+        else lines += toJsonLine(view);
+      }
+      return { expired, refused: 0 };
+    });
+    return { lines, leftOut };
   }
+}
+
+function rotationOf({ maxBytes = DEFAULT_MAX_BYTES, keep = DEFAULT_KEEP }: FileSpec): Rotation {
+  return { maxBytes, keep };
 }
 
 /** `file: { path: readings.ndjson }` */
 export const fileTarget: TargetPlugin<FileSpec> = {
   kind: "file",
   nameOf: ({ path }) => path,
+  specOf: (path) => ({ path }),
   create: (spec, context) => {
     if (context.dataDir === undefined) {
       throw new AppError("route.invalid", `file target ${spec.path}: this process has no data directory`);

@@ -3,16 +3,26 @@ import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, realpath, rename, rm } from "node:fs/promises";
 import { dirname, relative, resolve, sep } from "node:path";
 import { AppError } from "@myelin/kernel";
+import { ownName } from "./own-name.js";
+
+/** When a file is put aside, and how many stay. */
+export interface Rotation {
+  /** Rotation begins before a file would grow over this. */
+  readonly maxBytes: number;
+  /** Older files kept beside it as `<path>.1`, the youngest, to `<path>.<keep>`. */
+  readonly keep: number;
+}
 
 export interface RotatingFileOptions {
   /** Must exist or be creatable; nothing outside of it is ever written. */
   readonly dataDir: string;
   /** Relative to `dataDir`. */
   readonly path: string;
-  /** Rotation begins before a file would grow over this. */
-  readonly maxBytes: number;
-  /** Older files kept beside it as `<path>.1`, the youngest, to `<path>.<keep>`. */
-  readonly keep: number;
+  /** Who writes; the first one to write here has the path itself, see `ownName`. */
+  readonly instance: string;
+  readonly rotation: Rotation;
+  /** Told once that another instance has the path, and what is written instead. */
+  readonly onShared: (file: string) => void;
 }
 
 /** Where a path below `dataDir` lies. @throws AppError `route.invalid` for a path that leads out of it */
@@ -31,12 +41,17 @@ export function resolveInside(dataDir: string, path: string): string {
 
 /** Not for concurrent use: the caller waits for one call before the next. */
 export class RotatingFile {
-  private readonly full: string;
+  /** Takes effect at the next write. */
+  rotation: Rotation;
+  private readonly wanted: string;
+  /** What is written; the same as what is wanted unless another instance has that. */
+  private full: string | undefined;
   private handle: FileHandle | undefined;
   private size = 0;
 
   constructor(private readonly options: RotatingFileOptions) {
-    this.full = resolveInside(options.dataDir, options.path);
+    this.wanted = resolveInside(options.dataDir, options.path);
+    this.rotation = options.rotation;
   }
 
   /**
@@ -77,21 +92,29 @@ export class RotatingFile {
   }
 
   private async ready(more: number): Promise<FileHandle> {
-    if (this.handle !== undefined && this.size > 0 && this.size + more > this.options.maxBytes)
-      await this.rotate();
     this.handle ??= await this.open();
+    if (this.size === 0 || this.size + more <= this.rotation.maxBytes) return this.handle;
+    await this.rotate();
+    this.handle = await this.open();
     return this.handle;
   }
 
+  private async name(): Promise<string> {
+    if (this.full !== undefined) return this.full;
+    this.full = await ownName(this.wanted, this.options.instance);
+    if (this.full !== this.wanted) this.options.onShared(this.full);
+    return this.full;
+  }
+
   private async open(): Promise<FileHandle> {
-    const directory = dirname(this.full);
+    const directory = dirname(this.wanted);
     await mkdir(directory, { recursive: true });
     const [root, real] = await Promise.all([realpath(this.options.dataDir), realpath(directory)]);
     if (real !== root && !real.startsWith(`${root}${sep}`)) {
       throw new AppError("route.invalid", `${this.options.path} leads out of the data directory by a link`);
     }
     const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    const handle = await open(this.full, O_RDWR | O_CREAT | O_NOFOLLOW, 0o640);
+    const handle = await open(await this.name(), O_RDWR | O_CREAT | O_NOFOLLOW, 0o640);
     try {
       this.size = await endOfLastLine(handle);
     } catch (thrown) {
@@ -105,13 +128,13 @@ export class RotatingFile {
     const { handle } = this;
     if (handle !== undefined) await handle.datasync();
     await this.close();
-    const { keep } = this.options;
-    if (keep === 0) await rm(this.full, { force: true });
-    else {
-      await rm(`${this.full}.${keep}`, { force: true });
-      for (let i = keep - 1; i >= 1; i--) await renameIfThere(`${this.full}.${i}`, `${this.full}.${i + 1}`);
-      await renameIfThere(this.full, `${this.full}.1`);
-    }
+    const { keep } = this.rotation;
+    const full = await this.name();
+    // Those beyond too: it was perhaps told to keep more before.
+    for (let i = Math.max(1, keep); await removeIfThere(`${full}.${i}`); i++);
+    for (let i = keep - 1; i >= 1; i--) await renameIfThere(`${full}.${i}`, `${full}.${i + 1}`);
+    if (keep === 0) await rm(full, { force: true });
+    else await renameIfThere(full, `${full}.1`);
     this.size = 0;
   }
 }
@@ -135,6 +158,16 @@ async function endOfLastLine(handle: FileHandle): Promise<number> {
   }
   if (size > 0) await handle.truncate(0);
   return 0;
+}
+
+async function removeIfThere(path: string): Promise<boolean> {
+  try {
+    await rm(path);
+    return true;
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw thrown;
+  }
 }
 
 async function renameIfThere(from: string, to: string): Promise<void> {

@@ -122,5 +122,6 @@ class NatsTarget implements Target {
 export const natsTarget: TargetPlugin<string> = {
   kind: "nats",
   nameOf: (subject) => subject,
+  specOf: (subject) => subject,
   create: (subject, context) => new NatsTarget(subject, context),
 };
