@@ -3,6 +3,7 @@ import { access, chmod, mkdir, readdir, readFile, writeFile } from "node:fs/prom
 import { connect, createServer, type Socket } from "node:net";
 import { requires, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import type { BoxFile } from "../src/box/box-file.js";
 import { isBack, MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
 
 /** One sentence, not a stack. */
@@ -132,6 +133,29 @@ describe("a start that cannot be", () => {
     expect(stderr).toMatch(SENTENCE);
     expect(stderr).toContain("cannot be written");
   });
+});
+
+it("takes less disk at a later start, but never less than what is stored", async () => {
+  const ports = ["--port-offset", String(randomOffset())];
+  await using first = await startBox(ports);
+  const again = ["--data-dir", first.dataDir, ...ports, "--max-store"];
+  await first.process.stop();
+  {
+    await using second = await startBox([...again, "268435456"]);
+    const { http } = JSON.parse(second.process.stdout[0] as string).ports as BoxFile["ports"];
+    const url = `http://127.0.0.1:${http}/api/v1/devices/d1/messages/a?lane=event`;
+    for (let i = 0; i < 8; i++) {
+      const answer = await fetch(url, { method: "POST", body: Buffer.alloc(1_000_000, "x") });
+      expect(answer.status).toBe(202);
+    }
+    await second.process.stop();
+  }
+  const { code, stderr } = await myelin(["up", ...again, "67108864"]);
+  expect(code).toBe(69);
+  expect(stderr).toMatch(SENTENCE);
+  expect(stderr).toMatch(
+    /holds 8 MiB, and nats\.maxStore \(--max-store of a box\) of 64 MiB leaves it 4 MiB: set at least \d+ MiB/,
+  );
 });
 
 it("ends what it has begun when it is asked to stop in the middle of its start", async () => {

@@ -2,7 +2,7 @@
 
 import { BUCKETS, STREAMS, type StreamSpec } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import { jetstreamManager, type StreamConfig } from "@nats-io/jetstream";
+import { jetstreamManager, type StreamAPI, type StreamConfig } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
 import type { Bus } from "../api.js";
 import { busError, JS_ERROR, jetStreamErrorNumber } from "./errors.js";
@@ -25,7 +25,8 @@ const PARTITIONS_KEY = "partitions";
 
 /**
  * Creates or updates every stream of the contract. Any number of processes may do so at once; the last one's settings hold.
- * @throws AppError `config.invalid` when the deployment began with another number of partitions, `bus.*` when NATS refuses
+ * @throws AppError `config.invalid` when the deployment began with another number of partitions, `config.store_too_small` when
+ * a stream holds more than it may, `bus.*` when NATS refuses
  */
 export async function ensureStreams(bus: Bus, options: EnsureStreamsOptions): Promise<void> {
   await ensurePartitions(bus, options);
@@ -80,6 +81,7 @@ async function ensureStream(bus: Bus, config: StreamConfig): Promise<void> {
   try {
     const { streams } = await jetstreamManager(natsBusOf(bus).client, { checkAPI: false });
     try {
+      await refuseToShrinkBelowContent(streams, config);
       await streams.update(config.name, config);
     } catch (thrown) {
       if (jetStreamErrorNumber(thrown) !== JS_ERROR.streamNotFound) throw thrown;
@@ -94,6 +96,22 @@ async function ensureStream(bus: Bus, config: StreamConfig): Promise<void> {
   } catch (thrown) {
     throw busError(thrown, `cannot create or update the stream ${config.name}`);
   }
+}
+
+/** A smaller stream would refuse everything new until it is read, and one that discards would forget what it holds. */
+async function refuseToShrinkBelowContent(
+  streams: StreamAPI,
+  { name, max_bytes }: StreamConfig,
+): Promise<void> {
+  const { bytes } = (await streams.info(name)).state;
+  if (max_bytes === -1 || bytes <= max_bytes) return;
+  throw new AppError(
+    "config.store_too_small",
+    `the stream ${name} holds ${bytes} bytes, and ${max_bytes} are left to it`,
+    {
+      details: { stream: name, storedBytes: bytes, maxBytes: max_bytes },
+    },
+  );
 }
 
 function configOf(spec: StreamSpec, replicas: number): StreamConfig {

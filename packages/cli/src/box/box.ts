@@ -113,7 +113,7 @@ export class Box {
   }
 
   async #startNats(): Promise<void> {
-    const { layout, ports, durability, maxStoreBytes, natsServer } = this.#plan;
+    const { layout, ports, durability, natsServer } = this.#plan;
     const token = (await readFile(layout.natsToken, "utf8")).trim();
     const conf = natsConf({
       port: ports.nats,
@@ -121,7 +121,6 @@ export class Box {
       storeDir: layout.jetstream,
       token,
       durability,
-      maxStoreBytes,
     });
     await writeFile(layout.natsConfig, conf, { mode: 0o600 });
     this.#throwIfStopping();

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AppError } from "@myelin/kernel";
+import { LastWords } from "./last-words.js";
 import { LogFile } from "./log-file.js";
 
 export interface ChildSpec {
@@ -46,6 +47,8 @@ export interface ChildEvents {
 }
 
 const READY_POLL_MS = 50;
+/** What a process has written last arrives after its end, unless a child of its own keeps the pipe. */
+const LAST_OUTPUT_MS = 200;
 const DEFAULT_TIMES: ChildTimes = {
   aliveEveryMs: 5_000,
   aliveMisses: 3,
@@ -100,8 +103,13 @@ export class Child {
     this.#process = child;
     this.#startedAt = performance.now();
     this.#hung = undefined;
-    child.stdout?.on("data", (chunk: Buffer) => this.#log.write(chunk));
-    child.stderr?.on("data", (chunk: Buffer) => this.#log.write(chunk));
+    let words: LastWords | undefined = new LastWords();
+    const onOutput = (chunk: Buffer): void => {
+      this.#log.write(chunk);
+      words?.add(chunk);
+    };
+    child.stdout?.on("data", onOutput);
+    child.stderr?.on("data", onOutput);
     child.on("message", (message) => this.#events.onMessage(this, message));
     const ended = new Promise<string>((resolve) => {
       child.once("error", (error) => resolve(error.message));
@@ -109,14 +117,19 @@ export class Child {
         resolve(this.#hung ?? (signal === null ? `exit code ${code}` : `signal ${signal}`)),
       );
     });
+    const outputEnded = new Promise((resolve) => child.once("close", resolve));
     const how = await this.#untilReady(ended);
     if (how !== undefined) {
+      await Promise.race([outputEnded, sleep(LAST_OUTPUT_MS, undefined, { ref: false })]);
+      const complaint = words.complaint();
+      const why = complaint === undefined ? how : `${complaint} (${how})`;
       throw new AppError(
         "setup.process_failed",
-        `${this.spec.name} did not start: ${how}; see ${this.spec.logFile}`,
+        `${this.spec.name} did not start: ${why}; see ${this.spec.logFile}`,
         { details: { name: this.spec.name, how } },
       );
     }
+    words = undefined;
     this.ready = true;
     this.#watchLife(child);
     void ended.then((reason) => this.#onEnd(reason));

@@ -7,7 +7,6 @@ const conf = {
   storeDir: "/data/jetstream",
   token: "secret",
   durability: "strict",
-  maxStoreBytes: 1024,
 } as const;
 
 describe("the configuration of nats-server", () => {

@@ -9,14 +9,16 @@ export interface NatsConf {
   readonly storeDir: string;
   readonly token: string;
   readonly durability: Durability;
-  readonly maxStoreBytes: number;
 }
 
 /** Largest message: a full batch and its headers. */
 const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
 
-/** Room beside the streams: leases, books, names of apps. */
-const BUCKET_BYTES = 256 * 1024 * 1024;
+/**
+ * More than any --max-store: each stream has its own limit. NATS counts against this what streams have reserved at an
+ * earlier start, and would refuse to make them smaller.
+ */
+const MAX_FILE_STORE_BYTES = 2 ** 51;
 
 /** Text of nats-server's configuration. Contains the token: write it with mode 0600. */
 export function natsConf(conf: NatsConf): string {
@@ -32,7 +34,7 @@ authorization { token: "${conf.token}" }
 jetstream {
   store_dir: ${JSON.stringify(conf.storeDir)}
   max_memory_store: 67108864
-  max_file_store: ${conf.maxStoreBytes + BUCKET_BYTES}
+  max_file_store: ${MAX_FILE_STORE_BYTES}
   sync_interval: ${conf.durability === "strict" ? "always" : '"2m"'}
 }
 `;

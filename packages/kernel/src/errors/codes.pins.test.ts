@@ -17,6 +17,7 @@ const PINNED: Record<string, string> = {
   "remote.unknown": "world final 502 UNKNOWN",
   "config.invalid": "caller final 400 INVALID_ARGUMENT",
   "config.unreadable": "caller final 400 INVALID_ARGUMENT",
+  "config.store_too_small": "caller final 400 FAILED_PRECONDITION",
   "config.secret_unavailable": "caller final 400 FAILED_PRECONDITION",
   "config.unknown_kind": "caller final 400 INVALID_ARGUMENT",
   "config.invalid_resource": "caller final 422 INVALID_ARGUMENT",

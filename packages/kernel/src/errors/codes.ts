@@ -55,6 +55,7 @@ export const ERROR_CODES = {
   // Configuration and resources.
   "config.invalid": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "config.unreadable": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
+  "config.store_too_small": { family: "caller", retryable: false, http: 400, grpc: "FAILED_PRECONDITION" },
   "config.secret_unavailable": { family: "caller", retryable: false, http: 400, grpc: "FAILED_PRECONDITION" },
   "config.unknown_kind": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "config.invalid_resource": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },

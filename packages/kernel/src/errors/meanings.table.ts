@@ -18,6 +18,7 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
     "The other side reported a code that this version does not know; details hold the original.",
   "config.invalid": "The static configuration has unknown keys or bad values; details list every problem.",
   "config.unreadable": "A configuration file is missing, unreadable or not YAML.",
+  "config.store_too_small": "A stream holds more than the configured disk would leave to it.",
   "config.secret_unavailable": "A secret reference points at a file or variable that is not there.",
   "config.unknown_kind":
     "A plugin or resource kind is not in its registry; the message lists the known ones.",
