@@ -50,6 +50,7 @@ const PINNED: Record<string, string> = {
   "route.invalid": "caller final 422 INVALID_ARGUMENT",
   "target.unavailable": "world retry 503 UNAVAILABLE",
   "device.not_connected": "world retry 409 FAILED_PRECONDITION",
+  "device.connected": "caller retry 409 FAILED_PRECONDITION",
   "device.not_subscribed": "world retry 409 FAILED_PRECONDITION",
   "device.refused": "caller final 422 FAILED_PRECONDITION",
   "partition.not_owned": "world retry 503 UNAVAILABLE",

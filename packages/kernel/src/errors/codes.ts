@@ -96,6 +96,7 @@ export const ERROR_CODES = {
   "route.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "target.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "device.not_connected": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
+  "device.connected": { family: "caller", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.not_subscribed": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.refused": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
   "partition.not_owned": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },

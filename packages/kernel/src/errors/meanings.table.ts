@@ -53,6 +53,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "route.invalid": "A route cannot be compiled.",
   "target.unavailable": "The target of a route cannot take messages at the moment.",
   "device.not_connected": "No listener holds a connection of the device.",
+  "device.connected":
+    "The device has a connection, which gets its messages; they cannot be fetched beside it.",
   "device.not_subscribed": "The device is connected but has not subscribed to the path of the message.",
   "device.refused": "The device answered that it does not take the message.",
   "partition.not_owned": "The partition has no owner at the moment, or this process is not it.",

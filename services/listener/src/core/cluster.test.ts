@@ -27,7 +27,6 @@ import { Takeover } from "./takeover.js";
 const PARTITIONS = 4;
 class Session implements DeviceSession {
   readonly identity;
-  readonly protocol = Protocol.MQTT;
   readonly address = "10.0.0.1";
   openedAtUs = 0;
   taken = 0;
@@ -37,6 +36,7 @@ class Session implements DeviceSession {
   constructor(
     readonly number: number,
     deviceId: string,
+    readonly protocol: Protocol = Protocol.MQTT,
   ) {
     this.identity = { tenant: "", deviceId, user: "" };
   }
@@ -174,6 +174,52 @@ describe("takeover", () => {
     two.sessions.open(new Session(1, "d"));
     await behind.advance(20);
     expect(older.taken).toBe(1);
+  });
+});
+
+describe("a session that only fetches now and then", () => {
+  async function two() {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    return { hub, clock, one: await listener(hub, clock, "a"), other: await listener(hub, clock, "b") };
+  }
+
+  it("finds out before it opens that its device is connected elsewhere, which stays as it is", async () => {
+    const { hub, clock, one, other } = await two();
+    const live = new Session(1, "d");
+    one.sessions.open(live);
+    await clock.advance(5_000);
+    const claims = hub.published.length;
+    const fetching = new Session(1, "d", Protocol.HTTP);
+    const asked = [other.sessions.isHeldElsewhere(fetching), other.sessions.isHeldElsewhere(fetching)];
+    await clock.advance(50);
+    expect(await Promise.all(asked)).toEqual([true, true]);
+    expect([live.taken, hub.published.length - claims]).toEqual([0, 2]);
+  });
+
+  it("hears nothing from nobody, nor from one like itself, for a tenth of a second", async () => {
+    const { clock, one, other } = await two();
+    const like = new Session(1, "d", Protocol.HTTP);
+    one.sessions.open(like);
+    await clock.advance(5_000);
+    let held: boolean | undefined;
+    void other.sessions.isHeldElsewhere(new Session(1, "d", Protocol.HTTP)).then((answer) => {
+      held = answer;
+    });
+    await clock.advance(99);
+    expect(held).toBeUndefined();
+    await clock.advance(1);
+    expect(held).toBe(false);
+  });
+
+  it("is ended by a connection that objects late, or that comes later", async () => {
+    const { clock, one, other } = await two();
+    const [live, fetching] = [new Session(1, "d"), new Session(1, "d", Protocol.HTTP)];
+    one.sessions.open(live);
+    await clock.advance(5_000);
+    other.sessions.open(fetching);
+    await clock.advance(50);
+    expect([live.taken, fetching.taken]).toEqual([0, 1]);
   });
 });
 

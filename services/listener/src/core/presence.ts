@@ -2,7 +2,7 @@
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
 import type { Clock, Component, Timer } from "@myelin/kernel";
-import type { DeviceSession } from "./session.js";
+import type { Claimant, DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
 
 /**
@@ -107,7 +107,7 @@ export class Presence implements Component, SessionListener {
 
 /** One device's line in a PresenceBatch. */
 export function changeOf(
-  session: DeviceSession,
+  session: Claimant,
   online: boolean,
   atUs: number,
   reason: string,

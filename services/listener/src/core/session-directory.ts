@@ -2,12 +2,14 @@
 import { partitionOf } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import { deviceKey } from "./disconnect-log.js";
-import type { DeviceSession, Sessions } from "./session.js";
+import type { Claimant, DeviceSession, Sessions } from "./session.js";
 
 /** Told of every beginning and end; presence and takeover are ones. */
 export interface SessionListener {
   opened(session: DeviceSession, partition: number): void;
   closed(session: DeviceSession, partition: number, reason: string): void;
+  /** Whoever speaks with the other listeners answers `Sessions.isHeldElsewhere`. */
+  ask?(claimant: Claimant, partition: number): Promise<boolean>;
 }
 
 export class SessionDirectory implements Sessions {
@@ -51,6 +53,13 @@ export class SessionDirectory implements Sessions {
   get(tenant: string, deviceId: string): DeviceSession | undefined {
     const partition = partitionOf(tenant, deviceId, this.partitions);
     return this.byPartition[partition]!.get(deviceKey(tenant, deviceId));
+  }
+
+  async isHeldElsewhere(claimant: Claimant): Promise<boolean> {
+    const { tenant, deviceId } = claimant.identity;
+    const partition = partitionOf(tenant, deviceId, this.partitions);
+    const answers = await Promise.all(this.listeners.map((listener) => listener.ask?.(claimant, partition)));
+    return answers.includes(true);
   }
 
   /** All sessions of a partition. */

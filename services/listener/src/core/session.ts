@@ -33,7 +33,12 @@ export interface DeviceSession {
   takenOver(): void;
 }
 
-/** The devices of this process: opens and ends their presence. */
+/** What of a session others are told when it claims its device. */
+export type Claimant = Pick<DeviceSession, "identity" | "number" | "protocol" | "address">;
+
+/**
+ * The devices of this process. A device has one session: a newer one takes over, except that one of HTTP, which only fetches
+ * now and then, never ends one of a protocol that stays connected. Opens and ends their presence. */
 export interface Sessions {
   /**
    * The device is there. An older session of the same device, here or on another listener, is taken over.
@@ -43,4 +48,9 @@ export interface Sessions {
   /** The device is gone; nothing happens when a newer session of it is open. @param reason closed set, for presence */
   close(session: DeviceSession, reason: string): void;
   get(tenant: string, deviceId: string): DeviceSession | undefined;
+  /**
+   * Does another listener hold a connection of the device that HTTP must not end? True as soon as one says so, false when none
+   * has in a tenth of a second; one that says it later ends the session that was opened meanwhile.
+   */
+  isHeldElsewhere(claimant: Claimant): Promise<boolean>;
 }

@@ -1,10 +1,11 @@
 /** One connection per device over all listeners: whoever connects claims the device, whoever holds it longer lets go. */
 import type { Bus, Unsubscribe } from "@myelin/bus";
-import { control, subjects } from "@myelin/contract";
+import { control, Protocol, subjects } from "@myelin/contract";
 import type { Clock, Component, Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
+import { deviceKey } from "./disconnect-log.js";
 import { changeOf } from "./presence.js";
-import type { DeviceSession } from "./session.js";
+import type { Claimant, DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
 
 /**
@@ -16,10 +17,23 @@ const SURELY_OLDER_US = 2_000_000;
 /** Claims are gathered this long: when thousands of devices come back at once, each costs a line and not a message. */
 const BATCH_MS = 10;
 
+/** An answer takes two gatherings and the way there and back. */
+const OBJECTION_MS = 100;
+
+/** A question to the other listeners that has no answer yet. */
+interface Question {
+  readonly answer: Promise<boolean>;
+  readonly settle: (held: boolean) => void;
+}
+
+/**
+ * A claim for a session of HTTP asks: whoever holds a connection of another protocol keeps it and objects, by a claim of its own.
+ */
 export class Takeover implements Component, SessionListener {
   readonly name = "takeover";
   /** Sessions let go because the device connected elsewhere. */
   taken = 0;
+  private readonly questions = new Map<string, Question>();
   private readonly claims = new Map<number, control.PresenceChange[]>();
   private end: Unsubscribe | undefined;
   private timer: Timer | undefined;
@@ -46,17 +60,38 @@ export class Takeover implements Component, SessionListener {
     this.clock.clear(this.timer);
     this.timer = undefined;
     this.flush();
+    for (const { settle } of this.questions.values()) settle(false);
   }
 
   opened(session: DeviceSession, partition: number): void {
-    this.timer ??= this.clock.setTimeout(() => this.flush(), BATCH_MS);
-    const claims = this.claims.get(partition);
-    const claim = changeOf(session, true, session.openedAtUs, "");
-    if (claims === undefined) this.claims.set(partition, [claim]);
-    else claims.push(claim);
+    this.claim(session, partition, session.openedAtUs);
   }
 
   closed(): void {}
+
+  ask(claimant: Claimant, partition: number): Promise<boolean> {
+    const key = deviceKey(claimant.identity.tenant, claimant.identity.deviceId);
+    const known = this.questions.get(key);
+    if (known !== undefined) return known.answer;
+    const { promise: answer, resolve } = Promise.withResolvers<boolean>();
+    const timer = this.clock.setTimeout(() => settle(false), OBJECTION_MS);
+    const settle = (held: boolean): void => {
+      this.clock.clear(timer);
+      this.questions.delete(key);
+      resolve(held);
+    };
+    this.questions.set(key, { answer, settle });
+    this.claim(claimant, partition, this.clock.wallUs());
+    return answer;
+  }
+
+  private claim(claimant: Claimant, partition: number, atUs: number): void {
+    this.timer ??= this.clock.setTimeout(() => this.flush(), BATCH_MS);
+    const claims = this.claims.get(partition);
+    const claim = changeOf(claimant, true, atUs, "");
+    if (claims === undefined) this.claims.set(partition, [claim]);
+    else claims.push(claim);
+  }
 
   private flush(): void {
     this.timer = undefined;
@@ -85,9 +120,17 @@ export class Takeover implements Component, SessionListener {
     }
     const nowUs = this.clock.wallUs();
     for (const claim of batch.changes) {
+      const stays = claim.protocol !== Protocol.HTTP;
+      if (stays) this.questions.get(deviceKey(claim.tenant, claim.deviceId))?.settle(true);
       const session = this.directory.get(claim.tenant, claim.deviceId);
       if (session === undefined) continue;
+      const isFetched = session.protocol === Protocol.HTTP;
+      if (!stays && !isFetched) {
+        this.opened(session, batch.partition);
+        continue;
+      }
       const older =
+        (stays && isFetched) ||
         nowUs - session.openedAtUs > SURELY_OLDER_US ||
         session.openedAtUs < claim.atUs ||
         (session.openedAtUs === claim.atUs && this.bus.instance < batch.listener);

@@ -72,6 +72,18 @@ export const schema = object({
     maximum: 10_000,
     description: "Messages that may wait for one device between its requests; more are refused.",
   }),
+  maxFetchingDevices: integer({
+    default: 10_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description: "Devices that fetch their messages from this port at the same time; more get 503.",
+  }),
+  maxFetchingDevicesPerClient: integer({
+    default: 1_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description: "The same for one user, or for one address without a user; more get 429.",
+  }),
 });
 
 export type HttpConfig = Infer<typeof schema>;

@@ -15,8 +15,15 @@ interface Waiting {
   readonly reject: (error: AppError) => void;
 }
 
-/** Takes messages as they come; false: could not be written. */
-export type InboxReader = (messages: readonly Downlink[]) => boolean;
+/** One request that fetches. */
+export interface InboxReader {
+  /** True for a stream: it is there until it is closed, and requests that only ask now and then do not push it aside. */
+  readonly stays: boolean;
+  /** Messages as they come; false: could not be written. */
+  take(messages: readonly Downlink[]): boolean;
+  /** It gets nothing any more. @param error what its client is told; absent: nothing is wrong */
+  end(error?: AppError): void;
+}
 
 /** One device on one port. Holds a bounded number of messages for the reader that is there or comes. */
 export class DeviceInbox implements DeviceSession {
@@ -34,6 +41,7 @@ export class DeviceInbox implements DeviceSession {
     private readonly maxWaiting: number,
     private readonly onEnd: () => void,
   ) {
+    this.linger();
     ctx.sessions.open(this);
   }
 
@@ -63,11 +71,17 @@ export class DeviceInbox implements DeviceSession {
     });
   }
 
-  /** What waits is given at once. An older reader of the device gets nothing any more. */
+  /**
+   * What waits is given at once. An older reader of the device is ended.
+   * @throws AppError `device.connected` when that is a stream and this is none
+   */
   read(reader: InboxReader): void {
+    const older = this.reader;
+    if (older?.stays === true && !reader.stays) throw connected(this.identity.deviceId, "a stream");
     this.ctx.clock.clear(this.lingering);
     this.lingering = undefined;
     this.reader = reader;
+    older?.end();
     this.give();
   }
 
@@ -75,20 +89,22 @@ export class DeviceInbox implements DeviceSession {
   leave(reader: InboxReader): void {
     if (this.reader !== reader) return;
     this.reader = undefined;
-    this.lingering = this.ctx.clock.setTimeout(() => this.end("client"), LINGER_MS);
+    if (!this.over) this.linger();
   }
 
   takenOver(): void {
-    this.end("takeover");
+    this.end("takeover", connected(this.identity.deviceId, "another connection"));
   }
 
-  /** @param reason for presence */
-  end(reason: string): void {
+  /** @param reason for presence; @param error for the client whose request waits */
+  end(reason: string, error?: AppError): void {
     if (this.over) return;
     this.over = true;
-    this.ctx.clock.clear(this.lingering);
+    const { reader } = this;
     this.reader = undefined;
+    this.ctx.clock.clear(this.lingering);
     this.ctx.sessions.close(this, reason);
+    reader?.end(error);
     for (const { timer, reject } of this.waiting.splice(0)) {
       this.ctx.clock.clear(timer);
       reject(new AppError("device.not_connected", `${this.identity.deviceId} has disconnected`));
@@ -96,11 +112,15 @@ export class DeviceInbox implements DeviceSession {
     this.onEnd();
   }
 
+  private linger(): void {
+    this.lingering = this.ctx.clock.setTimeout(() => this.end("client"), LINGER_MS);
+  }
+
   private give(): void {
     const { reader, waiting } = this;
     if (reader === undefined || waiting.length === 0) return;
     const entries = waiting.splice(0);
-    const given = reader(entries.map(({ message }) => message));
+    const given = reader.take(entries.map(({ message }) => message));
     for (const { timer, resolve, reject } of entries) {
       this.ctx.clock.clear(timer);
       if (given) resolve("written");
@@ -108,4 +128,9 @@ export class DeviceInbox implements DeviceSession {
         reject(new AppError("limit.slow_client", `${this.identity.deviceId} takes its messages too slowly`));
     }
   }
+}
+
+/** Whoever wants to fetch messages that go elsewhere. */
+export function connected(deviceId: string, how: string): AppError {
+  return new AppError("device.connected", `${deviceId} is connected by ${how}, which gets its messages`);
 }
