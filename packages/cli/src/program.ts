@@ -117,9 +117,23 @@ export function createProgram(facts: ProgramFacts): Command {
         .default("http"),
     )
     .addOption(new Option("--lane <lane>").choices(["event", "telemetry"]).default("event"))
-    .option("--to-device", "the other direction: to the connected device", false)
-    .option("--wait", "with --to-device: until the device has acknowledged it", false)
-    .option("--content-type <type>", "what the payload is", "application/json");
+    .addOption(
+      new Option("--to-device", "the other direction: to the device, over the connection it holds now")
+        .default(false)
+        .conflicts(["protocol", "lane"]),
+    )
+    .addOption(
+      new Option(
+        "--wait",
+        "with --to-device, and implies it: succeed only when the device has acknowledged the message, within 10 s; else it is enough that it was written to the connection",
+      )
+        .default(false)
+        .implies({ toDevice: true }),
+    )
+    .option(
+      "--content-type <type>",
+      "what the payload is; left out, application/json if it is that, else text/plain",
+    );
 
   verb<import("./commands/tail.js").TailOptions>("tail", "show messages as they pass", async (options) =>
     (await import("./commands/tail.js")).tail(options),

@@ -89,6 +89,32 @@ describe("send", () => {
     }
   });
 
+  it("fails when it shall wait for a device that acknowledges nothing, and says why", async () => {
+    const { mqtt } = (await box.state()).ports;
+    const { connectAsync } = await import("mqtt");
+    const device = await connectAsync({ host: "127.0.0.1", port: mqtt, clientId: "lamp-0" });
+    try {
+      await device.subscribeAsync("set", { qos: 0 });
+      await waitFor(async () => (await on("send", "lamp-0", "set", "on", "--to-device")).code === 0, {
+        what: "the device to be known",
+        deadlineMs: 15_000,
+      });
+      const { code, stderr } = await on("send", "lamp-0", "set", "on", "--wait");
+      expect(code).toBe(1);
+      expect(stderr).toMatch(
+        /^written to the device's connection after [\d.]+ ms; it acknowledges nothing,[^\n]*\n$/,
+      );
+    } finally {
+      await device.endAsync();
+    }
+  });
+
+  it("takes any text for a payload, and no options of the other direction", async () => {
+    expect((await on("send", "sender", "room/note", "no JSON")).code).toBe(0);
+    const { code, stderr } = await on("send", "lamp-7", "set", "on", "--to-device", "--lane", "event");
+    expect([code, stderr]).toEqual([64, expect.stringContaining("--to-device")]);
+  });
+
   it("says that a device is not connected", async () => {
     const { code, stderr } = await on("send", "nobody", "set", "on", "--to-device");
     expect(code).not.toBe(0);

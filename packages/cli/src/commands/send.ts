@@ -1,6 +1,6 @@
 /** `myelin send`: one reading as a device would send it, or a message to a connected device. */
 import { deploymentPartitions } from "@myelin/bus";
-import { control, partitionOf, subjects } from "@myelin/contract";
+import { app, control, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import { McpClient } from "@myelin/sdk-node";
 import { type ReachOptions, reach } from "../box/connection.js";
@@ -15,12 +15,25 @@ export interface SendOptions extends ReachOptions {
   readonly lane: "telemetry" | "event";
   readonly toDevice: boolean;
   readonly wait: boolean;
-  readonly contentType: string;
+  /** Left out: JSON where the payload is JSON, else plain text. */
+  readonly contentType?: string;
+}
+
+type Told = SendOptions & { readonly contentType: string };
+
+/** What became of the message, for people. */
+interface Outcome {
+  readonly text: string;
+  /** With `--wait`: whether the device has said that it has the message. */
+  readonly acknowledged?: boolean;
 }
 
 const TIMEOUT_MS = 10_000;
 
-/** @throws AppError of the protocol's refusal, `device.not_connected` with `--to-device` */
+/**
+ * Fails (1) when an acknowledgement was asked for and the device is one that gives none: written is not acknowledged.
+ * @throws AppError of the protocol's refusal, `device.not_connected`, `device.not_subscribed` and `request.timeout` with `--to-device`
+ */
 export async function send(
   device: string,
   path: string,
@@ -28,21 +41,31 @@ export async function send(
   options: SendOptions,
 ): Promise<number> {
   const began = performance.now();
-  const how = options.toDevice
-    ? await toDevice(device, path, payload, options)
-    : await fromDevice(device, path, payload, options);
+  const told = { ...options, contentType: options.contentType ?? contentTypeOf(payload) };
+  const { text, acknowledged } = options.toDevice
+    ? await toDevice(device, path, payload, told)
+    : { text: await fromDevice(device, path, payload, told) };
   const tookMs = performance.now() - began;
-  if (options.json) printJson({ device, path, bytes: payload.length, outcome: how, tookMs });
-  else note(`${how} after ${tookMs.toFixed(1)} ms`);
-  return EXIT.ok;
+  const silent = acknowledged === false;
+  if (options.json) printJson({ device, path, bytes: payload.length, outcome: text, acknowledged, tookMs });
+  else note(`${text} after ${tookMs.toFixed(1)} ms${silent ? SILENT : ""}`);
+  return silent ? EXIT.failed : EXIT.ok;
 }
 
-async function toDevice(
-  device: string,
-  path: string,
-  payload: Buffer,
-  options: SendOptions,
-): Promise<string> {
+const SILENT =
+  "; it acknowledges nothing, so nobody knows whether the device has it (an MQTT client does when it subscribes with QoS 1 or 2)";
+
+function contentTypeOf(payload: Buffer): string {
+  try {
+    JSON.parse(payload.toString("utf8"));
+    return "application/json";
+  } catch {
+    // Being no JSON is not wrong here.
+    return "text/plain";
+  }
+}
+
+async function toDevice(device: string, path: string, payload: Buffer, options: Told): Promise<Outcome> {
   return withBus(options, async (bus) => {
     const request = control.DownlinkRequest.fromPartial({
       deviceId: device,
@@ -65,16 +88,13 @@ async function toDevice(
         retryable: result.error.retryable,
       });
     }
-    return result.state === 2 ? "acknowledged by the device" : "written to the device's connection";
+    const acknowledged = result.state === app.SendState.ACKNOWLEDGED;
+    const text = acknowledged ? "acknowledged by the device" : "written to the device's connection";
+    return options.wait ? { text, acknowledged } : { text };
   });
 }
 
-async function fromDevice(
-  device: string,
-  path: string,
-  payload: Buffer,
-  options: SendOptions,
-): Promise<string> {
+async function fromDevice(device: string, path: string, payload: Buffer, options: Told): Promise<string> {
   const { box } = await reach(options);
   if (box === undefined) {
     throw new AppError("config.invalid", "Sending as a device needs a box here: name it with --data-dir.");
@@ -101,7 +121,7 @@ async function overHttp(
   path: string,
   payload: Buffer,
   port: number,
-  options: SendOptions,
+  options: Told,
 ): Promise<string> {
   const levels = path.split("/").map(encodeURIComponent).join("/");
   const url = `http://127.0.0.1:${port}/api/v1/devices/${encodeURIComponent(device)}/messages/${levels}?lane=${options.lane}`;
@@ -125,7 +145,7 @@ async function overMqtt(
   path: string,
   payload: Buffer,
   port: number,
-  options: SendOptions,
+  options: Told,
 ): Promise<string> {
   const { connectAsync } = await import("mqtt");
   const client = await connectAsync({
