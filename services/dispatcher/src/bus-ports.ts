@@ -3,12 +3,14 @@ import {
   type Bus,
   createEventConsumer,
   createLinkAcker,
+  createStreamDoor,
   createStreamWriter,
   createSubjectLog,
   externalSubjects,
 } from "@myelin/bus";
 import { Lane, overflowOwner, STREAMS, subjects } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { DoorPorts, SideStream } from "./core/event-door.js";
 import type { CoreLog, DispatcherPorts, Ownership } from "./core/ports.js";
 
 export interface BusPortsOptions {
@@ -19,14 +21,45 @@ export interface BusPortsOptions {
   /** Event batches and bytes in hand per partition. */
   readonly maxPending: number;
   readonly maxPendingBytes: number;
+  /** Told what was stored beside the way to a target. */
+  readonly onStored: (stream: SideStream, bytes: number) => void;
 }
+
+/** The streams as the event door sees them. Does no I/O by itself. */
+export function createDoorPorts(bus: Bus): DoorPorts {
+  const door = createStreamDoor(bus);
+  const overflow = createSubjectLog(bus, STREAMS.overflow.name);
+  return {
+    room: async () => ({
+      events: await door.room(STREAMS.events.name),
+      overflow: await door.room(STREAMS.overflow.name),
+      unrouted: await door.room(STREAMS.unrouted.name),
+    }),
+    setOpen: (isOpen) => door.setOpen(STREAMS.events.name, isOpen),
+    mostWaiting: async () => {
+      const sums = new Map<string, number>();
+      for (const [subject, batches] of await overflow.subjects(subjects.allOverflowBatches())) {
+        const owner = overflowOwner(subject);
+        if (owner === undefined) continue;
+        const target = `${owner.kind}:${owner.target}`;
+        sums.set(target, (sums.get(target) ?? 0) + batches);
+      }
+      return [...sums]
+        .sort(([, a], [, b]) => b - a)
+        .slice(0, MOST_WAITING)
+        .map(([target, batches]) => ({ target, batches }));
+    },
+  };
+}
+
+const MOST_WAITING = 5;
 
 const OVERFLOW_READ = { messages: 16, bytes: 2 * 1024 * 1024 };
 const DEDUPE_READ = { messages: 256, bytes: 4 * 1024 * 1024 };
 
 /** Does no I/O by itself. */
 export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
-  const { bus, partitions, clock, log } = options;
+  const { bus, partitions, clock, log, onStored } = options;
   const writer = createStreamWriter(bus);
   const overflow = createSubjectLog(bus, STREAMS.overflow.name);
   const dedupe = createSubjectLog(bus, STREAMS.dedupe.name);
@@ -55,7 +88,10 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
     openOverflow: (kind, target, partition) => {
       const subject = subjects.overflowBatch(kind, target, partition);
       return {
-        store: (data, messageId) => writer.store(subject, data, messageId),
+        store: async (data, messageId) => {
+          onStored("overflow", data.length);
+          return await writer.store(subject, data, messageId);
+        },
         lastSequence: () => overflow.lastSequence(subject),
         read: (from) => overflow.read(subject, from, OVERFLOW_READ),
         remove: (upTo) => overflow.removeUpTo(subject, upTo),
@@ -66,6 +102,7 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
       return [...found.keys()].map((subject) => overflowOwner(subject)).filter((o) => o !== undefined);
     },
     storeUnrouted: async (partition, data, messageId) => {
+      onStored("unrouted", data.length);
       await writer.store(subjects.unroutedBatch(partition), data, messageId);
     },
     storeDedupe: async (partition, data, messageId) => {

@@ -13,6 +13,8 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "gauge myelin_dispatcher_queued_messages",
     "gauge myelin_dispatcher_pending_event_batches",
     "gauge myelin_dispatcher_overflowing_queues",
+    "gauge myelin_dispatcher_events_accepted",
+    "gauge myelin_dispatcher_side_stream_fill_ratio",
     "gauge myelin_dispatcher_connected_devices",
     "gauge myelin_dispatcher_plan_pages",
     "counter myelin_dispatcher_routing_errors_total",

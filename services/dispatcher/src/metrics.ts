@@ -1,6 +1,7 @@
 /** The dispatcher's metrics: the list, and how plain counters become it when the page is read. */
 import { bounded, defineMetrics, type MetricsRegistry } from "@myelin/observability";
 import type { Dispatcher } from "./core/dispatcher.js";
+import type { EventDoor } from "./core/event-door.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
 
 const lane = ["telemetry", "event"] as const;
@@ -59,6 +60,17 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_overflowing_queues",
     help: "Queues of a target and partition that go through the overflow at the moment.",
   },
+  eventsAccepted: {
+    type: "gauge",
+    name: "myelin_dispatcher_events_accepted",
+    help: "1 while the event stream accepts events, 0 while they are refused because too much waits.",
+  },
+  sideStreamFill: {
+    type: "gauge",
+    name: "myelin_dispatcher_side_stream_fill_ratio",
+    help: "How full the streams are that take what cannot be delivered; events are refused from 0.75 on.",
+    labels: { stream: ["overflow", "unrouted"] },
+  },
   devices: {
     type: "gauge",
     name: "myelin_dispatcher_connected_devices",
@@ -82,7 +94,7 @@ export const dispatcherMetricsList = defineMetrics({
 });
 
 /** Registers the list and fills it from the core before each scrape. */
-export function foldMetrics(registry: MetricsRegistry, core: Dispatcher): void {
+export function foldMetrics(registry: MetricsRegistry, core: Dispatcher, door: EventDoor): void {
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
@@ -99,6 +111,10 @@ export function foldMetrics(registry: MetricsRegistry, core: Dispatcher): void {
     }
     page.pending.with().set(pending);
     page.overflowing.with().set(overflowing);
+    page.eventsAccepted.with().set(door.isOpen ? 1 : 0);
+    for (const stream of ["overflow", "unrouted"] as const) {
+      page.sideStreamFill.with({ stream }).set(door.fill[stream]);
+    }
     page.devices.with().set(devices);
     for (const account of core.ledger.all()) {
       if (account.received === 0) continue;

@@ -12,10 +12,11 @@ import { resourcesOf, type Snapshot } from "@myelin/config";
 import { type BatchView, BUCKETS } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
-import { createBusPorts } from "./bus-ports.js";
+import { createBusPorts, createDoorPorts } from "./bus-ports.js";
 import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
+import { EventDoor } from "./core/event-door.js";
 import type { CoreLog } from "./core/ports.js";
 import { foldMetrics } from "./metrics.js";
 import { RouteCompiler } from "./routes.js";
@@ -43,6 +44,7 @@ export interface DispatcherService extends Component {
   readonly core: Dispatcher;
   readonly owner: PartitionOwner;
   readonly ledger: LedgerKeeper;
+  readonly door: EventDoor;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
 }
@@ -59,7 +61,16 @@ export async function createDispatcher(
   const log: CoreLog = deps.log;
   const plugins = await TargetPlugins.load();
   const { inHandBatches: maxPending, inHandBytes: maxPendingBytes } = config.events;
-  const ports = createBusPorts({ bus, partitions, clock, log, maxPending, maxPendingBytes });
+  const door = new EventDoor({ ports: createDoorPorts(bus), clock, log });
+  const ports = createBusPorts({
+    bus,
+    partitions,
+    clock,
+    log,
+    maxPending,
+    maxPendingBytes,
+    onStored: (stream, bytes) => door.stored(stream, bytes),
+  });
   const apps = new AppStore(
     () => core.apps,
     log,
@@ -97,7 +108,7 @@ export async function createDispatcher(
     accounts: () => core.ledger.snapshot(),
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core);
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door);
   const liveness = createLiveness(bus, { service: "dispatcher", clock });
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
@@ -107,6 +118,7 @@ export async function createDispatcher(
   const host = new ComponentHost(
     [
       ledger,
+      door,
       coreComponent(bus, core, apps),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
@@ -118,7 +130,7 @@ export async function createDispatcher(
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
-  return Object.assign(host, { core, owner, ledger, applyResources });
+  return Object.assign(host, { core, owner, ledger, door, applyResources });
 }
 
 const STOP_MARGIN_MS = 6_000;

@@ -90,11 +90,18 @@ export class TestBox implements AsyncDisposable {
     readonly dir: Awaited<ReturnType<typeof tempDir>>,
   ) {}
 
-  static async open(): Promise<TestBox> {
+  static async open(
+    sizes: Partial<Record<"events" | "overflow" | "unrouted", number>> = {},
+  ): Promise<TestBox> {
     const box = new TestBox(await startNats(), await tempDir("dispatcher"));
     const bus = await box.connect("setup");
-    const small = { maxBytes: 256 * MIB };
-    const streams = { events: small, unrouted: small, overflow: small, dedupe: { maxBytes: 16 * MIB } };
+    const size = (stream: keyof typeof sizes) => ({ maxBytes: sizes[stream] ?? 256 * MIB });
+    const streams = {
+      events: size("events"),
+      unrouted: size("unrouted"),
+      overflow: size("overflow"),
+      dedupe: { maxBytes: 16 * MIB },
+    };
     await ensureStreams(bus, { partitions: PARTITIONS, streams });
     return box;
   }

@@ -4,7 +4,7 @@ import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } f
 
 class UnroutedTarget implements Target {
   readonly name = "unrouted";
-  // They are kept nowhere else, so when their stream is full the partition waits and, in the end, senders are refused.
+  // They are kept nowhere else. Senders are refused before their stream is full, see `EventDoor`.
   readonly whenLagging = "hold";
 
   constructor(private readonly context: TargetContext) {}
@@ -24,9 +24,13 @@ class UnroutedTarget implements Target {
       writer: {
         maxGroup: 16,
         write: async (batches) => {
-          for (const { data, sourceSequence } of batches) {
-            await ports.storeUnrouted(way.partition, data, `unrouted.${way.partition}.${sourceSequence}`);
-          }
+          const { partition } = way;
+          // All at once: the stream keeps them in order, and knows those again that are tried once more.
+          await Promise.all(
+            batches.map(({ data, sourceSequence }) =>
+              ports.storeUnrouted(partition, data, `unrouted.${partition}.${sourceSequence}`),
+            ),
+          );
           return undefined;
         },
       },
