@@ -1,5 +1,4 @@
 /** What of an MCP device outlives its connection: how far its events are stored, and what it has not acknowledged. */
-import { timingSafeEqual } from "node:crypto";
 import type { control } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Identity } from "../admission.js";
@@ -33,7 +32,6 @@ export class McpSession {
 
   constructor(
     readonly id: number,
-    readonly secret: Buffer,
     readonly identity: Identity,
     private readonly limits: SessionLimits,
   ) {}
@@ -43,13 +41,8 @@ export class McpSession {
     return this.kept?.size ?? 0;
   }
 
-  isOf(secret: Uint8Array, tenant: string, deviceId: string): boolean {
-    return (
-      secret.length === this.secret.length &&
-      timingSafeEqual(secret, this.secret) &&
-      this.identity.tenant === tenant &&
-      this.identity.deviceId === deviceId
-    );
+  isOf(tenant: string, deviceId: string): boolean {
+    return this.identity.tenant === tenant && this.identity.deviceId === deviceId;
   }
 
   /** @throws AppError `queue.full` when the device has not acknowledged as much as may be kept */

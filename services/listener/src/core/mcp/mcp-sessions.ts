@@ -1,5 +1,5 @@
 /** All MCP sessions of the process: made, resumed here or from another listener, forgotten when their time is over. */
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
 import type { Clock, Component, Timer } from "@myelin/kernel";
@@ -11,6 +11,7 @@ import { encodeResumeToken, type ResumeToken, tryDecodeResumeToken } from "./res
 
 const SWEEP_MS = 1_000;
 const CLAIM_TIMEOUT_MS = 2_000;
+const KEY_BYTES = 32;
 const SECRET_BYTES = 16;
 
 /** Settings of all sessions of the process. */
@@ -28,6 +29,8 @@ export class McpSessions implements Component {
   private readonly byId = new Map<number, McpSession>();
   /** In the order in which they lost their connections. */
   private readonly suspended = new Set<McpSession>();
+  /** A session's secret is made from it and the session's id: 16 bytes of each would cost a buffer of 400. */
+  private readonly key = randomBytes(KEY_BYTES);
   private nextId = 1;
   private sweeping: Timer | undefined;
   private end: Unsubscribe | undefined;
@@ -62,14 +65,19 @@ export class McpSessions implements Component {
   }
 
   create(identity: Identity): McpSession {
-    const session = new McpSession(this.nextId++, randomBytes(SECRET_BYTES), identity, this.settings);
+    const session = new McpSession(this.nextId++, identity, this.settings);
     this.byId.set(session.id, session);
     return session;
   }
 
   tokenOf(session: McpSession): Buffer {
     const { instance, incarnation } = this.bus;
-    return encodeResumeToken({ instance, incarnation, session: session.id, secret: session.secret });
+    return encodeResumeToken({
+      instance,
+      incarnation,
+      session: session.id,
+      secret: this.secretOf(session.id),
+    });
   }
 
   /**
@@ -125,8 +133,13 @@ export class McpSessions implements Component {
 
   private find(token: ResumeToken, tenant: string, deviceId: string): McpSession | undefined {
     if (token.incarnation !== this.bus.incarnation) return undefined;
+    if (!timingSafeEqual(token.secret, this.secretOf(token.session))) return undefined;
     const session = this.byId.get(token.session);
-    return session?.isOf(token.secret, tenant, deviceId) ? session : undefined;
+    return session?.isOf(tenant, deviceId) ? session : undefined;
+  }
+
+  private secretOf(id: number): Buffer {
+    return createHmac("sha256", this.key).update(String(id)).digest().subarray(0, SECRET_BYTES);
   }
 
   private async claim(

@@ -16,7 +16,7 @@ export interface ReadingsKey {
 
 /**
  * Most devices post to one path: the last one is found by comparison instead of a look-up by all that names a channel.
- * @throws AppError `auth.not_authorized`
+ * @throws AppError `auth.not_authorized`, `queue.closed`
  */
 export function channelOf(ctx: ProtocolContext, connection: HttpConnection, key: ReadingsKey): Channel {
   const { identity, lane, path, contentType } = key;
@@ -33,14 +33,9 @@ export function channelOf(ctx: ProtocolContext, connection: HttpConnection, key:
     return last.channel;
   }
   const kind = kindOf(path, lane);
-  const channel = ctx.ingress.channelOf({
-    identity,
-    path,
-    kind,
-    protocol: Protocol.HTTP,
-    port: ctx.port,
-    contentType,
-  });
+  const { port } = ctx;
+  const named = { identity, path, kind, protocol: Protocol.HTTP, port, contentType };
+  const channel = ctx.ingress.channelOf(named, connection);
   connection.lastChannel = { generation, identity, path, lane, contentType, channel };
   return channel;
 }

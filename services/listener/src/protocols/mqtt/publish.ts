@@ -174,14 +174,15 @@ export function typedChannel(
   contentType: string,
 ): Channel {
   const path = plain.head.path;
-  return c.shared.ctx.ingress.channelOf({
+  const key = {
     identity: c.identity,
     path,
     kind: kindOf(path, lane),
     protocol: c.protocol,
     port: c.port,
     contentType,
-  });
+  };
+  return c.shared.ctx.ingress.channelOf(key, c);
 }
 
 /** A QoS 2 message whose id is not released yet was taken before: it is acknowledged again, never taken twice. */
