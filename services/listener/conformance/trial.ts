@@ -53,9 +53,9 @@ export class Trial implements AsyncDisposable {
     return `${this.prefix}/${rest}`;
   }
 
-  /** A connection on which nothing was said yet. */
-  async open(place: Place = "here"): Promise<PacketClient> {
-    const { transport, level, listeners } = this.setting;
+  /** A connection on which nothing was said yet; `level` is how answers are read. */
+  async open(place: Place = "here", level: Level = this.level): Promise<PacketClient> {
+    const { transport, listeners } = this.setting;
     const port = this.ground.port(place === "there" && listeners === 2 ? 1 : 0, transport);
     const client = await PacketClient.open({ transport, port, level, patienceMs: this.patienceMs });
     this.clients.push(client);

@@ -163,12 +163,10 @@ export const connecting: readonly Case[] = [
     { v3: ["MQTT-3.1.2-2"], v5: ["MQTT-3.1.2-2"] },
     "tells a client of an unknown version so",
     async (t) => {
-      const client = await t.open();
+      // Whoever speaks an unknown version can read the oldest form at least.
+      const client = await t.open("here", 4);
       client.raw(packet(0x10, "MQTT", 6, 0x02, u16(0), ...(t.isV5 ? [0] : []), t.name()));
-      // Whoever speaks an unknown version reads the oldest form at least.
-      const answer = await client.ended().catch((error: unknown) => error);
-      if (t.isV5) return;
-      expect(answer).toMatchObject([{ cmd: "connack", returnCode: 1, sessionPresent: false }]);
+      expect(await client.ended()).toMatchObject([{ cmd: "connack", returnCode: 1, sessionPresent: false }]);
     },
   ),
   conforms({ v3: ["MQTT-3.1.2-1"], v5: ["MQTT-3.1.2-1"] }, "hangs up on another protocol name", async (t) => {
