@@ -27,9 +27,13 @@ async function main(command, args) {
     const { runTests } = await import("./test.mjs");
     return runTests(command, args);
   }
+  if (command === "check") {
+    const { checkChanged } = await import("./check.mjs");
+    return checkChanged(args);
+  }
   if (!Object.hasOwn(ENTRIES, command)) {
     throw new SetupFailure(
-      `Unknown command "${command}"; there are start, test, verify, demo, bench and myelin.`,
+      `Unknown command "${command}"; there are start, test, verify, check, demo, bench and myelin.`,
     );
   }
   await prepare();
@@ -49,8 +53,8 @@ for (const [signal, number] of /** @type {const} */ ([
   process.on(signal, () => {
     endChildren();
     process.exitCode = 128 + number;
-    // `npm test` has its own child in the terminal and ends by itself when that child has ended.
-    if (process.argv[2] !== "test" && process.argv[2] !== "verify") process.exit();
+    // `npm test` and its kin have their own child in the terminal and end by themselves when that child has ended.
+    if (!["test", "verify", "check"].includes(process.argv[2] ?? "")) process.exit();
   });
 }
 

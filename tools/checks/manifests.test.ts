@@ -36,6 +36,17 @@ test("every package is built after what it needs", () => {
   expect(packages.flatMap((one) => referenceViolations(one, referencesOf(one.path)))).toEqual([]);
 });
 
+test("every package takes part in the tasks of turbo", () => {
+  for (const { path } of packages) {
+    const { scripts } = JSON.parse(read(`${path}/package.json`)) as { scripts?: Record<string, string> };
+    expect({ path, build: scripts?.build, test: scripts?.test }).toEqual({
+      path,
+      build: "tsc -b",
+      test: `vitest run --root ../.. ${path}/ --exclude '**/*.itest.ts' --passWithNoTests`,
+    });
+  }
+});
+
 describe("the check of manifests", () => {
   const manifest = parseManifest(
     "packages/bus",
