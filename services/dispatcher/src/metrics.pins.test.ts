@@ -17,6 +17,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "gauge myelin_dispatcher_side_stream_fill_ratio",
     "gauge myelin_dispatcher_connected_devices",
     "gauge myelin_dispatcher_plan_pages",
+    "counter myelin_dispatcher_apps_refused_total",
     "counter myelin_dispatcher_routing_errors_total",
     "gauge myelin_dispatcher_plan_generation",
   ]);

@@ -81,6 +81,11 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_plan_pages",
     help: "Pages of remembered routing decisions.",
   },
+  appsRefused: {
+    type: "counter",
+    name: "myelin_dispatcher_apps_refused_total",
+    help: "Announcements of apps that are not taken because there are too many.",
+  },
   routingErrors: {
     type: "counter",
     name: "myelin_dispatcher_routing_errors_total",
@@ -99,6 +104,7 @@ export function foldMetrics(registry: MetricsRegistry, core: Dispatcher, door: E
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
     page.planPages.with().set(core.plans.size);
+    page.appsRefused.with().value = core.appsRefused;
     page.routingErrors.with().value = core.routingErrors;
     page.generation.with().set(core.compiler.generation);
     let pending = 0;

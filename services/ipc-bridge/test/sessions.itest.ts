@@ -1,4 +1,5 @@
-import { Lane } from "@myelin/contract";
+import { Lane, subjects, toAppErrorMessage, app as wire } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
 import { waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startWorld, type TransportName, type World } from "./harness.js";
@@ -37,6 +38,19 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) =
       sequence: 1,
       ordinal: 2,
     });
+  });
+
+  it("that the dispatchers refuse is told why", async () => {
+    const [refused, other] = [fresh(), fresh()];
+    using raw = await connectApp(world.target(transport), { app: refused });
+    using neighbour = await connectApp(world.target(transport), { app: other });
+    await world.owner.waitFor(refused);
+    const error = toAppErrorMessage(new AppError("limit.apps", "too many"));
+    world.owner.bus.publish(subjects.appRefusal(refused), wire.AppError.encode(error).finish());
+    expect((await raw.frame("error")).value).toMatchObject({ code: "limit.apps", retryable: true });
+    await world.owner.waitFor(refused, 0);
+    neighbour.send({ $case: "ping", value: { nonce: 1 } });
+    await neighbour.frame("pong");
   });
 
   it("that dies leaves unacknowledged what it had not acknowledged, and is out of the announcement", async () => {

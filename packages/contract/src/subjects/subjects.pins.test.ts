@@ -32,6 +32,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   interestSync: ["mln.int.sync.listener-0", ["name", "listener-0"]],
   appAnnounce: ["mln.app.announce"],
   appAnnounceSync: ["mln.app.sync"],
+  appRefusal: ["mln.app.refused.climate", ["name", "climate"]],
+  allAppRefusals: ["mln.app.refused.*"],
   heartbeat: ["mln.svc.heartbeat.listener", ["name", "listener"]],
   allHeartbeats: ["mln.svc.heartbeat.*"],
   downlink: ["mln.down.owner.3", ["partition", 3]],

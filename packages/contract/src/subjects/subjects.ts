@@ -51,6 +51,10 @@ export const interestSync = (listener: string): string => `mln.int.sync.${escape
 export const appAnnounce = (): string => "mln.app.announce";
 /** Asks all bridges to announce now. */
 export const appAnnounceSync = (): string => "mln.app.sync";
+/** AppError: why the dispatchers do not take an app; bridges end its streams with it. */
+export const appRefusal = (app: string): string => `mln.app.refused.${escapeToken(app)}`;
+/** Refusals of all apps. */
+export const allAppRefusals = (): string => "mln.app.refused.*";
 /** Heartbeat of every service instance. */
 export const heartbeat = (service: string): string => `mln.svc.heartbeat.${escapeToken(service)}`;
 /** Heartbeats of all services. */

@@ -39,6 +39,7 @@ const PINNED: Record<string, string> = {
   "auth.bad_credentials": "caller final 401 UNAUTHENTICATED",
   "auth.not_authorized": "caller final 403 PERMISSION_DENIED",
   "limit.rate": "caller retry 429 RESOURCE_EXHAUSTED",
+  "limit.apps": "world retry 503 RESOURCE_EXHAUSTED",
   "limit.connections": "world retry 503 RESOURCE_EXHAUSTED",
   "limit.frame_too_large": "caller final 413 RESOURCE_EXHAUSTED",
   "limit.slow_client": "caller retry 408 DEADLINE_EXCEEDED",

@@ -84,6 +84,7 @@ export const ERROR_CODES = {
   "auth.not_authorized": { family: "caller", retryable: false, http: 403, grpc: "PERMISSION_DENIED" },
   "limit.rate": { family: "caller", retryable: true, http: 429, grpc: "RESOURCE_EXHAUSTED" },
   "limit.connections": { family: "world", retryable: true, http: 503, grpc: "RESOURCE_EXHAUSTED" },
+  "limit.apps": { family: "world", retryable: true, http: 503, grpc: "RESOURCE_EXHAUSTED" },
   "limit.frame_too_large": { family: "caller", retryable: false, http: 413, grpc: "RESOURCE_EXHAUSTED" },
   "limit.slow_client": { family: "caller", retryable: true, http: 408, grpc: "DEADLINE_EXCEEDED" },
   "protocol.violation": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },

@@ -43,6 +43,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "auth.not_authorized": "The sender is known but may not do this.",
   "limit.rate": "The sender is faster than its rate limit.",
   "limit.connections": "The listener holds as many connections as it may.",
+  "limit.apps":
+    "The deployment knows as many applications as it may, those that are away included; deleting one makes room.",
   "limit.frame_too_large": "A request, packet or frame exceeds the size limit of its port.",
   "limit.slow_client": "The client sends or reads more slowly than the port allows.",
   "protocol.violation": "The client broke a rule of the protocol it speaks.",

@@ -1,6 +1,6 @@
 /** Knows every app: its subscriptions, kept while it is away, and its running instances, by what the bridges announce. */
 import { type app, type control, type Head, isTopicFilter } from "@myelin/contract";
-import type { Clock } from "@myelin/kernel";
+import { AppError, type Clock } from "@myelin/kernel";
 import { CreditWindow } from "./credit-window.js";
 
 /** One running instance of an app. */
@@ -30,6 +30,8 @@ export interface AppDirectoryEvents {
   /** An app's subscriptions are new or different. `keep`: they differ from what is stored. */
   subscriptionsChanged(app: string, record: AppRecord, keep: boolean): void;
   appDeleted(app: string): void;
+  /** An app is not taken, because there are too many; told again as long as its instances announce themselves. */
+  appRefused(app: string, error: AppError): void;
 }
 
 export interface AppDirectoryOptions {
@@ -39,6 +41,8 @@ export interface AppDirectoryOptions {
   readonly creditShare: () => number;
   /** Silence after which a bridge counts as gone. */
   readonly bridgeTimeoutMs?: number;
+  readonly maxApps?: number;
+  readonly maxBridges?: number;
 }
 
 interface Bridge {
@@ -72,9 +76,13 @@ export class AppDirectory {
   private readonly bridges = new Map<string, Bridge>();
   private readonly apps = new Map<string, App>();
   private readonly timeoutMs: number;
+  private readonly maxApps: number;
+  private readonly maxBridges: number;
 
   constructor(private readonly options: AppDirectoryOptions) {
     this.timeoutMs = options.bridgeTimeoutMs ?? 3_000;
+    this.maxApps = options.maxApps ?? MAX_APPS;
+    this.maxBridges = options.maxBridges ?? MAX_BRIDGES;
   }
 
   /** Names of all apps that are known, running or away. */
@@ -118,7 +126,11 @@ export class AppDirectory {
     const { bridge: name, incarnation, sequence } = announcement;
     const known = this.bridges.get(name);
     if (known !== undefined && known.incarnation === incarnation && sequence <= known.sequence) return;
-    if (known === undefined && this.bridges.size >= MAX_BRIDGES) return;
+    if (known === undefined && this.bridges.size >= this.maxBridges) {
+      const text = `${this.maxBridges} bridges are known already, this one is not taken`;
+      for (const { app } of announcement.instances) this.refuse(app, text);
+      return;
+    }
     const before = known?.instances ?? new Map<string, Instance>();
     const after = new Map<string, Instance>();
     for (const given of announcement.instances) {
@@ -226,11 +238,21 @@ export class AppDirectory {
     this.setRecord({ app: name, subscriptions }, true);
   }
 
+  private refuse(name: string, text: string): void {
+    this.options.events.appRefused(name, new AppError("limit.apps", text));
+  }
+
   private setRecord(record: AppRecord, keep: boolean): void {
     const signature = JSON.stringify(record.subscriptions);
     const known = this.apps.get(record.app);
     if (known?.signature === signature) return;
-    if (known === undefined && this.apps.size >= MAX_APPS) return;
+    if (known === undefined && this.apps.size >= this.maxApps) {
+      this.refuse(
+        record.app,
+        `${this.maxApps} apps are known already, those that are away included; delete one to make room`,
+      );
+      return;
+    }
     this.apps.set(record.app, { record, signature });
     this.options.events.subscriptionsChanged(record.app, record, keep);
   }

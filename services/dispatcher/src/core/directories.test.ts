@@ -14,18 +14,20 @@ const instance = (app: string, name: string, filters: string[], more: object = {
     ...more,
   });
 
-function apps() {
+function apps(limits: { maxApps?: number; maxBridges?: number } = {}) {
   const clock = new FakeClock();
   const events: string[] = [];
   let sequence = 0;
   const directory = new AppDirectory({
     clock,
     creditShare: () => 0.5,
+    ...limits,
     events: {
       instancesChanged: (app, gone) => events.push(`${app} changed ${gone.length}`),
       subscriptionsChanged: (app, record, keep) =>
         events.push(`${app} wants ${record.subscriptions.map((s) => s.filter)}${keep ? "!" : ""}`),
       appDeleted: (app) => events.push(`${app} deleted`),
+      appRefused: (app, { code }) => events.push(`${app} ${code}`),
     },
   });
   const announce = (instances: control.AppInstance[], incarnation = 1, bridge = "b") =>
@@ -43,6 +45,19 @@ describe("AppDirectory", () => {
     expect(events()).toEqual(["a wants y!", "a changed 1"]);
     announce([]);
     expect([events(), running("a")]).toEqual([["a changed 1"], []]);
+  });
+
+  it("refuses apps and bridges beyond its limits aloud, until there is room", () => {
+    const { announce, events, directory } = apps({ maxApps: 2, maxBridges: 1 });
+    announce(["a", "b", "c"].map((name) => instance(name, "1", ["x"])));
+    expect(events().filter((e) => e.includes("limit"))).toEqual(["c limit.apps"]);
+    announce([instance("c", "1", ["x"])]);
+    expect(events()).toContain("c limit.apps");
+    directory.delete("a");
+    announce([instance("c", "1", ["x"])]);
+    expect(events()).toContain("c wants x!");
+    announce([instance("b", "2", ["x"])], 1, "another bridge");
+    expect(events()).toEqual(["b limit.apps"]);
   });
 
   it("ignores an announcement that was overtaken", () => {

@@ -1,6 +1,6 @@
 /** Holds the parts of a dispatcher together: what is known of routes, apps and listeners, and the partitions it owns. */
-import { type BatchView, control, subjects } from "@myelin/contract";
-import type { Timer } from "@myelin/kernel";
+import { type BatchView, control, subjects, toAppErrorMessage, app as wire } from "@myelin/contract";
+import type { AppError, Timer } from "@myelin/kernel";
 import { AppDirectory, type AppRecord, subscriptionTest } from "./app-directory.js";
 import type { QueueLimits } from "./lane-queues.js";
 import { Ledger } from "./ledger.js";
@@ -55,6 +55,8 @@ export class Dispatcher {
   readonly partitions = new Map<number, Partition>();
   /** Events kept with the unrouted because routing them has failed by a defect. */
   routingErrors = 0;
+  /** Announcements of apps that were not taken because there are too many. */
+  appsRefused = 0;
   private readonly router: Router;
   private readonly unrouted: TargetRef;
   private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
@@ -87,6 +89,7 @@ export class Dispatcher {
         instancesChanged: (app, gone) => this.notify(`app:${app}`, gone),
         subscriptionsChanged: (_app, record, keep) => this.appChanged(record, keep),
         appDeleted: (app) => this.appDeleted(app),
+        appRefused: (app, error) => this.appRefused(app, error),
       },
     });
     this.listeners = new ListenerDirectory({
@@ -285,6 +288,13 @@ export class Dispatcher {
     this.appSubscribers.delete(app);
     this.targets.appDeleted(app);
     this.invalidateSoon();
+  }
+
+  private appRefused(app: string, error: AppError): void {
+    const { ports } = this.options;
+    if (this.appsRefused++ === 0) ports.log.warn({ err: error, app }, "an app is refused");
+    const message = wire.AppError.encode(toAppErrorMessage(error)).finish();
+    ports.publish(subjects.appRefusal(app), message);
   }
 
   private filterAdded(listener: string, filter: string): void {

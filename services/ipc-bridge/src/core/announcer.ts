@@ -1,6 +1,6 @@
-/** Tells all dispatchers which app instances are here, and remembers what other bridges tell. */
+/** Tells all dispatchers which app instances are here, ends those that they refuse, and remembers what other bridges tell. */
 import type { Bus, Unsubscribe } from "@myelin/bus";
-import { control, subjects } from "@myelin/contract";
+import { app, control, fromAppErrorMessage, subjects } from "@myelin/contract";
 import type { Clock, Timer } from "@myelin/kernel";
 import type { AppSession } from "./session.js";
 
@@ -41,6 +41,7 @@ export class Announcer {
     this.#unsubscribe.push(
       this.#bus.subscribe(subjects.appAnnounceSync(), () => this.#announce()),
       this.#bus.subscribe(subjects.appAnnounce(), (data) => this.#learn(data)),
+      this.#bus.subscribe(subjects.allAppRefusals(), (data, subject) => this.#refused(data, subject)),
     );
     this.#announce();
   }
@@ -63,9 +64,17 @@ export class Announcer {
     const nowMs = this.#clock.nowMs();
     for (const { message, atMs } of this.#others.values()) {
       if (nowMs - atMs > FORGET_MS) continue;
-      for (const { app, instance, healthy, draining, serves } of message.instances) {
-        yield { app, instance, bridge: message.bridge, healthy, draining, serves };
+      const { bridge, instances } = message;
+      for (const { app: name, instance, healthy, draining, serves } of instances) {
+        yield { app: name, instance, bridge, healthy, draining, serves };
       }
+    }
+  }
+
+  #refused(data: Uint8Array, subject: string): void {
+    const error = fromAppErrorMessage(app.AppError.decode(data));
+    for (const session of [...this.#sessions()]) {
+      if (subjects.appRefusal(session.app) === subject) session.fail(error);
     }
   }
 
