@@ -227,6 +227,122 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s that is watched
   });
 });
 
+it("acknowledges nothing that an app did not get, whatever it names", async () => {
+  const name = fresh();
+  using liar = await connectApp(world.target("socket"), { app: name, creditEnvelopes: 1 });
+  const [instance] = await world.owner.waitFor(name);
+  const share = { app: name, instance: instance!.instance, partition: 1 };
+  for (const payload of ["first", "held"]) world.owner.deliver({ ...share, payloads: [payload] });
+  await liar.payloads(1);
+  const { hop } = liar.batches[0]!;
+  // Lane 6 of partition 0 has the place of lane 2 of partition 1, if one only counts.
+  for (const wrong of [
+    { ...hop, partition: 0, lane: 6 as Lane },
+    { ...hop, epoch: hop.epoch + 1 },
+    { ...hop, partition: 4_000_000_000 },
+    { ...hop, sequence: 0 },
+    { ...hop, lane: Lane.TELEMETRY },
+  ]) {
+    liar.ack(wrong);
+  }
+  liar.send({ $case: "ping", value: { nonce: 9 } });
+  await liar.frame("pong");
+  expect(world.bridge.ledger.snapshot().accounts.find((x) => x.target === name)).toMatchObject({
+    forwarded: 0,
+    queued: 2,
+  });
+  liar.ack({ ...hop, sequence: 1_000_000 });
+  expect(await liar.payloads(2)).toEqual(["first", "held"]);
+  // What came after that word is not covered by it.
+  await world.owner.waitForAck(instance!.instance, 1, 1);
+  expect(world.bridge.ledger.snapshot().accounts.find((x) => x.target === name)).toMatchObject({
+    forwarded: 1,
+    queued: 1,
+  });
+});
+
+it("takes frames of 64 MiB where it is told to, and refuses a larger one", async () => {
+  await using large = await startWorld({
+    maxFrame: "64MiB",
+    publish: { maxUnsettledSize: "128MiB" },
+    heartbeat: "10m",
+    health: { interval: "10m" },
+  });
+  using sender = await connectApp(large.target("socket"), { app: "large" });
+  using remote = await connectApp(large.target("grpc"), { app: "remote" });
+  const payload = Buffer.alloc(3 * 1024 * 1024, "x");
+  const publish = (count: number): Buffer => {
+    const envelopes = Array.from({ length: count }, (_, i) => ({ path: `large/${i}`, payload }));
+    const value = app.Publish.fromPartial({ sequence: 1, lane: Lane.TELEMETRY, envelopes });
+    return Buffer.from(encodeAppFrame({ $case: "publish", value }));
+  };
+  const fits = publish(21);
+  expect(fits.length).toBeGreaterThan(63 * 1024 * 1024);
+  sender.stream.send(fits);
+  expect((await sender.frame("publishResult")).value).toEqual({ sequence: 1, error: undefined });
+  remote.stream.send(publish(22));
+  await remote.end();
+  sender.send({ $case: "ping", value: { nonce: 1 } });
+  await sender.frame("pong");
+});
+
+it("serves a thousand apps at once, each with its own, and refuses one more by name", async () => {
+  await using crowded = await startWorld({ heartbeat: "10m", health: { interval: "10m" } });
+  const target = crowded.target("socket");
+  const apps = await Promise.all(
+    Array.from({ length: 1_000 }, (_, i) => connectApp(target, { app: `crowd-${i}` })),
+  );
+  const announced = await waitFor(
+    () => {
+      const { instances } = crowded.owner.announced.get("bridge-0")!;
+      return instances.length === 1_000 && instances;
+    },
+    { what: "a thousand announced apps", deadlineMs: 20_000 },
+  );
+  using late = await connectRaw(target);
+  late.send({ $case: "hello", value: HELLO });
+  expect((await late.frame("error")).value.code).toBe("limit.connections");
+  for (const { app: name, instance } of announced) {
+    crowded.owner.deliver({ app: name, instance, payloads: [name] });
+  }
+  for (const [i, each] of apps.entries()) {
+    expect(await each.payloads(1)).toEqual([`crowd-${i}`]);
+    each.ack(each.batches[0]!.hop);
+  }
+  await waitFor(
+    () => crowded.bridge.ledger.snapshot().accounts.reduce((sum, x) => sum + x.forwarded, 0) === 1_000,
+    { what: "a thousand acknowledgements" },
+  );
+  for (const each of apps) each[Symbol.dispose]();
+});
+
+it("refuses subscriptions that would keep the other apps from being announced", async () => {
+  await using full = await startWorld({ heartbeat: "10m", health: { interval: "10m" } });
+  using modest = await connectApp(full.target("socket"), { app: "modest" });
+  const subscriptions = Array.from({ length: 1_000 }, (_, i) => ({
+    ...HELLO.subscriptions[0]!,
+    filter: `${"x".repeat(240)}/${i}`,
+  }));
+  const greedy = await Promise.all(
+    Array.from({ length: 20 }, async (_, i) => {
+      const raw = await connectRaw(full.target("socket"));
+      raw.send({ $case: "hello", value: { ...HELLO, app: `greedy-${i}`, subscriptions } });
+      return raw;
+    }),
+  );
+  await waitFor(() => greedy.every((raw) => raw.frames.length > 0), { what: "an answer to each" });
+  const refused = greedy.filter((raw) => raw.frames[0]!.$case === "error");
+  expect(refused.length).toBeGreaterThan(0);
+  for (const raw of refused) expect((await raw.frame("error")).value.code).toBe("limit.connections");
+  await full.owner.waitFor("modest");
+  // Whoever leaves gives the room back.
+  for (const raw of greedy) raw[Symbol.dispose]();
+  await waitFor(() => full.bridge.core.streams === 1, { what: "the greedy apps' end" });
+  using next = await connectApp(full.target("socket"), { app: "next", subscriptions });
+  await full.owner.waitFor("next");
+  expect([modest.closed, next.closed]).toEqual([false, false]);
+});
+
 it("closes a socket that announces 4 GB without taking the memory", async () => {
   const before = process.memoryUsage().rss;
   const socket = connect({ path: world.target("socket").slice("unix:".length) });

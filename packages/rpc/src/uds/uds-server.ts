@@ -21,6 +21,9 @@ export interface UdsServerOptions extends FrameServerOptions {
 // The kernel's limit is 108 bytes with the ending zero; what is longer is cut silently.
 const MAX_PATH_BYTES = 107;
 
+// After a restart all apps come at once, and a full Unix socket refuses where TCP would wait. The kernel cuts this to its own limit.
+const BACKLOG = 4_096;
+
 /**
  * Listens on a path that is only this process's: a socket left by a dead one is replaced, a live one is not.
  * Nothing is touched before `start`.
@@ -120,7 +123,7 @@ async function listen(server: Server, path: string, mode: number): Promise<void>
   try {
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause) => reject(listenError(cause, "the Unix socket", path)));
-      server.listen(path, resolve);
+      server.listen({ path, backlog: BACKLOG }, resolve);
       process.umask(mask);
     });
   } finally {

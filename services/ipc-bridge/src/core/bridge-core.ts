@@ -1,6 +1,6 @@
 /** The bridge itself: streams in, batches in, and who is who. */
 import type { Bus, EventSender, TelemetrySender, Unsubscribe } from "@myelin/bus";
-import { BatchView, type control, Lane, subjects } from "@myelin/contract";
+import { app, BatchView, type control, Lane, MAX_BATCH_BYTES, subjects } from "@myelin/contract";
 import {
   AppError,
   type Clock,
@@ -48,6 +48,14 @@ export interface BridgeParts {
 
 const MAX_BUCKETS = 1_024;
 
+/** An announcement must fit into what every NATS of a deployment takes: a largest batch. */
+const MAX_ANNOUNCED_BYTES = MAX_BATCH_BYTES - 64 * 1024;
+/** Credit, framing, and what the bridge adds to the name of one instance, at most. */
+const INSTANCE_BYTES = 64;
+
+/** What an app is announced with. */
+type Announced = Pick<AppSession, "app" | "instance" | "subscriptions" | "serves">;
+
 /** Plain counters of the core, read when metrics are scraped. */
 export interface BridgeCounters {
   batches: number;
@@ -82,6 +90,7 @@ export class BridgeCore implements Component {
   readonly #buckets = new Map<string, TokenBucket>();
   readonly #unsubscribe: Unsubscribe[] = [];
   #heartbeatTimer: Timer | undefined;
+  #announcedBytes = 0;
   #draining = false;
   #stopped = false;
   #drained: (() => void) | undefined;
@@ -219,6 +228,27 @@ export class BridgeCore implements Component {
     return bucket;
   }
 
+  /**
+   * Makes room for what an app wants to be announced with. All apps of a bridge share one message, which NATS must take: an app
+   * whose subscriptions do not fit is refused, so that it cannot keep the others from being known.
+   * @throws AppError `limit.connections`; what the session had before stays reserved
+   */
+  reserve(session: AppSession, wish: Announced): void {
+    const { app: name, instance, subscriptions, serves } = wish;
+    const like = { app: name, instance, subscriptions: [...subscriptions], serves: [...serves] };
+    const bytes = INSTANCE_BYTES + app.AppHello.encode(app.AppHello.fromPartial(like)).finish().length;
+    const total = this.#announcedBytes - session.announcedBytes + bytes;
+    if (total > MAX_ANNOUNCED_BYTES) {
+      throw new AppError(
+        "limit.connections",
+        `the subscriptions of all apps on this bridge may take ${MAX_ANNOUNCED_BYTES} bytes; these would make it ${total}`,
+        { details: { bytes: total, limit: MAX_ANNOUNCED_BYTES } },
+      );
+    }
+    this.#announcedBytes = total;
+    session.announcedBytes = bytes;
+  }
+
   refused(error: AppError): void {
     this.#parts.onRefused(error);
     if (error.family === "ours")
@@ -251,6 +281,8 @@ export class BridgeCore implements Component {
 
   sessionEnded(session: AppSession, known: boolean, error: AppError | undefined): void {
     this.#streams.delete(session);
+    this.#announcedBytes -= session.announcedBytes;
+    session.announcedBytes = 0;
     if (known) {
       const { app, instance, target } = session;
       this.#byTarget.delete(target);

@@ -97,7 +97,8 @@ export class Deliveries {
   /** The app is done with a link up to a sequence; numbers of older epochs only give credit back. */
   acknowledge(ack: app.DeliveryAck): void {
     const link = this.#links.get(ack.partition * LANES + ack.lane);
-    if (link !== undefined && link.epoch === ack.epoch) {
+    // The lane is the app's word: another one than the four may fall on the place of a neighbour.
+    if (link !== undefined && link.epoch === ack.epoch && link.lane === ack.lane) {
       if (link.acknowledge(ack.sequence, this.#settle)) this.#ports.acknowledged(link);
     } else {
       for (const old of this.#retired) {

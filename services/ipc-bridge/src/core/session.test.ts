@@ -35,6 +35,7 @@ function openSession(parts: object) {
     bus: { instance: "bridge-0" },
     admission: { admit: async () => undefined },
     bucketOf: () => undefined,
+    reserve: () => undefined,
     sessionOpened: () => undefined,
     sessionChanged: () => undefined,
     sessionEnded: () => undefined,

@@ -44,6 +44,8 @@ export class AppSession implements Patient {
   subscriptions: readonly app.Subscription[] = [];
   serves: readonly string[] = [];
   healthUrl = "";
+  /** What it takes in the bridge's announcements; owned by `BridgeCore.reserve`. */
+  announcedBytes = 0;
   state: SessionState = "hello";
   readonly health = new HealthRecord();
   readonly peer: string;
@@ -193,6 +195,12 @@ export class AppSession implements Patient {
         break;
       case "subscribe":
         checkSubscriptions(frame.value.subscriptions);
+        this.#core.reserve(this, {
+          app: this.app,
+          instance: this.instance,
+          subscriptions: frame.value.subscriptions,
+          serves: this.serves,
+        });
         this.subscriptions = frame.value.subscriptions;
         this.#core.sessionChanged(this, "subscribed");
         break;
@@ -236,6 +244,7 @@ export class AppSession implements Patient {
   #welcome(hello: app.AppHello): void {
     const { settings, books, clock, log } = this.#core;
     clock.clear(this.#helloTimer);
+    this.#core.reserve(this, hello);
     const unique = randomBytes(4).toString("hex");
     this.app = hello.app;
     this.instance = hello.instance === "" ? unique : hello.instance;
