@@ -5,6 +5,7 @@ import { type BoxFile, writeBoxFile } from "./box-file.js";
 import { Child, type ChildEvents, type ChildSpec } from "./child.js";
 import { ADMIN_PORTS_OF_WORKERS, type BoxLayout, type BoxPorts, MAX_LISTENER_WORKERS } from "./layout.js";
 import { type Durability, natsConf } from "./nats-conf.js";
+import { NatsHealth } from "./nats-health.js";
 import { answersAnything, answersOk } from "./probe.js";
 import { coreConfig, listenerConfig } from "./service-config.js";
 
@@ -39,6 +40,8 @@ const READY_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** A process busy with a burst may answer late; one that does not answer three of these in a row hangs. */
 const ALIVE_TIMEOUT_MS = 5_000;
+/** Nothing is stored while NATS is not well, so it is asked more often than the others. */
+const NATS_ALIVE_EVERY_MS = 2_000;
 /** A worker is added when all together have less room than this share of one worker's descriptors, */
 const LOW_SHARE = 0.1;
 /** or than what will come at the present rate while it starts. */
@@ -124,13 +127,15 @@ export class Box {
     });
     await writeFile(layout.natsConfig, conf, { mode: 0o600 });
     this.#throwIfStopping();
+    const health = new NatsHealth(ports.natsMonitor, layout.jetstream, this.#report);
     this.#nats = new Child(
       {
         ...this.#common("nats-server"),
         command: natsServer,
         args: ["-c", layout.natsConfig],
-        isReady: () => answersOk(ports.natsMonitor, "/healthz"),
-        isAlive: () => answersAnything(ports.natsMonitor, "/healthz", ALIVE_TIMEOUT_MS),
+        isReady: () => health.isReady(),
+        complaint: () => health.complaint(),
+        times: { aliveEveryMs: NATS_ALIVE_EVERY_MS },
         ipc: false,
       },
       this.#events(),
@@ -155,7 +160,8 @@ export class Box {
         command,
         args: [...V8_FLAGS, ...first, ...args],
         isReady: () => answersOk(adminPort, "/readyz"),
-        isAlive: () => answersAnything(adminPort, "/livez", ALIVE_TIMEOUT_MS),
+        complaint: async () =>
+          (await answersAnything(adminPort, "/livez", ALIVE_TIMEOUT_MS)) ? undefined : "no sign of life",
         ipc: true,
       },
       this.#events(),

@@ -35,7 +35,7 @@ function make(spec: Partial<ChildSpec> & Pick<ChildSpec, "args">, times: Partial
       command: process.execPath,
       logFile: dir.join("x.log"),
       isReady: async () => true,
-      isAlive: async () => true,
+      complaint: async () => undefined,
       readyTimeoutMs: 5_000,
       stopTimeoutMs: 5_000,
       ipc: false,
@@ -59,7 +59,7 @@ async function server(times: Partial<ChildTimes> = {}) {
     {
       args: ["-e", SERVER, String(port), dir.join("broken")],
       isReady: () => answersOk(port, "/"),
-      isAlive: () => answersAnything(port, "/", 100),
+      complaint: async () => ((await answersAnything(port, "/", 100)) ? undefined : "it hangs"),
     },
     times,
   );
@@ -81,11 +81,11 @@ describe("a child of the box", () => {
     expect(await readFile(dir.join("x.log"), "utf8")).toBe("started\nstarted\n");
   });
 
-  it("is killed and started again when it gives no sign of life", async () => {
+  it("is killed and started again when it is complained about", async () => {
     const { ask } = await server({ aliveEveryMs: 50, aliveMisses: 3 });
     await ask("/hang");
     await isBack();
-    expect(told).toEqual(["down: no sign of life for 0 s", "back"]);
+    expect(told).toEqual(["down: it hangs, for 0 s", "back"]);
   });
 
   it("is tried again and again, told of once, when it cannot start any more", async () => {

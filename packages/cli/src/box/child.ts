@@ -13,8 +13,11 @@ export interface ChildSpec {
   readonly logFile: string;
   /** True once the process is usable; asked every 50 ms after the spawn. */
   readonly isReady: () => Promise<boolean>;
-  /** False when a ready process gives no sign of life; asked again and again, one question at a time. */
-  readonly isAlive: () => Promise<boolean>;
+  /**
+   * What is wrong with a ready process that another start would mend, in a few words; undefined while it is well. Asked
+   * again and again, one question at a time.
+   */
+  readonly complaint: () => Promise<string | undefined>;
   readonly readyTimeoutMs: number;
   readonly stopTimeoutMs: number;
   /** Opens an IPC channel; messages arrive at `onMessage`. */
@@ -25,7 +28,7 @@ export interface ChildSpec {
 /** The rhythm of the supervision; tests shorten it. */
 export interface ChildTimes {
   readonly aliveEveryMs: number;
-  /** Signs of life missed in a row before the process is killed and started again. */
+  /** Complaints in a row before the process is killed and started again. */
   readonly aliveMisses: number;
   /** A process that lived that long was well: its next restart comes at once. */
   readonly livedLongMs: number;
@@ -176,10 +179,11 @@ export class Child {
   #watchLife(child: ChildProcess, misses = 0): void {
     const { aliveEveryMs, aliveMisses } = this.#times;
     this.#watch = setTimeout(async () => {
-      const missed = (await this.spec.isAlive()) ? 0 : misses + 1;
+      const complaint = await this.spec.complaint();
+      const missed = complaint === undefined ? 0 : misses + 1;
       if (this.#stopping || this.#process !== child || !this.ready) return;
       if (missed >= aliveMisses) {
-        this.#hung = `no sign of life for ${Math.round((aliveEveryMs * aliveMisses) / 1000)} s`;
+        this.#hung = `${complaint}, for ${Math.round((aliveEveryMs * aliveMisses) / 1000)} s`;
         child.kill("SIGKILL");
       } else this.#watchLife(child, missed);
     }, aliveEveryMs).unref();

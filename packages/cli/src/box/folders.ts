@@ -1,12 +1,10 @@
 /** The folders of a box, and what can be wrong with them before anything starts. */
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { AppError } from "@myelin/kernel";
 import type { BoxLayout } from "./layout.js";
-
-/** With less than that NATS cannot even write down that it is there. */
-const MIN_FREE_BYTES = 8 * 1024 ** 2;
+import { hasRoom } from "./room.js";
 
 /** What the system's refusals mean for a folder that is needed. */
 const WHY: Readonly<Record<string, string>> = {
@@ -35,8 +33,7 @@ export async function makeFolders(layout: BoxLayout): Promise<void> {
       throw unusable(folder, cause);
     }
   }
-  const { bavail, bsize } = await statfs(root);
-  if (bavail * bsize < MIN_FREE_BYTES) throw unusable(root, { code: "ENOSPC" });
+  if (!(await hasRoom(root))) throw unusable(root, { code: "ENOSPC" });
 }
 
 function unusable(folder: string, cause: unknown): AppError {

@@ -1,5 +1,5 @@
 /** What a process of the box writes, in a file of bounded size with one predecessor. */
-import { closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
 
 /** Beyond that the file becomes `<file>.1`, which replaces the one before. */
 const MAX_BYTES = 16 * 1024 * 1024;
@@ -40,7 +40,8 @@ export class LogFile {
   }
 
   #turnOver(): void {
-    renameSync(this.#file, `${this.#file}.1`);
+    // Somebody may have removed it, or the last turn got no further than this.
+    if (existsSync(this.#file)) renameSync(this.#file, `${this.#file}.1`);
     const full = this.#fd as number;
     this.#fd = openSync(this.#file, "a", 0o600);
     closeSync(full);
