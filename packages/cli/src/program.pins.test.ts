@@ -19,6 +19,7 @@ it("keeps its verbs and options", () => {
       "send | <device> | <path> | <payload> | --json | --data-dir <folder> | --nats <url> | --protocol <name> | --lane <lane> | --to-device | --wait | --content-type <type>",
       "tail | --json | --data-dir <folder> | --nats <url> | -d, --device <glob> | -t, --topic <filter> | -p, --protocol <name> | -n, --count <n> | --rate <n>",
       "ledger | --json | --data-dir <folder> | --nats <url> | -w, --watch <seconds>",
+      "apps | [action] | [name] | --json | --data-dir <folder> | --nats <url> | --force",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id>",
       "complete | [shell]",

@@ -1,5 +1,5 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, InvalidArgumentError, Option } from "commander";
 import { PORT_OFFSETS } from "./box/layout.js";
 import { EXIT, reportError } from "./output.js";
 import { SERVICE_NAMES } from "./service-names.js";
@@ -152,6 +152,19 @@ export function createProgram(facts: ProgramFacts): Command {
   )
     .addOption(nats())
     .option("-w, --watch <seconds>", "print again and again", integer(1, 3600));
+
+  verb<import("./commands/apps.js").AppsOptions>(
+    "apps",
+    "show who subscribes and what waits for those that are away, or forget one for good",
+    async (options, [action = "list", name]) =>
+      (await import("./commands/apps.js")).apps(action, name, options),
+  )
+    .addArgument(
+      new Argument("[action]", "what to do").choices(["list", "describe", "delete"]).default("list"),
+    )
+    .argument("[name]", "the app to describe or delete")
+    .addOption(nats())
+    .option("--force", "delete it although instances are connected", false);
 
   verb<import("./commands/doctor.js").DoctorOptions>(
     "doctor",

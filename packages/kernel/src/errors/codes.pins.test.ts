@@ -58,6 +58,7 @@ const PINNED: Record<string, string> = {
   "app.unknown": "caller final 404 NOT_FOUND",
   "app.unhealthy": "world retry 503 UNAVAILABLE",
   "app.timeout": "world retry 504 DEADLINE_EXCEEDED",
+  "app.running": "caller final 409 FAILED_PRECONDITION",
   "app.duplicate_instance": "caller final 409 ALREADY_EXISTS",
   "app.protocol": "caller final 400 INVALID_ARGUMENT",
   "app.handler_failed": "caller retry 500 INTERNAL",

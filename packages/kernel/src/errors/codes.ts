@@ -106,6 +106,7 @@ export const ERROR_CODES = {
   "app.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
   "app.unhealthy": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "app.timeout": { family: "world", retryable: true, http: 504, grpc: "DEADLINE_EXCEEDED" },
+  "app.running": { family: "caller", retryable: false, http: 409, grpc: "FAILED_PRECONDITION" },
   "app.duplicate_instance": { family: "caller", retryable: false, http: 409, grpc: "ALREADY_EXISTS" },
   "app.protocol": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "app.handler_failed": { family: "caller", retryable: true, http: 500, grpc: "INTERNAL" },

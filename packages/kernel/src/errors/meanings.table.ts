@@ -63,6 +63,7 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "app.unknown": "No application service of that name is known.",
   "app.unhealthy": "The application service failed its health checks and gets no work.",
   "app.timeout": "The application service did not answer in time.",
+  "app.running": "The application has instances connected, and what was asked is for one that has none.",
   "app.duplicate_instance": "An instance with the same name and id is connected already.",
   "app.protocol": "The application broke the order of the app stream, for example work before hello.",
   "app.handler_failed": "A message handler of the application threw or rejected.",
