@@ -160,7 +160,7 @@ export function createProgram(facts: ProgramFacts): Command {
       (await import("./commands/apps.js")).apps(action, name, options),
   )
     .addArgument(
-      new Argument("[action]", "what to do").choices(["list", "describe", "delete"]).default("list"),
+      new Argument("[action]", "list, describe or delete; list when left out").choices(["list", "describe", "delete"]).default("list"),
     )
     .argument("[name]", "the app to describe or delete")
     .addOption(nats())
