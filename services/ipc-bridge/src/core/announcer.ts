@@ -5,6 +5,8 @@ import type { Clock, Timer } from "@myelin/kernel";
 import type { AppSession } from "./session.js";
 
 const EVERY_MS = 1_000;
+/** Between two announcements of changes: each names all instances, so a thousand that come at once must not cause a thousand. */
+const GAP_MS = 10;
 /** A bridge that was silent for longer is left out of what apps are told. */
 const FORGET_MS = 5_000;
 const MAX_BRIDGES = 1_024;
@@ -19,7 +21,7 @@ export interface KnownInstance {
   readonly serves: readonly string[];
 }
 
-/** Announces every second, at once on a change (once per turn), and when asked. */
+/** Announces every second, at once on a change (at most every 10 ms), and when asked. */
 export class Announcer {
   readonly #bus: Bus;
   readonly #clock: Clock;
@@ -27,8 +29,10 @@ export class Announcer {
   readonly #others = new Map<string, { message: control.AppAnnouncement; atMs: number }>();
   readonly #unsubscribe: Unsubscribe[] = [];
   #timer: Timer | undefined;
+  #gap: Timer | undefined;
   #sequence = 0;
   #scheduled = false;
+  #lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(bus: Bus, clock: Clock, sessions: () => Iterable<AppSession>) {
     this.#bus = bus;
@@ -49,6 +53,7 @@ export class Announcer {
   /** Says that nothing is here any more. */
   stop(): void {
     this.#clock.clear(this.#timer);
+    this.#clock.clear(this.#gap);
     this.#announce();
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
   }
@@ -56,7 +61,9 @@ export class Announcer {
   changed(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    setImmediate(() => this.#announce());
+    const waitMs = this.#lastMs + GAP_MS - this.#clock.nowMs();
+    if (waitMs <= 0) setImmediate(() => this.#announce());
+    else this.#gap = this.#clock.setTimeout(() => this.#announce(), waitMs).unref();
   }
 
   /** Instances on all bridges that were heard of lately. */
@@ -80,6 +87,7 @@ export class Announcer {
 
   #announce(): void {
     this.#scheduled = false;
+    this.#lastMs = this.#clock.nowMs();
     this.#sequence += 1;
     const instances: control.AppInstance[] = [];
     for (const session of this.#sessions()) {
