@@ -1,4 +1,5 @@
 /** Devices that fetch their messages: beside those that are connected, with each other, and as many as there may be. */
+import { connect } from "node:net";
 import { waitFor } from "@myelin/testkit";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -14,7 +15,7 @@ beforeAll(async () => {
   const second = { nats: rig.nats, instance: "listener-1" };
   other = resources.use(
     await startRig(
-      { http: { web: { maxFetchingDevices: 1, ratePerSecond: 1, rateBurst: 4 } }, mqtt: { mqtt: {} } },
+      { http: { web: { maxFetchingDevices: 1, ratePerSecond: 1, rateBurst: 1 } }, mqtt: { mqtt: {} } },
       second,
     ),
   );
@@ -112,12 +113,19 @@ describe("who fetches too much", () => {
 
   it("meets the bound of the port and the rate of the connection", async () => {
     const stop = new AbortController();
-    const stream = await get(other, "only/stream", { signal: stop.signal });
-    expect(stream.status).toBe(200);
-    expect(await code(get(other, "one-more/messages"))).toBe("limit.connections");
-    const answers: string[] = [];
-    for (let n = 0; n < 8; n++) answers.push(await code(get(other, "one-more/messages")));
-    expect(answers).toContain("limit.rate");
+    expect((await get(other, "only/stream", { signal: stop.signal })).status).toBe(200);
+    const socket = connect(other.port("web"), "127.0.0.1");
+    // In one piece: no token comes back in between.
+    socket.write("GET /api/v1/devices/more/messages HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(3));
+    let answers = "";
+    socket.on("data", (chunk) => {
+      answers += String(chunk);
+    });
+    const codes = () => [...answers.matchAll(/"code":"([a-z._]+)"/g)].map(([, name]) => name);
+    await waitFor(() => codes().length === 3, { what: "three answers" });
+    // The second takes more than there is, which holds up the third.
+    expect(codes()).toEqual(["limit.connections", "limit.connections", "limit.rate"]);
+    socket.destroy();
     stop.abort();
   });
 });
