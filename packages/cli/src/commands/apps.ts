@@ -104,7 +104,7 @@ export async function deleteApp(bus: Bus, name: string, force: boolean): Promise
   if (instances.length > 0 && !force) {
     throw new AppError(
       "app.running",
-      `${name} has ${instances.length} connected instances. End them first; with --force what waits is given up, and they announce it anew.`,
+      `${name} is connected (instances: ${instances.length}). End it first; with --force what waits is given up, and it announces itself anew.`,
       { details: { instances: instances.length } },
     );
   }

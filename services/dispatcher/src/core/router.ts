@@ -1,7 +1,6 @@
 /** Sorts the envelopes of a batch by their plans. Per message: a channel number, two array look-ups, one comparison. */
 import { BATCH_FLAGS, BatchView, envelope } from "@myelin/contract";
 import type { TrackedBatch } from "./event-tracker.js";
-import { isExpired } from "./expiry.js";
 import type { LaneQueues } from "./lane-queues.js";
 import type { Account } from "./ledger.js";
 import type { HeaderCondition, Leg, Plan, TargetRef } from "./plan.js";
@@ -138,7 +137,8 @@ export class Router {
 
   private isExpired(view: BatchView, flags: number): boolean {
     if ((flags & BATCH_FLAGS.expiry) === 0) return false;
-    return isExpired(view, this.nowUs());
+    const at = view.expiresAtUs;
+    return at !== 0 && at <= this.nowUs();
   }
 
   private isDouble(view: BatchView, flags: number, doubles: DoubleCheck | undefined): boolean {
