@@ -1,8 +1,7 @@
 /** `npm run check`: builds, tests (without I/O), type-checks and lints with turbo, which leaves out what has not changed since. */
-import { chmodSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { withLock } from "./lock.mjs";
-import { findPnpm, installPnpm } from "./node.mjs";
+import { findPnpm, installPnpm, makePnpmCommand } from "./node.mjs";
 import { BIN, ROOT, TOOLS } from "./paths.mjs";
 import { prepare } from "./prepare.mjs";
 import { runInTerminal } from "./run-tool.mjs";
@@ -17,20 +16,11 @@ export async function checkChanged(args) {
   const { node } = await prepare();
   // Turbo runs the packages' scripts through the package manager, which a set-up with packages may lack.
   const pnpm = findPnpm() ?? (await withLock(join(TOOLS, "lock"), installPnpm));
-  makeCommand("pnpm", `exec "${node}" "${pnpm}" "$@"`);
+  makePnpmCommand(pnpm);
   const folders = [BIN, dirname(node), join(ROOT, "node_modules", ".bin"), process.env.PATH ?? ""];
   const turbo = join(ROOT, "node_modules", "turbo", "bin", "turbo");
   return runInTerminal(node, [turbo, "run", ...TASKS, ...args], {
     cwd: ROOT,
     env: { PATH: folders.join(delimiter), TURBO_TELEMETRY_DISABLED: "1" },
   });
-}
-
-/** @param {string} name @param {string} line of the shell */
-function makeCommand(name, line) {
-  mkdirSync(BIN, { recursive: true });
-  const partial = join(BIN, `${name}.${process.pid}`);
-  writeFileSync(partial, `#!/bin/sh\n${line}\n`);
-  chmodSync(partial, 0o755);
-  renameSync(partial, join(BIN, name));
 }

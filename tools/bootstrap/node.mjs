@@ -1,5 +1,5 @@
 /** The Node that runs the product, and pnpm. */
-import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from "node:fs";
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { installedPackage, installPackage } from "./npm-package.mjs";
@@ -36,8 +36,21 @@ export function findPnpm() {
   return folder && join(folder, "bin", "pnpm.mjs");
 }
 
+/** Brings it, and `.tools/bin/pnpm` with it, for the reader and for tools that call it by name. */
 export async function installPnpm() {
-  return join(await installPackage("pnpm", PNPM), "bin", "pnpm.mjs");
+  const pnpm = join(await installPackage("pnpm", PNPM), "bin", "pnpm.mjs");
+  makePnpmCommand(pnpm);
+  return pnpm;
+}
+
+/** @param {string} pnpm the script */
+export function makePnpmCommand(pnpm) {
+  const path = join(BIN, "pnpm");
+  const partial = `${path}.${process.pid}`;
+  mkdirSync(BIN, { recursive: true });
+  const node = findNode() ?? "node";
+  writeFileSync(partial, `#!/bin/sh\nexec "${node}" "${pnpm}" "$@"\n`, { mode: 0o755 });
+  renameSync(partial, path);
 }
 
 /**

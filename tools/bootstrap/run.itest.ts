@@ -89,7 +89,7 @@ test("knows its commands and its packages", async () => {
   await using unknown = await run(dir, "sing");
   expect((await unknown.exited).code).toBe(1);
   expect(unknown.log()).toBe(
-    'Unknown command "sing"; there are start, test, verify, demo, bench and myelin.',
+    'Unknown command "sing"; there are start, test, verify, check, demo, bench and myelin.',
   );
   await using nobody = await run(dir, "test", "nobody");
   expect((await nobody.exited).code).toBe(1);

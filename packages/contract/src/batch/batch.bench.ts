@@ -1,6 +1,6 @@
 /**
  * Nanoseconds per envelope of the hot path, without a test runner in between (its module wrappers would be measured too):
- * `pnpm build && node packages/contract/src/batch/batch.bench.ts`. Prints one JSON line per case: the best of the rounds.
+ * `.tools/bin/node packages/contract/src/batch/batch.bench.ts` after a build. Prints one JSON line per case: the best of the rounds.
  */
 import {
   BATCH_TARGET_BYTES,
