@@ -43,6 +43,7 @@ export function readByView(view: BatchView): Envelope {
     qos: view.qos,
     responsePath: view.responsePath,
     correlation: Buffer.from(view.correlation()),
+    payloadIsText: view.payloadIsText,
   };
 }
 

@@ -54,6 +54,7 @@ export const extras: fc.Arbitrary<EnvelopeExtras> = optional({
   qos: fc.nat(2),
   responsePath: text,
   correlation: bytes(20),
+  payloadIsText: fc.boolean(),
 }) as fc.Arbitrary<EnvelopeExtras>;
 
 /** Any envelope, with any subset of its fields. */

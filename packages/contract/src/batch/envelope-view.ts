@@ -146,6 +146,7 @@ function wireTypes(): Uint8Array {
     FIELD.senderId,
     FIELD.retain,
     FIELD.qos,
+    FIELD.payloadIsText,
   ]) {
     types[f] = 0;
   }

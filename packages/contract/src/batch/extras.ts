@@ -27,6 +27,7 @@ export interface EnvelopeExtras {
   readonly qos?: number | undefined;
   readonly responsePath?: string | undefined;
   readonly correlation?: Uint8Array | undefined;
+  readonly payloadIsText?: boolean | undefined;
 }
 
 // Tags of fields 16 to 2047 take two bytes.
@@ -57,6 +58,7 @@ export function extrasSize(e: EnvelopeExtras): number {
   size += textSize(e.responsePath);
   const correlation = e.correlation === undefined ? 0 : e.correlation.length;
   if (correlation > 0) size += blockSize(correlation);
+  if (e.payloadIsText) size += TAG_BYTES + 1;
   return size;
 }
 
@@ -81,7 +83,9 @@ export function writeExtras(b: Buffer, offset: number, e: EnvelopeExtras): void 
   if (e.correlation !== undefined && e.correlation.length > 0) {
     at = writeVarint(b, tag(b, at, FIELD.correlation, 2), e.correlation.length);
     b.set(e.correlation, at);
+    at += e.correlation.length;
   }
+  if (e.payloadIsText) writeVarint(b, tag(b, at, FIELD.payloadIsText, 0), 1);
 }
 
 /** The batch flags these extras need. */

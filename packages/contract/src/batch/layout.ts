@@ -38,10 +38,11 @@ export const FIELD = {
   qos: 32,
   responsePath: 33,
   correlation: 34,
+  payloadIsText: 35,
 } as const;
 
 /** Highest field number whose position a view remembers. */
-export const MAX_FIELD = 34;
+export const MAX_FIELD = 35;
 
 /** Head fields have one-byte tags below this; the first byte at or above it ends the head. */
 export const HEAD_TAG_LIMIT = 0x80;

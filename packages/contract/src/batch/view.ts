@@ -177,6 +177,9 @@ export class BatchView extends EnvelopeView {
   get tracestate(): string {
     return this.string(FIELD.tracestate);
   }
+  get payloadIsText(): boolean {
+    return this.bool(FIELD.payloadIsText);
+  }
   get responsePath(): string {
     return this.string(FIELD.responsePath);
   }

@@ -46,6 +46,7 @@ const everything = Envelope.fromPartial({
   qos: 1,
   responsePath: "plant/boiler-17/answers",
   correlation: Buffer.from([0, 255]),
+  payloadIsText: true,
 });
 
 const small = Envelope.fromPartial({

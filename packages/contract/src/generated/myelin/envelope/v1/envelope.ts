@@ -414,6 +414,8 @@ export interface Envelope {
   /** Request/reply: where an answer goes and what it must carry. */
   responsePath: string;
   correlation: Buffer;
+  /** The sender says that the payload is UTF-8 text (MQTT 5: payload format indicator 1). False: nothing was said. */
+  payloadIsText: boolean;
 }
 
 export interface Header {
@@ -503,6 +505,7 @@ function createBaseEnvelope(): Envelope {
     qos: 0,
     responsePath: "",
     correlation: Buffer.alloc(0),
+    payloadIsText: false,
   };
 }
 
@@ -591,6 +594,9 @@ export const Envelope: MessageFns<Envelope> = {
     }
     if (message.correlation.length !== 0) {
       writer.uint32(274).bytes(message.correlation);
+    }
+    if (message.payloadIsText !== false) {
+      writer.uint32(280).bool(message.payloadIsText);
     }
     return writer;
   },
@@ -832,6 +838,14 @@ export const Envelope: MessageFns<Envelope> = {
             message.correlation = Buffer.from(reader.bytes());
             continue;
           }
+          case 35: {
+            if (tag !== 280) {
+              break;
+            }
+
+            message.payloadIsText = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -920,6 +934,11 @@ export const Envelope: MessageFns<Envelope> = {
         ? globalThis.String(object.response_path)
         : "",
       correlation: isSet(object.correlation) ? Buffer.from(bytesFromBase64(object.correlation)) : Buffer.alloc(0),
+      payloadIsText: isSet(object.payloadIsText)
+        ? globalThis.Boolean(object.payloadIsText)
+        : isSet(object.payload_is_text)
+        ? globalThis.Boolean(object.payload_is_text)
+        : false,
     };
   },
 
@@ -1009,6 +1028,9 @@ export const Envelope: MessageFns<Envelope> = {
     if (message.correlation.length !== 0) {
       obj.correlation = base64FromBytes(message.correlation);
     }
+    if (message.payloadIsText !== false) {
+      obj.payloadIsText = message.payloadIsText;
+    }
     return obj;
   },
 
@@ -1045,6 +1067,7 @@ export const Envelope: MessageFns<Envelope> = {
     message.qos = object.qos ?? 0;
     message.responsePath = object.responsePath ?? "";
     message.correlation = object.correlation ?? Buffer.alloc(0);
+    message.payloadIsText = object.payloadIsText ?? false;
     return message;
   },
 };
