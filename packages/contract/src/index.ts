@@ -11,6 +11,7 @@ export {
   wrapFrame,
 } from "./app/frames.js";
 export * from "./batch/index.js";
+export * from "./filter-index/index.js";
 export * as app from "./generated/myelin/app/v1/app.js";
 export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
