@@ -31,6 +31,7 @@ export type {
 } from "./lifecycle/component.js";
 export { ComponentHost, type ComponentHostOptions } from "./lifecycle/component-host.js";
 export { type StartErrorPolicy, Supervised, type SupervisedOptions } from "./lifecycle/supervised.js";
+export { sharesPorts, usefulWorkers } from "./shared-ports.js";
 export { abortError, type Clock, systemClock, type Timer } from "./time/clock.js";
 export { type Deadline, type DeadlineOptions, deadline, withDeadline } from "./time/deadline.js";
 export { FakeClock } from "./time/fake-clock.js";

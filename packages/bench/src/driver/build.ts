@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename } from "node:fs/promises";
+import { platform } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { AppError } from "@myelin/kernel";
@@ -14,9 +15,15 @@ const FLAGS = ["-O2", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra"];
 
 /**
  * The path of the driver, built unless these very sources were built before.
- * @throws AppError `setup.missing_tool` without a C compiler, `setup.process_failed` with the compiler's words.
+ * @throws AppError `setup.missing_tool` without a C compiler or on another system than Linux, `setup.process_failed` with the compiler's words.
  */
-export async function buildDriver(): Promise<string> {
+export async function buildDriver(system: NodeJS.Platform = platform()): Promise<string> {
+  if (system !== "linux") {
+    throw new AppError(
+      "setup.missing_tool",
+      `the bench measures by Linux's means (epoll, /proc), and this is ${system}`,
+    );
+  }
   const dir = join(PACKAGE_DIR, "driver");
   const names = (await readdir(dir)).filter((name) => /\.[ch]$/.test(name)).sort();
   const hash = createHash("sha256").update(FLAGS.join(" "));

@@ -1,7 +1,7 @@
 /** `myelin up`: sees that a box can start, then becomes the supervisor that runs it. */
 import { writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
-import { AppError } from "@myelin/kernel";
+import { AppError, sharesPorts, usefulWorkers } from "@myelin/kernel";
 import { boxLayout, boxPorts, MAX_LISTENER_WORKERS } from "../box/layout.js";
 import type { Durability } from "../box/nats-conf.js";
 import { preflight } from "../box/preflight.js";
@@ -29,7 +29,7 @@ const LAST_WORDS_MS = 500;
 
 /**
  * Runs until SIGINT or SIGTERM.
- * @throws AppError `setup.*`
+ * @throws AppError `setup.*`, `config.invalid`
  */
 export async function up(options: UpOptions): Promise<number> {
   const startedMs = performance.timeOrigin;
@@ -41,7 +41,7 @@ export async function up(options: UpOptions): Promise<number> {
     host: options.host,
     durability: options.durability,
     partitions: options.partitions,
-    workers: options.workers ?? Math.min(MAX_LISTENER_WORKERS, Math.max(1, availableParallelism() - 1)),
+    workers: workersFor(options.workers),
     maxStoreBytes: options.maxStore,
     natsServer: options.natsServer,
     self: [process.execPath, ...process.execArgv, self] as const,
@@ -60,6 +60,17 @@ export async function up(options: UpOptions): Promise<number> {
   const flags = [...process.execArgv, ...SUPERVISOR_FLAGS];
   process.execve?.(process.execPath, [process.execPath, ...flags, self, SUPERVISE, layout.supervision]);
   return supervise(layout.supervision);
+}
+
+/** @throws AppError `config.invalid` for more workers than can share a port */
+function workersFor(wanted: number | undefined): number {
+  if (wanted !== undefined && wanted > 1 && !sharesPorts()) {
+    throw new AppError(
+      "config.invalid",
+      `--workers ${wanted}: on ${process.platform} one process has a port to itself, so one worker is all there can be`,
+    );
+  }
+  return wanted ?? usefulWorkers(availableParallelism(), MAX_LISTENER_WORKERS);
 }
 
 /** A call that hangs in the system keeps its thread, and an exit would wait for that; a new image does not. */

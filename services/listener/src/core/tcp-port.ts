@@ -1,7 +1,7 @@
 /** A listening TCP or TLS socket shared with the other worker processes, for every stream protocol. */
 import { createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { AppError } from "@myelin/kernel";
+import { AppError, sharesPorts } from "@myelin/kernel";
 import type { ConnectionManager } from "./connection-manager.js";
 import { type TlsSettings, tlsOptions } from "./tls.js";
 
@@ -46,14 +46,15 @@ export class TcpPort {
     this.server = server;
     await new Promise<void>((resolve, reject) => {
       server.once("error", (cause: NodeJS.ErrnoException) => reject(bindError(cause, host, port)));
-      server.listen({ host, port, backlog: BACKLOG, reusePort: port !== 0 }, resolve);
+      server.listen({ host, port, backlog: BACKLOG, reusePort: port !== 0 && sharesPorts() }, resolve);
     });
     server.removeAllListeners("error");
     // Accepting may fail for want of descriptors: the connection waits in the backlog and the loop tries again.
     server.on("error", ignore);
     const address = server.address();
     const bound = typeof address === "object" && address !== null ? address.port : port;
-    connections.doors.add(server, { host, port: bound, backlog: BACKLOG, reusePort: port !== 0 });
+    const reusePort = port !== 0 && sharesPorts();
+    connections.doors.add(server, { host, port: bound, backlog: BACKLOG, reusePort });
     return { host, port: bound };
   }
 

@@ -1,7 +1,7 @@
 /** One UDP port: tells MCP from JSON, sessions from senders without one. */
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { MCP_MAGIC, McpMessageView, Protocol, viewMcpFrame } from "@myelin/contract";
-import { AppError, listenError } from "@myelin/kernel";
+import { AppError, listenError, sharesPorts } from "@myelin/kernel";
 import { type ConnectionScope, HOLD } from "../../core/connection.js";
 import { JsonMessage } from "../../core/json-message.js";
 import { McpConnection } from "../../core/mcp/mcp-connection.js";
@@ -49,7 +49,11 @@ export class UdpPort implements ProtocolPort {
     if (!this.ctx.listen) return;
     const { host, port, receiveBuffer } = this.config;
     const type = host.includes(":") ? "udp6" : "udp4";
-    const socket = createSocket({ type, reusePort: port !== 0, recvBufferSize: receiveBuffer });
+    const socket = createSocket({
+      type,
+      reusePort: port !== 0 && sharesPorts(),
+      recvBufferSize: receiveBuffer,
+    });
     await new Promise<void>((resolve, reject) => {
       socket.once("error", (cause) => reject(listenError(cause, "UDP", `${host}:${port}`)));
       socket.bind(port, host, resolve);
