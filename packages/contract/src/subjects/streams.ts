@@ -60,6 +60,16 @@ export const STREAMS = {
     maxPerSubject: 4096,
     duplicateWindowMs: 120_000,
   },
+  sessions: {
+    name: "MLN_SESSIONS",
+    subjects: [subjects.allSessionJournals()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 2 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
 } as const satisfies Record<string, StreamSpec>;
 
 /** Key-value buckets. */

@@ -47,6 +47,15 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allTapBatches: ["mln.tap.batch.*"],
   tapInterest: ["mln.tap.interest"],
   tapGap: ["mln.tap.gap.tail-1", ["name", "tail-1"]],
+  sessionHome: ["mln.ses.home.3", ["partition", 3]],
+  sessionReports: ["mln.ses.report.3", ["partition", 3]],
+  sessionDeliver: ["mln.ses.deliver.3", ["partition", 3]],
+  sessionDeliveries: ["mln.ses.listener.listener-0", ["name", "listener-0"]],
+  sessionBeat: ["mln.ses.beat"],
+  sessionInterest: ["mln.ses.interest"],
+  sessionInterestSync: ["mln.ses.sync.3", ["partition", 3]],
+  sessionJournal: ["mln.ses.journal.3", ["partition", 3]],
+  allSessionJournals: ["mln.ses.journal.*"],
 };
 
 type Anything = (...args: (string | number)[]) => string;
@@ -133,6 +142,7 @@ describe("streams and buckets", () => {
       unrouted: ["MLN_UNROUTED", "mln.evt.unrouted.*", "limits", "refuse_new"],
       overflow: ["MLN_OVERFLOW", "mln.evt.overflow.>", "work", "refuse_new"],
       dedupe: ["MLN_DEDUPE", "mln.evt.dedupe.*", "limits", "discard_old"],
+      sessions: ["MLN_SESSIONS", "mln.ses.journal.*", "limits", "refuse_new"],
     });
     expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([
       "MLN_DEPLOYMENT",
@@ -156,6 +166,7 @@ describe("streams and buckets", () => {
       subjects.unroutedBatch(1),
       subjects.overflowBatch("app", "a", 1),
       subjects.dedupeIds(1),
+      subjects.sessionJournal(1),
     ];
     const filters = Object.values(STREAMS).flatMap((s) => [...s.subjects]);
     for (const subject of examples) expect(filters.filter((f) => covers(f, subject))).toHaveLength(1);

@@ -85,3 +85,22 @@ export const allTapBatches = (): string => "mln.tap.batch.*";
 export const tapInterest = (): string => "mln.tap.interest";
 /** TapGap for one tail. */
 export const tapGap = (id: string): string => `mln.tap.gap.${escapeToken(id)}`;
+
+/** HomeRequest to the home of the MQTT sessions of one partition. Request/reply. */
+export const sessionHome = (partition: number): string => `mln.ses.home.${part(partition)}`;
+/** SessionReports to the home of one partition. Request/reply. */
+export const sessionReports = (partition: number): string => `mln.ses.report.${part(partition)}`;
+/** Batches for the home of one partition: what its sessions asked for. */
+export const sessionDeliver = (partition: number): string => `mln.ses.deliver.${part(partition)}`;
+/** SessionDeliveries for the connections of one listener. Request/reply. */
+export const sessionDeliveries = (listener: string): string => `mln.ses.listener.${escapeToken(listener)}`;
+/** HomeBeat of every home. */
+export const sessionBeat = (): string => "mln.ses.beat";
+/** SessionInterest of every home, for all dispatchers. */
+export const sessionInterest = (): string => "mln.ses.interest";
+/** Asks the home of one partition to replay its interest whole. */
+export const sessionInterestSync = (partition: number): string => `mln.ses.sync.${part(partition)}`;
+/** JournalBatch of one partition; stream SESSIONS. */
+export const sessionJournal = (partition: number): string => `mln.ses.journal.${part(partition)}`;
+/** The journals of all partitions: what the stream SESSIONS takes. */
+export const allSessionJournals = (): string => "mln.ses.journal.*";

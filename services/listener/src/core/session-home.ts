@@ -64,10 +64,8 @@ export interface SessionHolder {
 export interface KeptFilter {
   /** As the client wrote it, `$share/…` included. */
   readonly filter: string;
-  /** Comes back with every message the filter leads to; below 2^53. */
+  /** Bits 0 and 1: its QoS, bit 2: no local; the rest is the listener's. Below 2^32; comes back with every message the filter leads to. */
   readonly tag: number;
-  readonly qos: 0 | 1 | 2;
-  readonly noLocal: boolean;
 }
 
 /** A session in the hands of a connection. What returns nothing does not wait: it is gathered and recorded in batches. */
