@@ -7,6 +7,7 @@ export { createLinkReader } from "./link-reader.js";
 export * from "./links.js";
 export { createEventConsumer, type EventConsumerOptions } from "./nats/event-consumer.js";
 export { createEventSender } from "./nats/event-transport.js";
+export { createFencedLog, type FencedLog } from "./nats/fenced-log.js";
 export { type ExternalMessage, type ExternalSubjects, externalSubjects } from "./nats/external-subjects.js";
 export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
@@ -20,4 +21,5 @@ export {
   type StreamOverrides,
 } from "./nats/streams.js";
 export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject-log.js";
+export { OrderedCalls, type OrderedCallsOptions, OrderedCallsReader } from "./ordered-calls.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";

@@ -1,0 +1,32 @@
+/** Appends to a subject of a stream only behind what the writer knows of: two writers cannot both believe that they are the only one. */
+import { jetstream } from "@nats-io/jetstream";
+import type { Bus } from "../api.js";
+import { busError } from "./errors.js";
+import { natsBusOf } from "./nats-bus.js";
+
+/** One writer's end of many subjects. */
+export interface FencedLog {
+  /**
+   * Stores `data` if the newest message on the subject is `after` (0: there is none); resolves with its sequence.
+   * @throws AppError `bus.conflict` when it is another: somebody else has written, or an earlier try of this writer was stored although its
+   * answer was lost; `bus.stream_full`, `bus.timeout`, `bus.disconnected`
+   */
+  append(subject: string, data: Uint8Array, after: number): Promise<number>;
+}
+
+const ANSWER_TIMEOUT_MS = 5_000;
+
+/** A writer on the bus's connection. The stream must hold whole subjects: a message on one of them is removed only from its beginning. */
+export function createFencedLog(bus: Bus): FencedLog {
+  const nats = natsBusOf(bus);
+  return {
+    async append(subject, data, after) {
+      try {
+        const options = { expect: { lastSubjectSequence: after }, timeout: ANSWER_TIMEOUT_MS };
+        return (await jetstream(nats.client).publish(subject, data, options)).seq;
+      } catch (thrown) {
+        throw busError(thrown, `cannot append ${data.length} bytes to ${subject}`);
+      }
+    },
+  };
+}
