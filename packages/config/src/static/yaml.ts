@@ -23,15 +23,26 @@ export interface YamlFile {
 
 // Aliases can blow a small file up to gigabytes; real files use a few.
 const MAX_ALIASES = 100;
+/** Deeper than any setting or resource; whoever walks a value walks it recursively. */
+const MAX_DEPTH = 64;
+/** A text that is no YAML at all can be wrong at every character. */
+const MAX_ERRORS = 100;
 
 /** Parses YAML 1.2 (so `no` is text and `0o17` octal); doubled keys are errors. */
 export async function parseYaml(text: string): Promise<YamlFile> {
   const { LineCounter, parseAllDocuments } = await import("yaml");
   const lines = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true, version: "1.2" });
+  const options = { lineCounter: lines, uniqueKeys: true, version: "1.2", logLevel: "error" } as const;
+  let parsed: readonly Document.Parsed[];
+  try {
+    parsed = parseAllDocuments(text, options) as readonly Document.Parsed[];
+  } catch (error) {
+    // The library composes recursively, so a deep nest is the end of its stack.
+    return { documents: [], errors: [{ line: 1, message: inWords(error) }] };
+  }
   const documents: YamlDocument[] = [];
   const errors: YamlError[] = [];
-  for (const document of parsed as readonly Document.Parsed[]) {
+  for (const document of parsed) {
     for (const error of [...document.errors, ...document.warnings]) {
       const line = error.linePos?.[0].line ?? 1;
       errors.push({ line, message: (error.message.split("\n", 1)[0] as string).replace(/ at line .*$/, "") });
@@ -40,13 +51,28 @@ export async function parseYaml(text: string): Promise<YamlFile> {
     const line = lineAt(lines, document.contents);
     try {
       const value: unknown = document.toJS({ maxAliasCount: MAX_ALIASES });
-      if (value !== null) documents.push({ value, line, lineOf: (path) => lineOf(document, lines, path) });
+      if (!isShallow(value, MAX_DEPTH)) {
+        errors.push({ line, message: `Nested more than ${MAX_DEPTH} levels deep, or within itself` });
+      } else if (value !== null) {
+        documents.push({ value, line, lineOf: (path) => lineOf(document, lines, path) });
+      }
     } catch (error) {
-      // The library throws on unresolved and excessive aliases only.
-      errors.push({ line, message: error instanceof Error ? error.message : String(error) });
+      // Unresolved and excessive aliases, or the end of the stack.
+      errors.push({ line, message: inWords(error) });
     }
   }
-  return { documents, errors };
+  return { documents, errors: errors.slice(0, MAX_ERRORS) };
+}
+
+function inWords(error: unknown): string {
+  if (error instanceof RangeError) return "Nested too deeply";
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** False also for a value that an alias has put within itself, which has no end. */
+function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
 }
 
 function lineAt(lines: LineCounter, node: Node): number {
