@@ -2,6 +2,7 @@
 export type * from "./api.js";
 export { createHeartbeat, createLiveness } from "./heartbeat.js";
 export { closeBooks, LedgerKeeper, type LedgerKeeperOptions } from "./ledger-keeper.js";
+export { closeByLinks } from "./ledger-links.js";
 export { createLinkAcker, type LinkAckerOptions } from "./link-acker.js";
 export { createLinkReader } from "./link-reader.js";
 export * from "./links.js";

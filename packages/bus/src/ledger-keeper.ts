@@ -2,6 +2,7 @@
 import { control, escapeToken, Lane, subjects } from "@myelin/contract";
 import type { Clock, Component, Timer } from "@myelin/kernel";
 import type { Bus, KeyValue, Unsubscribe } from "./api.js";
+import { type BooksPage, type ProcessBooks, processBooksOf } from "./process-books.js";
 
 /** `open` opens the bucket of the books at the start; `accounts` is called per query and once a second. */
 export interface LedgerKeeperOptions {
@@ -16,23 +17,28 @@ export interface LedgerKeeperOptions {
 
 const WRITE_EVERY_MS = 1_000;
 /** Earlier starts whose books are shown; older ones are forgotten. */
-const MAX_CLOSED = 8;
+export const MAX_CLOSED = 8;
 
 /** One per service and process. NATS away: it answers when it can be asked again, and writes then. */
-export class LedgerKeeper implements Component {
+export class LedgerKeeper implements Component, BooksPage {
   readonly name = "ledger";
   readonly #options: LedgerKeeperOptions;
+  readonly #books: ProcessBooks;
   #closed: control.LedgerSnapshot[] = [];
   #obsolete: string[] = [];
   #bucket: KeyValue | undefined;
   #timer: Timer | undefined;
   #end: Unsubscribe | undefined;
   #written = "";
-  #writing: Promise<void> | undefined;
   #failing = false;
 
   constructor(options: LedgerKeeperOptions) {
     this.#options = options;
+    this.#books = processBooksOf(options.bus);
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
   }
 
   /** Closes the books of earlier starts of this instance, then begins to answer and to write. */
@@ -53,8 +59,9 @@ export class LedgerKeeper implements Component {
     this.#end = bus.serve(subjects.ledgerQuery(), () =>
       control.LedgerSnapshot.encode(this.snapshot()).finish(),
     );
-    this.#timer = clock.setInterval(() => void this.#write(), WRITE_EVERY_MS).unref();
-    await this.#write();
+    this.#books.open(this);
+    this.#timer = clock.setInterval(() => void this.#books.write(), WRITE_EVERY_MS).unref();
+    await this.#books.write();
   }
 
   /** Writes a last time. */
@@ -62,8 +69,7 @@ export class LedgerKeeper implements Component {
     this.#options.clock.clear(this.#timer);
     this.#end?.();
     this.#end = undefined;
-    await this.#writing;
-    await this.#write();
+    await this.#books.close(this);
     this.#bucket = undefined;
   }
 
@@ -78,22 +84,19 @@ export class LedgerKeeper implements Component {
       atUs: clock.wallUs(),
       accounts: accounts(),
       closed: this.#closed,
+      links: this.#books.linksOf(this),
     };
   }
 
-  #write(): Promise<void> {
-    this.#writing ??= this.#writeOnce().finally(() => {
-      this.#writing = undefined;
-    });
-    return this.#writing;
+  cut(): () => Promise<void> {
+    const snapshot = this.snapshot();
+    const state = JSON.stringify([snapshot.accounts, snapshot.links]);
+    return () => this.#store(snapshot, state);
   }
 
-  async #writeOnce(): Promise<void> {
+  async #store(snapshot: control.LedgerSnapshot, state: string): Promise<void> {
     const bucket = this.#bucket;
-    if (bucket === undefined) return;
-    const snapshot = this.snapshot();
-    const state = JSON.stringify(snapshot.accounts);
-    if (state === this.#written && this.#obsolete.length === 0) return;
+    if (bucket === undefined || (state === this.#written && this.#obsolete.length === 0)) return;
     try {
       await bucket.put(this.#key(), control.LedgerSnapshot.encode(snapshot).finish());
       this.#written = state;
@@ -103,6 +106,7 @@ export class LedgerKeeper implements Component {
     } catch (error) {
       if (!this.#failing) this.#options.onWriteFailed(error);
       this.#failing = true;
+      throw error;
     }
   }
 

@@ -3,6 +3,7 @@ import { type BatchView, control, type Lane, subjects } from "@myelin/contract";
 import { type Clock, systemClock, type Timer } from "@myelin/kernel";
 import type { Bus, LinkAcker } from "./api.js";
 import { ACK_BYTES, ACK_INTERVAL_MS } from "./links.js";
+import { type ProcessBooks, processBooksOf } from "./process-books.js";
 
 /** `target` and `targetInstance` as the link names them; empty for the way from producers to a partition's owner. */
 export interface LinkAckerOptions {
@@ -37,6 +38,7 @@ class BatchedLinkAcker implements LinkAcker {
   readonly #bus: Bus;
   readonly #options: LinkAckerOptions;
   readonly #clock: Clock;
+  readonly #books: ProcessBooks;
   readonly #producers = new Map<string, Producer>();
   #ticking: Timer | undefined;
 
@@ -44,6 +46,7 @@ class BatchedLinkAcker implements LinkAcker {
     this.#bus = bus;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#books = processBooksOf(bus);
   }
 
   async start(): Promise<void> {
@@ -57,6 +60,7 @@ class BatchedLinkAcker implements LinkAcker {
 
   consumed(view: BatchView): void {
     const { sender, incarnation, partition, sequence, firstOrdinal, count } = view.hop;
+    if (this.#options.target === undefined) this.#books.reached(view.hop);
     const key = `${partition} ${incarnation} ${sender}`;
     let producer = this.#producers.get(key);
     // The first batch is answered at once: its sender may be waiting to learn that somebody is here.

@@ -1,10 +1,11 @@
 /** The owner's end of the event stream: takes the batches of one partition in order, as many as it may hold. */
 
-import { STREAMS, subjects } from "@myelin/contract";
+import { BatchView, STREAMS, subjects } from "@myelin/contract";
 import { AppError, type Backoff, backoff, type Timer, withDeadline } from "@myelin/kernel";
 import { type ConsumerInfo, jetstreamManager } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
 import type { Bus, EventConsumer, EventDelivery, Unsubscribe } from "../api.js";
+import { type Counted, type ProcessBooks, processBooksOf } from "../process-books.js";
 import { busError, JS_ERROR, jetStreamErrorNumber } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
 import type { WireMessage } from "./wire/message.js";
@@ -44,7 +45,7 @@ const ACK = Buffer.from("+ACK");
 /** A smaller piece of a larger buffer is copied, so that it does not keep the whole of it alive. */
 const SHARE_FACTOR = 4;
 
-interface InHand extends EventDelivery {
+interface InHand extends EventDelivery, Counted {
   reply: string;
   readonly bytes: number;
 }
@@ -57,6 +58,8 @@ export function createEventConsumer(bus: Bus, options: EventConsumerOptions): Ev
 class PullingEventConsumer implements EventConsumer {
   readonly name: string;
   readonly #bus: NatsBus;
+  readonly #books: ProcessBooks;
+  readonly #view = new BatchView();
   readonly #partition: number;
   readonly #epoch: number;
   readonly #consumer: string;
@@ -89,6 +92,7 @@ class PullingEventConsumer implements EventConsumer {
     const { partition, epoch, maxMessages = DEFAULT_MAX_MESSAGES, maxBytes = DEFAULT_MAX_BYTES } = options;
     this.name = `event-consumer-${partition}`;
     this.#bus = bus;
+    this.#books = processBooksOf(bus);
     this.#partition = partition;
     this.#epoch = epoch;
     this.#consumer = consumerName(partition, epoch);
@@ -334,12 +338,22 @@ class PullingEventConsumer implements EventConsumer {
       redelivered: streamSequence <= (this.#deliveredBefore ?? 0),
       reply,
       bytes: bytes.length,
-      ack: () => this.#acknowledge(delivery),
+      ack: () => this.#books.whenBooked(delivery),
+      booked: () => this.#acknowledge(delivery),
       nak: (delayMs) => this.#again(delivery, delayMs),
     };
     this.#inHand.set(streamSequence, delivery);
     this.#inHandBytes += delivery.bytes;
+    this.#noteLink(bytes);
     this.#handler(delivery);
+  }
+
+  #noteLink(data: Uint8Array): void {
+    try {
+      this.#books.reached(this.#view.reset(data).hop);
+    } catch {
+      // What cannot be read is booked by who takes it.
+    }
   }
 
   #acknowledge(delivery: InHand): void {

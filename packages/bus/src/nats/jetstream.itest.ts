@@ -343,46 +343,6 @@ describe("the event consumer", () => {
     await expect(late.start(AbortSignal.timeout(5_000))).rejects.toMatchObject({ code: "bus.stale_epoch" });
   });
 
-  test("marks what any earlier owner was given, also when a later one was not given as much", async () => {
-    await using nats = await startNats();
-    const bus = await setUp(nats);
-    const writer = createStreamWriter(bus);
-    for (let n = 1; n <= 10; n++) await writer.store(subjects.eventBatch(0), Buffer.from(`m${n}`), `m${n}`);
-    let first = 0;
-    await consumer(bus, 1, () => first++);
-    await waitFor(() => first === 10, { what: "the first owner's batches" });
-    let second = 0;
-    const little = createEventConsumer(bus, { partition: 0, epoch: 2, maxMessages: 4 });
-    started.push(little);
-    little.onDelivery(() => second++);
-    await little.start(AbortSignal.timeout(10_000));
-    await waitFor(() => second === 4, { what: "the second owner's batches" });
-    const third: EventDelivery[] = [];
-    await consumer(bus, 3, (delivery) => third.push(delivery));
-    await writer.store(subjects.eventBatch(0), Buffer.from("m11"), "m11");
-    await waitFor(() => third.length === 11, { what: "the third owner's batches" });
-    expect(third.map(({ redelivered }) => redelivered)).toEqual([...Array(10).fill(true), false]);
-  });
-
-  test("marks what an owner may have been given when NATS has forgotten it", async () => {
-    await using nats = await startNats({ syncInterval: "always" });
-    const bus = await setUp(nats);
-    const writer = createStreamWriter(bus);
-    for (let n = 1; n <= 3; n++) await writer.store(subjects.eventBatch(0), Buffer.from(`m${n}`), `m${n}`);
-    let first = 0;
-    const old = await consumer(bus, 1, () => first++);
-    await waitFor(() => first === 3, { what: "the first owner's batches" });
-    await old.stop();
-    await nats.kill();
-    await nats.restart();
-    await waitFor(() => bus.connected, { what: "the connection", deadlineMs: 15_000 });
-    const second: EventDelivery[] = [];
-    await consumer(bus, 2, (delivery) => second.push(delivery));
-    await writer.store(subjects.eventBatch(0), Buffer.from("m4"), "m4");
-    await waitFor(() => second.length === 4, { what: "the second owner's batches" });
-    expect(second.map(({ redelivered }) => redelivered)).toEqual([true, true, true, false]);
-  });
-
   test("goes on by itself when somebody deletes its consumer", async () => {
     await using nats = await startNats();
     const bus = await setUp(nats);

@@ -1,4 +1,5 @@
 /** `myelin ledger`: hop by hop, what came, what became of it, and what is unaccounted. */
+import { closeByLinks } from "@myelin/bus";
 import { control, Lane, subjects } from "@myelin/contract";
 import Table from "cli-table3";
 import type { ReachOptions } from "../box/connection.js";
@@ -36,7 +37,7 @@ export async function ledger(options: LedgerOptions): Promise<number> {
         timeoutMs: ANSWER_TIMEOUT_MS,
       });
       const snapshots = answers.map((bytes) => control.LedgerSnapshot.decode(bytes));
-      const rows = sumRows(snapshots);
+      const rows = sumRows(closeByLinks(snapshots));
       const unaccounted = rows.reduce((sum, row) => sum + Math.abs(row.unaccounted), 0);
       if (options.json) {
         const instances = snapshots.map((s) => ({ service: s.service, instance: s.instance }));

@@ -91,7 +91,6 @@ export class Partition {
       missing: (lost) => book(eventAccount, "lost_in_transit", lost),
       ...options.order,
     });
-    this.releases.push(eventAccount.hold(() => this.links.heldEnvelopes));
   }
 
   /** Batches of the event stream that are not acknowledged yet. */

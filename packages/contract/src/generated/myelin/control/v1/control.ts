@@ -124,6 +124,24 @@ export interface LedgerSnapshot {
   accounts: LedgerAccount[];
   /** Closed books of earlier incarnations on this node, as their last snapshot and what was settled after it. */
   closed: LedgerSnapshot[];
+  /**
+   * What this process has received of links from producers, as the owner of partitions; tells how much a producer had sent that died
+   * before it could write its own books.
+   */
+  links: LedgerLink[];
+}
+
+/**
+ * The links of one incarnation of a producer in one lane: of `partitions[i]` this process has taken the ordinals from `starts[i]` up to
+ * `ends[i]`, the last one excluded, except for what it has booked as lost.
+ */
+export interface LedgerLink {
+  sender: string;
+  incarnation: number;
+  lane: Lane;
+  partitions: number[];
+  starts: number[];
+  ends: number[];
 }
 
 export interface LedgerAccount {
@@ -1639,7 +1657,7 @@ export const DownlinkResult: MessageFns<DownlinkResult> = {
 };
 
 function createBaseLedgerSnapshot(): LedgerSnapshot {
-  return { service: "", instance: "", incarnation: 0, atUs: 0, accounts: [], closed: [] };
+  return { service: "", instance: "", incarnation: 0, atUs: 0, accounts: [], closed: [], links: [] };
 }
 
 export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
@@ -1661,6 +1679,9 @@ export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
     }
     for (const v of message.closed) {
       LedgerSnapshot.encode(v!, writer.uint32(50).fork()).join();
+    }
+    for (const v of message.links) {
+      LedgerLink.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -1726,6 +1747,14 @@ export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
             message.closed.push(LedgerSnapshot.decode(reader, reader.uint32()));
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.links.push(LedgerLink.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1752,6 +1781,7 @@ export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
         ? object.accounts.map((e: any) => LedgerAccount.fromJSON(e))
         : [],
       closed: globalThis.Array.isArray(object?.closed) ? object.closed.map((e: any) => LedgerSnapshot.fromJSON(e)) : [],
+      links: globalThis.Array.isArray(object?.links) ? object.links.map((e: any) => LedgerLink.fromJSON(e)) : [],
     };
   },
 
@@ -1775,6 +1805,9 @@ export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
     if (message.closed?.length) {
       obj.closed = message.closed.map((e) => LedgerSnapshot.toJSON(e));
     }
+    if (message.links?.length) {
+      obj.links = message.links.map((e) => LedgerLink.toJSON(e));
+    }
     return obj;
   },
 
@@ -1789,6 +1822,200 @@ export const LedgerSnapshot: MessageFns<LedgerSnapshot> = {
     message.atUs = object.atUs ?? 0;
     message.accounts = object.accounts?.map((e) => LedgerAccount.fromPartial(e)) || [];
     message.closed = object.closed?.map((e) => LedgerSnapshot.fromPartial(e)) || [];
+    message.links = object.links?.map((e) => LedgerLink.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLedgerLink(): LedgerLink {
+  return { sender: "", incarnation: 0, lane: 0, partitions: [], starts: [], ends: [] };
+}
+
+export const LedgerLink: MessageFns<LedgerLink> = {
+  encode(message: LedgerLink, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sender !== "") {
+      writer.uint32(10).string(message.sender);
+    }
+    if (message.incarnation !== 0) {
+      writer.uint32(17).fixed64(message.incarnation);
+    }
+    if (message.lane !== 0) {
+      writer.uint32(24).int32(message.lane);
+    }
+    if (message.partitions.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.partitions) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.starts.length !== 0) {
+      writer.uint32(42).fork();
+      for (const v of message.starts) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.ends.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.ends) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LedgerLink {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLedgerLink();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.sender = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.incarnation = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.lane = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag === 32) {
+              message.partitions.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 34) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.partitions.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 5: {
+            if (tag === 40) {
+              message.starts.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 42) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.starts.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.ends.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ends.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LedgerLink {
+    return {
+      sender: isSet(object.sender) ? globalThis.String(object.sender) : "",
+      incarnation: isSet(object.incarnation) ? globalThis.Number(object.incarnation) : 0,
+      lane: isSet(object.lane) ? laneFromJSON(object.lane) : 0,
+      partitions: globalThis.Array.isArray(object?.partitions)
+        ? object.partitions.map((e: any) => globalThis.Number(e))
+        : [],
+      starts: globalThis.Array.isArray(object?.starts) ? object.starts.map((e: any) => globalThis.Number(e)) : [],
+      ends: globalThis.Array.isArray(object?.ends) ? object.ends.map((e: any) => globalThis.Number(e)) : [],
+    };
+  },
+
+  toJSON(message: LedgerLink): unknown {
+    const obj: any = {};
+    if (message.sender !== "") {
+      obj.sender = message.sender;
+    }
+    if (message.incarnation !== 0) {
+      obj.incarnation = Math.round(message.incarnation);
+    }
+    if (message.lane !== 0) {
+      obj.lane = laneToJSON(message.lane);
+    }
+    if (message.partitions?.length) {
+      obj.partitions = message.partitions.map((e) => Math.round(e));
+    }
+    if (message.starts?.length) {
+      obj.starts = message.starts.map((e) => Math.round(e));
+    }
+    if (message.ends?.length) {
+      obj.ends = message.ends.map((e) => Math.round(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LedgerLink>): LedgerLink {
+    return LedgerLink.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LedgerLink>): LedgerLink {
+    const message = createBaseLedgerLink();
+    message.sender = object.sender ?? "";
+    message.incarnation = object.incarnation ?? 0;
+    message.lane = object.lane ?? 0;
+    message.partitions = object.partitions?.map((e) => e) || [];
+    message.starts = object.starts?.map((e) => e) || [];
+    message.ends = object.ends?.map((e) => e) || [];
     return message;
   },
 };
