@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { EnvelopeExtras } from "@myelin/contract";
 import fc from "fast-check";
 import mqttPacket, {
@@ -13,17 +14,17 @@ import { readConnect } from "../src/protocols/mqtt/codec/connect.js";
 import { Outbox } from "../src/protocols/mqtt/codec/outbox.js";
 import { PACKET } from "../src/protocols/mqtt/codec/packets.table.js";
 import type { Properties } from "../src/protocols/mqtt/codec/properties.js";
+import { publishSize, writePublish } from "../src/protocols/mqtt/codec/publish-writer.js";
 import { PacketReader } from "../src/protocols/mqtt/codec/reader.js";
 import { REASON, RETURN_CODE, type Reason } from "../src/protocols/mqtt/codec/reason-codes.table.js";
 import { readSubscribe, readUnsubscribe } from "../src/protocols/mqtt/codec/subscribe.js";
 import {
-  publishSize,
   writeAck,
+  writeAuth,
   writeConnackAccept,
   writeConnackRefuse,
   writeDisconnect,
   writePingResp,
-  writePublish,
   writeSubAck,
 } from "../src/protocols/mqtt/codec/writer.js";
 import { mqttRig } from "../test/mqtt-rig.js";
@@ -91,6 +92,11 @@ function readsPublish(packet: IPublishPacket, level: Level): void {
   client.raw(encode(packet, level));
   const taken = [...rig.telemetry.taken, ...rig.events.taken];
   expect(client.stream.ended).toBe(false);
+  if (packet.properties?.payloadFormatIndicator && !isUtf8(packet.payload as Buffer)) {
+    // Said to be text, and is none.
+    expect(taken).toEqual([]);
+    return;
+  }
   expect(taken).toHaveLength(1);
   const { path, payload, extras = {}, channel } = taken[0]!;
   expect([path, payload]).toEqual([packet.topic, packet.payload]);
@@ -105,6 +111,7 @@ function readsPublish(packet: IPublishPacket, level: Level): void {
     expiresAtUs: expiry === undefined ? undefined : rig.clock.wallUs() + expiry * 1_000_000,
     responsePath: properties.responseTopic,
     correlation: properties.correlationData,
+    payloadIsText: properties.payloadFormatIndicator || undefined,
     headers: headers.length > 0 ? headers : undefined,
   } satisfies EnvelopeExtras);
 }
@@ -184,8 +191,11 @@ describe("what we write is read by another library as it was meant", () => {
   it("CONNACK that accepts", () => {
     const offer = fc.record({
       maximumPacketSize: fc.integer({ min: 1, max: 0xffff_ffff }),
-      receiveMaximum: packetId,
-      topicAliasMaximum: fc.nat(65_535),
+      receiveMaximum: maybe(packetId),
+      topicAliasMaximum: maybe(fc.nat(65_535)),
+      responseInformation: maybe(text),
+      authMethod: maybe(text),
+      authData: maybe(binary),
       assignedClientId: maybe(text.filter((s) => s !== "")),
       serverKeepAlive: maybe(fc.nat(65_535)),
       sessionExpiry: maybe(fc.nat(0xffff_ffff)),
@@ -204,9 +214,11 @@ describe("what we write is read by another library as it was meant", () => {
         const said = (read as { properties?: object }).properties;
         expect(said).toEqual({
           maximumPacketSize: given.maximumPacketSize,
-          // What the standard takes for granted is left out.
-          ...(given.receiveMaximum < 65_535 && { receiveMaximum: given.receiveMaximum }),
-          ...(given.topicAliasMaximum > 0 && { topicAliasMaximum: given.topicAliasMaximum }),
+          ...(given.receiveMaximum !== undefined && { receiveMaximum: given.receiveMaximum }),
+          ...(given.topicAliasMaximum !== undefined && { topicAliasMaximum: given.topicAliasMaximum }),
+          ...(given.responseInformation !== undefined && { responseInformation: given.responseInformation }),
+          ...(given.authMethod !== undefined && { authenticationMethod: given.authMethod }),
+          ...(given.authData !== undefined && { authenticationData: given.authData }),
           ...(given.assignedClientId !== undefined && { assignedClientIdentifier: given.assignedClientId }),
           ...(given.serverKeepAlive !== undefined && { serverKeepAlive: given.serverKeepAlive }),
           ...(given.sessionExpiry !== undefined && { sessionExpiryInterval: given.sessionExpiry }),
@@ -235,6 +247,7 @@ describe("what we write is read by another library as it was meant", () => {
 
   it("PUBLISH, with its size known beforehand", () => {
     const properties = fc.record({
+      isText: fc.boolean(),
       contentType: text,
       messageExpiry: fc.nat(1000),
       responseTopic: fc.constantFrom("", "r/t"),
@@ -249,24 +262,31 @@ describe("what we write is read by another library as it was meant", () => {
     const message = fc.record({
       topic: topicName,
       payload: binary,
-      qos: fc.constantFrom<0 | 1>(0, 1),
+      qos: fc.constantFrom<0 | 1 | 2>(0, 1, 2),
+      dup: fc.boolean(),
       retain: fc.boolean(),
       packetId,
     });
+    const naming = fc.record({ alias: fc.nat(65_535), known: fc.boolean() });
     fc.assert(
-      fc.property(level, message, maybe(properties), (v, given, some) => {
+      fc.property(level, message, maybe(properties), naming, (v, drawn, some, { alias, known }) => {
         const props = v === 5 ? some : undefined;
+        const given = { ...drawn, dup: drawn.dup && drawn.qos > 0 };
+        const name = v === 5 && alias > 0 ? { alias, known } : { alias: 0, known: false };
         const outgoing = { ...given, payloadStart: 0, payloadEnd: given.payload.length };
         const out = new Outbox();
-        writePublish(out, outgoing, v, props);
-        expect(out.length).toBe(publishSize(outgoing, v, props));
+        writePublish(out, outgoing, v, props, name);
+        expect(out.length).toBe(publishSize(outgoing, v, props, name));
         const read = parse(out, v) as IPublishPacket;
-        const { topic, qos, retain } = given;
-        expect(read).toMatchObject({ cmd: "publish", topic, qos, retain, dup: false });
+        const { qos, retain, dup } = given;
+        const topic = name.known ? "" : given.topic;
+        expect(read).toMatchObject({ cmd: "publish", topic, qos, retain, dup });
+        expect(read.properties?.topicAlias ?? 0).toBe(name.alias);
         expect(Buffer.from(read.payload as Buffer)).toEqual(given.payload);
         expect(read.messageId).toBe(qos > 0 ? given.packetId : undefined);
         if (props === undefined) return;
         const p = read.properties ?? {};
+        expect(p.payloadFormatIndicator ?? false).toBe(props.isText);
         expect([p.contentType ?? "", p.messageExpiryInterval ?? 0, p.responseTopic ?? ""]).toEqual([
           props.contentType,
           props.messageExpiry,
@@ -298,7 +318,11 @@ describe("what we write is read by another library as it was meant", () => {
         writeAck(out, PACKET[cmd], id, v === 5 ? reason : REASON.success);
         const read = parse(out, v) as { reasonCode?: number };
         expect(read).toMatchObject({ cmd, messageId: id });
-        if (v === 5) expect(read.reasonCode ?? 0).toBe(reason);
+        if (v < 5) return;
+        expect(read.reasonCode ?? 0).toBe(reason);
+        if (reason === REASON.success) return;
+        writeAck(out, PACKET[cmd], id, reason, "why");
+        expect(parse(out, v)).toMatchObject({ reasonCode: reason, properties: { reasonString: "why" } });
       }),
     );
   });
@@ -324,13 +348,22 @@ describe("what we write is read by another library as it was meant", () => {
     );
   });
 
-  it("PINGRESP and DISCONNECT", () => {
+  it("PINGRESP, DISCONNECT and AUTH", () => {
     const out = new Outbox();
     writePingResp(out);
     expect(parse(out, 4)).toMatchObject({ cmd: "pingresp" });
-    for (const reason of [0x81, 0x82, 0x8b, 0x8d, 0x8e, 0x93, 0x95, 0x97] as const) {
+    for (const reason of [0x81, 0x82, 0x8b, 0x8d, 0x8e, 0x93, 0x95, 0x97, 0x9c] as const) {
       writeDisconnect(out, reason);
       expect(parse(out, 5)).toMatchObject({ cmd: "disconnect", reasonCode: reason });
+      const properties = { reasonString: "why", serverReference: "other:1883" };
+      writeDisconnect(out, reason, properties);
+      expect(parse(out, 5)).toMatchObject({ cmd: "disconnect", reasonCode: reason, properties });
     }
+    writeAuth(out, REASON.continueAuthentication, { authMethod: "M", authData: Buffer.of(1, 2) });
+    expect(parse(out, 5)).toMatchObject({
+      cmd: "auth",
+      reasonCode: 0x18,
+      properties: { authenticationMethod: "M", authenticationData: Buffer.of(1, 2) },
+    });
   });
 });

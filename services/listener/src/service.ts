@@ -33,6 +33,7 @@ import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
 import { Takeover } from "./core/takeover.js";
+import { WillKeeper } from "./core/will-keeper.js";
 import { foldMetrics, listenerMetricsList } from "./metrics.js";
 import { protocols } from "./protocols/registry.js";
 
@@ -129,6 +130,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     });
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
+  const wills = new WillKeeper(clock);
   const ports = createPorts(config, {
     clock,
     log,
@@ -139,6 +141,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     subscriptions: table,
     downlinks: new DownlinkClient(bus, partitions),
     mcpSessions,
+    wills,
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],
   });
@@ -155,6 +158,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       takeover,
       interest,
       mcpSessions,
+      wills,
       new Revocation(admission, connections, table),
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),

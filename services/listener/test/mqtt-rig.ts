@@ -14,6 +14,7 @@ import { NewChannels } from "../src/core/new-channels.js";
 import type { ProtocolContext } from "../src/core/protocol.js";
 import { SessionDirectory } from "../src/core/session-directory.js";
 import { SubscriptionTable } from "../src/core/subscription-table.js";
+import { WillKeeper } from "../src/core/will-keeper.js";
 import { type MqttConfig, schema } from "../src/protocols/mqtt/config.js";
 import type { MqttConnection } from "../src/protocols/mqtt/mqtt-connection.js";
 import { MqttPort } from "../src/protocols/mqtt/mqtt-port.js";
@@ -132,6 +133,7 @@ export function mqttRig(settings: Partial<Record<keyof MqttConfig, unknown>> = {
     ingress,
     sessions,
     subscriptions: table,
+    wills: new WillKeeper(clock),
     metrics,
   } as unknown as ProtocolContext;
   manager.start();

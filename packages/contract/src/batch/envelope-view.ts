@@ -67,7 +67,7 @@ export class EnvelopeView {
     return this.scattered;
   }
 
-  private has(field: number): boolean {
+  protected has(field: number): boolean {
     this.scan();
     return ((field < 32 ? this.present >>> field : this.presentHigh >>> (field - 32)) & 1) !== 0;
   }

@@ -177,6 +177,10 @@ export class BatchView extends EnvelopeView {
   get tracestate(): string {
     return this.string(FIELD.tracestate);
   }
+  /** Their names and values are for whoever decodes the envelope. */
+  get hasHeaders(): boolean {
+    return this.has(FIELD.headers);
+  }
   get payloadIsText(): boolean {
     return this.bool(FIELD.payloadIsText);
   }

@@ -33,6 +33,19 @@ export type ConnectVerdict =
   | { readonly allow: true; readonly identity: Identity }
   | { readonly allow: false; readonly code: ErrorCode };
 
+/** What a step of an exchange leads to: more of it, while `verdict` is absent, or its end. */
+export interface AuthenticationStep {
+  /** For the client; may be empty. */
+  readonly data: Uint8Array;
+  readonly verdict?: ConnectVerdict | undefined;
+}
+
+/** One client that proves who it is in several steps, such as by SCRAM. */
+export interface AuthenticationExchange {
+  /** Takes what the client says; keeps the bytes. Called again after each answer without a verdict. Never throws: what is wrong is a refusal. */
+  step(data: Uint8Array): AuthenticationStep;
+}
+
 /** Told of each change. `isRevoked` is true for who was let in by what holds no longer: a removed user, an old password. */
 export type AdmissionListener = (isRevoked: (identity: Identity) => boolean) => void;
 
@@ -45,6 +58,11 @@ export interface Admission {
    * a slow check (password hashing) runs off the event loop. Never rejects: trouble is a refusal.
    */
   connect(who: Credentials): ConnectVerdict | Promise<ConnectVerdict>;
+  /**
+   * Begins an exchange by a method of enhanced authentication, such as `SCRAM-SHA-256`; undefined: the method is not offered. Absent: none
+   * is. `who.user` and `who.password` are not part of it.
+   */
+  authenticate?(method: string, who: Credentials): AuthenticationExchange | undefined;
   /** May this client send to `path`? Asked once per channel and connection; answers from memory. */
   publish(identity: Identity, path: string): boolean;
   /** May this client hold this MQTT filter? Asked once per subscription; answers from memory. */

@@ -25,6 +25,8 @@ export type DisconnectReason =
   | "rate"
   | "takeover"
   | "drain"
+  | "home_lost"
+  | "deleted"
   | "internal";
 
 /** Bits of `Connection.held`: reading stops while any is set. */

@@ -17,7 +17,6 @@ interface CachedMatch {
   readonly tenant: string;
   readonly deviceId: string;
   match: Match;
-  generation: number;
 }
 
 /** The message on its way; one object for all of them. */
@@ -56,15 +55,26 @@ class CurrentMessage implements SubscriberMessage {
 
   extras(): SubscriberExtras | undefined {
     if (!this.isDecoded) {
-      const { expiresAtUs, headers, responsePath, correlation } = envelope.Envelope.decode(
-        this.view.envelopeBytes(),
-      );
-      this.decoded = { expiresAtUs, headers, responsePath, correlation };
+      this.decoded = extrasIn(this.view);
       this.isDecoded = true;
     }
     return this.decoded;
   }
 }
+
+/** Undefined when the envelope has none of it: QoS 2 and RETAIN stand behind the payload too. */
+function extrasIn(view: BatchView): SubscriberExtras | undefined {
+  const { expiresAtUs, responsePath, payloadIsText: isText } = view;
+  const correlation = view.correlation();
+  const hasHeaders = view.hasHeaders;
+  if (expiresAtUs === 0 && responsePath === "" && !isText && correlation.length === 0 && !hasHeaders) {
+    return undefined;
+  }
+  const headers = hasHeaders ? envelope.Envelope.decode(view.envelopeBytes()).headers : NO_HEADERS;
+  return { expiresAtUs, headers, responsePath, correlation: Buffer.from(correlation), isText };
+}
+
+const NO_HEADERS: SubscriberExtras["headers"] = [];
 
 export interface DeliveriesOptions {
   readonly bus: Bus;
@@ -162,15 +172,12 @@ export class Deliveries implements Component {
     const { table } = this.options;
     const known = channels.get(view.channel);
     if (known !== undefined) {
-      if (known.generation !== table.generation) {
-        known.match = table.match(known.tenant, known.path);
-        known.generation = table.generation;
-      }
+      if (known.match.isStale) known.match = table.match(known.tenant, known.path);
       return known;
     }
     const { tenant, deviceId, path, contentType } = view.head();
     const match = table.match(tenant, path);
-    const cached = { path, contentType, tenant, deviceId, match, generation: table.generation };
+    const cached = { path, contentType, tenant, deviceId, match };
     if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
     channels.set(view.channel, cached);
     return cached;

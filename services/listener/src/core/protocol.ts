@@ -13,7 +13,9 @@ import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { Sessions } from "./session.js";
+import type { SessionHomes } from "./session-home.js";
 import type { Subscriptions } from "./subscriptions.js";
+import type { WillKeeper } from "./will-keeper.js";
 
 /** Everything a port gets from outside; nothing else is reached for. */
 export interface ProtocolContext {
@@ -35,6 +37,10 @@ export interface ProtocolContext {
   readonly downlinks: DownlinkClient;
   /** Sessions of MCP devices, which outlive their connections. */
   readonly mcpSessions: McpSessions;
+  /** Absent: every session ends with its connection. */
+  readonly sessionHomes?: SessionHomes | undefined;
+  /** Wills of clients that may come back in time. */
+  readonly wills: WillKeeper;
   readonly metrics: ListenerMetrics;
   /**
    * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed

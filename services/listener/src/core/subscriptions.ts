@@ -26,6 +26,8 @@ export interface SubscriberExtras {
   readonly headers: readonly { readonly name: string; readonly value: string }[];
   readonly responsePath: string;
   readonly correlation: Uint8Array;
+  /** The sender says that the payload is UTF-8. */
+  readonly isText: boolean;
 }
 
 /** Whoever holds subscriptions; usually a connection. */

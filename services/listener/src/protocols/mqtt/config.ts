@@ -36,7 +36,7 @@ export const schema = object({
     min: "16KiB",
     max: "64MiB",
     description:
-      "Bytes that may wait for a client that reads slowly; beyond it QoS 0 is dropped, and QoS 1 disconnects the client.",
+      "Bytes that may wait for a client that reads slowly; beyond it QoS 0 is dropped, and what is above QoS 0 waits, as many bytes of it again.",
   }),
   maxClientIdLength: integer({
     default: 256,
@@ -53,15 +53,16 @@ export const schema = object({
   maxInflight: integer({
     default: 256,
     minimum: 1,
-    maximum: 65_000,
+    maximum: 32_767,
     description:
-      "QoS 1 messages on the way to one client without its acknowledgement, whatever larger number it offers.",
+      "QoS 1 and 2 messages on the way to one client without its acknowledgement, whatever larger number it offers.",
   }),
   maxQueuedMessages: integer({
     default: 1000,
     minimum: 0,
     maximum: 1_000_000,
-    description: "QoS 1 messages that wait behind those; a client for which one more comes is disconnected.",
+    description:
+      "QoS 1 and 2 messages that wait behind those; a client for which one more comes is disconnected.",
   }),
   receiveMaximum: integer({
     default: 65_535,
@@ -73,7 +74,34 @@ export const schema = object({
     default: 256,
     minimum: 0,
     maximum: 65_535,
-    description: "Topic aliases an MQTT 5 client may use; 0 turns them off.",
+    description:
+      "Topic aliases an MQTT 5 client may use, and is sent at most where it takes some; 0 turns them off.",
+  }),
+  keepAliveMaximum: integer({
+    default: 0,
+    minimum: 0,
+    maximum: 65_535,
+    description:
+      "Longest keep alive in seconds. MQTT 5 clients that ask for more, or for none, are told to use this one, others are held to it untold; 0 leaves it to the clients.",
+  }),
+  ratePatience: durationMs({
+    default: "1m",
+    min: "0s",
+    max: "1d",
+    description:
+      "How long a client may go on above its rate, slowed down all the while, before it is disconnected with message rate too high; 0 slows it down for ever.",
+  }),
+  responseInformation: string({
+    default: "",
+    maxLength: 1024,
+    description:
+      "What MQTT 5 clients that ask for response information are told, such as the topic that answers for them belong below; %c stands for the client id, %u for the user, %d for the device id. Empty: nothing.",
+  }),
+  serverReference: string({
+    default: "",
+    maxLength: 1024,
+    description:
+      "Where MQTT 5 clients are sent when this listener drains, as host or host:port, several with a space between them. Empty: they are told that it shuts down.",
   }),
 });
 

@@ -1,27 +1,17 @@
 /** Every packet but PUBLISH: checks its flags and does what it asks. */
-import { randomBytes } from "node:crypto";
-import { AppError, type ErrorCode } from "@myelin/kernel";
-import type { ConnectVerdict, Identity } from "../../core/admission.js";
-import { HOLD } from "../../core/connection.js";
-import { TICK_MS } from "../../core/timing-wheel.js";
+import { AppError } from "@myelin/kernel";
+import { onAuth } from "./authentication.js";
 import { readAck, readDisconnect } from "./codec/acks.js";
-import { type Connect, readConnect } from "./codec/connect.js";
 import { malformed, violation } from "./codec/fault.js";
 import { PACKET } from "./codec/packets.table.js";
 import type { PacketReader } from "./codec/reader.js";
-import { REASON, type Reason } from "./codec/reason-codes.table.js";
+import { REASON } from "./codec/reason-codes.table.js";
 import { readSubscribe, readUnsubscribe } from "./codec/subscribe.js";
-import {
-  writeAck,
-  writeConnackAccept,
-  writeConnackRefuse,
-  writePingResp,
-  writeSubAck,
-} from "./codec/writer.js";
-import { onClientAck } from "./delivery.js";
+import { writeAck, writePingResp, writeSubAck } from "./codec/writer.js";
+import { onConnect } from "./connecting.js";
 import { onFault } from "./ending.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import { reasonOf } from "./publish.js";
+import { onPuback, onPubcomp, onPubrec } from "./outgoing.js";
 import { STATE } from "./state.js";
 import { subscribe, unsubscribe } from "./subscribing.js";
 
@@ -43,9 +33,17 @@ export function onControlPacket(
       return;
     case PACKET.puback: {
       const { packetId, reason } = readAck(reader, c.version, type);
-      onClientAck(c, packetId, reason);
+      onPuback(c, packetId, reason);
       return;
     }
+    case PACKET.pubrec: {
+      const { packetId, reason } = readAck(reader, c.version, type);
+      onPubrec(c, packetId, reason);
+      return;
+    }
+    case PACKET.pubcomp:
+      onPubcomp(c, readAck(reader, c.version, type).packetId);
+      return;
     case PACKET.pubrel:
       onPubrel(c, readAck(reader, c.version, type).packetId);
       return;
@@ -56,8 +54,7 @@ export function onControlPacket(
     }
     case PACKET.unsubscribe: {
       const packet = readUnsubscribe(reader, c.version);
-      const codes = unsubscribe(c, packet.filters);
-      answerFilters(c, PACKET.unsuback, packet.packetId, c.version === 5 ? codes : []);
+      answerFilters(c, PACKET.unsuback, packet.packetId, unsubscribe(c, packet.filters));
       return;
     }
     case PACKET.pingreq:
@@ -68,134 +65,66 @@ export function onControlPacket(
       onDisconnect(c, reader);
       return;
     case PACKET.auth:
-      throw violation("auth", "AUTH although no method was agreed on");
+      onAuth(c, reader);
+      return;
     case 0:
       throw malformed("packet_type", "packet type 0");
     default:
-      // PUBREC and PUBCOMP answer QoS 2, which this server never sends; the rest only servers send.
+      // Those that only servers send.
       throw violation("packet_type", `packet type ${type} from a client`);
   }
 }
 
-function onConnect(c: MqttConnection, reader: PacketReader): void {
-  if (c.state !== STATE.fresh) throw violation("order", "a second CONNECT");
-  const connect = readConnect(reader, (version) => {
-    c.version = version;
-  });
-  if (connect.properties.authMethod !== undefined) {
-    refuseConnect(c, "protocol.unsupported", REASON.badAuthenticationMethod);
-    return;
-  }
-  const assigned = connect.clientId === "";
-  const clientId = assigned ? `auto-${randomBytes(9).toString("base64url")}` : connect.clientId;
-  const tooLong = Buffer.byteLength(clientId) > c.shared.config.maxClientIdLength;
-  if (tooLong || (assigned && c.version < 5 && !connect.clean)) {
-    refuseConnect(c, "protocol.violation", REASON.clientIdNotValid);
-    return;
-  }
-  const password = connect.password === undefined ? undefined : Buffer.from(connect.password);
-  const verdict = c.shared.ctx.admission.connect({
-    protocol: c.scope.kind,
-    port: c.port,
-    address: c.address,
-    deviceId: clientId,
-    user: connect.user,
-    password,
-  });
-  if (!(verdict instanceof Promise)) {
-    answer(c, connect, clientId, verdict);
-    return;
-  }
-  c.state = STATE.admitting;
-  c.hold(HOLD.admission);
-  void verdict
-    .then((late) => {
-      if (c.state !== STATE.admitting) return;
-      answer(c, connect, clientId, late);
-      c.release(HOLD.admission);
-    })
-    .catch((thrown: unknown) => onFault(c, thrown));
-}
-
-function answer(c: MqttConnection, connect: Connect, clientId: string, verdict: ConnectVerdict): void {
-  if (!verdict.allow) {
-    refuseConnect(c, verdict.code, reasonOf(verdict.code));
-    return;
-  }
-  const { admission } = c.shared.ctx;
-  const { will } = connect;
-  if (will !== undefined && !admission.publish(verdict.identity, will.topic.toString("utf8"))) {
-    refuseConnect(c, "auth.not_authorized", REASON.notAuthorized);
-    return;
-  }
-  accept(c, connect, clientId, verdict.identity);
-}
-
-function accept(c: MqttConnection, connect: Connect, clientId: string, identity: Identity): void {
-  const { config, ctx } = c.shared;
-  const { properties } = connect;
-  c.will = connect.will;
-  c.receiveMaximum = properties.receiveMaximum ?? 65_535;
-  c.maximumPacketSize = properties.maximumPacketSize ?? 0xffff_ffff;
-  c.outlives = (properties.sessionExpiry ?? 0) > 0;
-  // One and a half times what the client promised (3.1.2.10), rounded up, and the tick that is running.
-  c.keepAliveTicks = connect.keepAlive === 0 ? 0 : Math.ceil((connect.keepAlive * 1500) / TICK_MS) + 1;
-  const out = c.outbox();
-  writeConnackAccept(out, c.version, false, {
-    maximumPacketSize: config.maxPacketSize,
-    receiveMaximum: config.receiveMaximum,
-    topicAliasMaximum: config.topicAliasMaximum,
-    assignedClientId: connect.clientId === "" ? clientId : undefined,
-    serverKeepAlive: undefined,
-    // Sessions end with their connection: a client that asked for more is told so.
-    sessionExpiry: (properties.sessionExpiry ?? 0) > 0 ? 0 : undefined,
-  });
-  if (out.length > c.maximumPacketSize) {
-    // There is nothing that could be said to this client.
-    out.length = 0;
-    ctx.metrics.refused.add(`${c.scope.kind},protocol.violation`);
-    c.ending = "refused";
-    c.will = undefined;
-    c.shutDown();
-    return;
-  }
-  c.state = STATE.ready;
-  c.opened = true;
-  c.admitted(identity);
-  ctx.sessions.open(c);
-}
-
 /** SUBACK or UNSUBACK, unless it is larger than the client takes (3.1.2.11.4). */
-function answerFilters(c: MqttConnection, type: number, packetId: number, codes: readonly number[]): void {
+function answerFilters(
+  c: MqttConnection,
+  type: number,
+  packetId: number,
+  codes: readonly number[] | Promise<readonly number[]>,
+): void {
+  if (codes instanceof Promise) {
+    void codes
+      .then((late) => {
+        if (c.state === STATE.ready) answerFilters(c, type, packetId, late);
+      })
+      .catch((thrown: unknown) => onFault(c, thrown));
+    return;
+  }
   const out = c.outbox();
   const before = out.length;
-  writeSubAck(out, type, c.version, packetId, codes);
+  // Before MQTT 5 UNSUBACK has no codes.
+  writeSubAck(out, type, c.version, packetId, type === PACKET.unsuback && c.version < 5 ? [] : codes);
   const size = out.length - before;
-  if (size <= c.maximumPacketSize) return;
+  if (size <= c.offer.maximumPacketSize) return;
   out.length = before;
-  const message = `an answer of ${size} bytes for a client that takes ${c.maximumPacketSize}`;
+  const message = `an answer of ${size} bytes for a client that takes ${c.offer.maximumPacketSize}`;
   c.disconnect("refused", new AppError("limit.frame_too_large", message));
 }
 
-function refuseConnect(c: MqttConnection, code: ErrorCode, reason: Reason): void {
-  c.shared.ctx.metrics.refused.add(`${c.scope.kind},${code}`);
-  writeConnackRefuse(c.outbox(), c.version, reason);
-  c.ending = "refused";
-  c.shutDown();
-}
-
 function onPubrel(c: MqttConnection, packetId: number): void {
-  const known = c.session?.incoming.get(packetId);
+  const session = c.session;
+  const known = session?.incoming?.get(packetId);
   if (known === "storing") throw violation("order", "PUBREL before PUBREC");
-  c.session?.incoming.delete(packetId);
+  session?.incoming?.delete(packetId);
+  if (known !== undefined) {
+    c.unacknowledged -= 1;
+    if (session?.kept !== undefined) {
+      session.kept.forget(packetId);
+      return;
+    }
+  }
   const reason = known === undefined && c.version === 5 ? REASON.packetIdNotFound : REASON.success;
   writeAck(c.outbox(), PACKET.pubcomp, packetId, reason);
 }
 
 function onDisconnect(c: MqttConnection, reader: PacketReader): void {
   const { reason, properties } = readDisconnect(reader, c.version);
-  if ((properties.sessionExpiry ?? 0) > 0 && !c.outlives) {
-    throw violation("property", "a session expiry in DISCONNECT where CONNECT had none");
+  const { sessionExpiry } = properties;
+  if (sessionExpiry !== undefined) {
+    if (sessionExpiry > 0 && c.offer.sessionExpiry === 0) {
+      throw violation("property", "a session expiry in DISCONNECT where CONNECT had none");
+    }
+    c.offer = { ...c.offer, sessionExpiry };
   }
   if (reason !== REASON.disconnectWithWill) c.will = undefined;
   c.ending = "client";

@@ -93,9 +93,11 @@ describe("a message for a subscriber", () => {
       headers: [{ name: "site", value: "north" }],
       responsePath: "r",
       correlation: Buffer.from("c"),
+      isText: true,
     };
     send(rig, message("a", "x", { contentType: "text/plain", extras: () => extras }));
     expect(read(client)[0]!.properties).toMatchObject({
+      payloadFormatIndicator: true,
       contentType: "text/plain",
       messageExpiryInterval: 11,
       responseTopic: "r",
@@ -167,6 +169,159 @@ describe("a message for a subscriber", () => {
     const four = rig.connected("four", 4);
     four.send({ cmd: "puback", messageId: 9 });
     expect(four.stream.ended).toBe(true);
+  });
+});
+
+describe("a message of QoS 2", () => {
+  const qos2 = (rig: MqttRig, connect: object = {}, version: 4 | 5 = 5): MqttClient => {
+    const client = rig.connected("d", version, connect);
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 2 }] } as never);
+    client.packets();
+    return client;
+  };
+
+  it.each([4, 5] as const)("takes four packets under one identifier, in version %i", (version) => {
+    const rig = mqttRig();
+    const client = qos2(rig, {}, version);
+    send(rig, message("a", "x", { qos: 2 }));
+    const [publish] = read(client);
+    expect(publish).toMatchObject({ qos: 2, dup: false, payload: Buffer.from("x") });
+    const messageId = publish!.messageId!;
+    client.send({ cmd: "pubrec", messageId });
+    expect(client.packets()).toMatchObject([{ cmd: "pubrel", messageId }]);
+    // The client has not seen PUBREL and asks again.
+    client.send({ cmd: "pubrec", messageId });
+    expect(client.packets()).toMatchObject([{ cmd: "pubrel", messageId }]);
+    expect(client.connection.figures().inflight).toBe(1);
+    client.send({ cmd: "pubcomp", messageId });
+    expect(client.packets()).toEqual([]);
+    expect(client.connection.figures().inflight).toBe(0);
+  });
+
+  it("keeps its place in the client's window until PUBCOMP", () => {
+    const rig = mqttRig();
+    const client = qos2(rig, { properties: { receiveMaximum: 1 } });
+    for (const text of ["1", "2"]) send(rig, message("a", text, { qos: 2 }));
+    const [first, ...others] = read(client);
+    expect(others).toEqual([]);
+    client.send({ cmd: "pubrec", messageId: first!.messageId! });
+    expect(client.packets()).toMatchObject([{ cmd: "pubrel" }]);
+    client.send({ cmd: "pubcomp", messageId: first!.messageId! });
+    expect(read(client)).toMatchObject([{ payload: Buffer.from("2"), qos: 2 }]);
+  });
+
+  it("is over when the client refuses it", () => {
+    const rig = mqttRig();
+    const client = qos2(rig, { properties: { receiveMaximum: 1 } });
+    for (const text of ["1", "2"]) send(rig, message("a", text, { qos: 2 }));
+    client.send({ cmd: "pubrec", messageId: read(client)[0]!.messageId!, reasonCode: 0x87 });
+    expect(read(client)).toMatchObject([{ payload: Buffer.from("2") }]);
+  });
+
+  it("is acknowledged by no PUBACK, nor one of QoS 1 by PUBREC, nor completed before PUBREC", () => {
+    for (const [qos, cmd] of [
+      [2, "puback"],
+      [1, "pubrec"],
+      [2, "pubcomp"],
+    ] as const) {
+      const rig = mqttRig();
+      const client = qos2(rig);
+      send(rig, message("a", "x", { qos }));
+      client.send({ cmd, messageId: read(client)[0]!.messageId! });
+      expect(client.packets()).toMatchObject([{ cmd: "disconnect", reasonCode: 0x82 }]);
+    }
+  });
+
+  it("whose identifier is unknown is released with that reason", () => {
+    const client = mqttRig().connected("d", 5);
+    client.send({ cmd: "pubrec", messageId: 9 });
+    expect(client.packets()).toMatchObject([{ cmd: "pubrel", messageId: 9, reasonCode: 0x92 }]);
+  });
+
+  it("is delivered with the highest QoS of the filters that match", () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 4, ["a/#", { qos: 0 }], ["a/+", { qos: 2 }], ["a/b", { qos: 1 }]);
+    for (const qos of [0, 1, 2]) send(rig, message("a/b", "x", { qos }));
+    expect(read(client).map(({ qos }) => qos)).toEqual([0, 1, 2]);
+  });
+});
+
+describe("what waits behind the window", () => {
+  it("lets nothing overtake it, and loses of its time to live what it waits", async () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5, { properties: { receiveMaximum: 1 } });
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] } as never);
+    client.packets();
+    const living = (seconds: number) => ({
+      qos: 1,
+      extras: () => ({
+        expiresAtUs: rig.clock.wallUs() + seconds * 1_000_000,
+        headers: [],
+        responsePath: "",
+        correlation: Buffer.alloc(0),
+        isText: false,
+      }),
+    });
+    send(rig, message("a", "1", { qos: 1 }));
+    send(rig, message("a", "short", living(2)));
+    send(rig, message("a", "long", living(60)));
+    send(rig, message("a", "4", { qos: 1 }));
+    const [first] = read(client);
+    expect(client.connection.figures()).toMatchObject({
+      inflight: 1,
+      queued: 3,
+      queuedBytes: 10,
+      dropped: 0,
+    });
+    await rig.clock.advance(10_000);
+    client.send({ cmd: "puback", messageId: first!.messageId! });
+    const [second] = read(client);
+    expect(second).toMatchObject({ payload: Buffer.from("long"), properties: { messageExpiryInterval: 50 } });
+    client.send({ cmd: "puback", messageId: second!.messageId! });
+    expect(read(client)).toMatchObject([{ payload: Buffer.from("4") }]);
+    expect(rig.metrics.undelivered.values.get("mqtt,expired")).toBe(1);
+    expect(client.connection.figures()).toMatchObject({ inflight: 1, queued: 0, queuedBytes: 0, dropped: 1 });
+  });
+
+  it("goes on when a client that did not read does so again", () => {
+    const rig = mqttRig({ maxWriteBuffer: "16KiB" });
+    const client = subscribed(rig, 4, ["a", { qos: 1 }]);
+    client.stream.reading = false;
+    for (let i = 0; i < 30; i++) {
+      send(rig, message("a", "x".repeat(1000), { qos: 1 }));
+      client.connection.flush();
+    }
+    expect(client.connection.figures().queued).toBeGreaterThan(5);
+    client.drained();
+    expect(read(client)).toHaveLength(30);
+    expect(client.connection.figures()).toMatchObject({ inflight: 30, queued: 0 });
+  });
+});
+
+describe("topic aliases", () => {
+  it("stand for the first topics of a client that takes some", () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5, { properties: { topicAliasMaximum: 1 } });
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] } as never);
+    client.packets();
+    for (const topic of ["a", "b", "a"]) send(rig, message(topic, topic));
+    expect(read(client).map(({ topic, properties }) => [topic, properties?.topicAlias])).toEqual([
+      ["a", 1],
+      ["b", undefined],
+      ["", 1],
+    ]);
+  });
+
+  it("are left out where they would make a packet larger than the client takes", () => {
+    const rig = mqttRig();
+    const properties = { topicAliasMaximum: 9, maximumPacketSize: 30 };
+    const client = rig.connected("d", 5, { properties });
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "#", qos: 0 }] } as never);
+    client.packets();
+    // 30 bytes without an alias.
+    send(rig, message("a", "x".repeat(24)));
+    send(rig, message("a", "x"));
+    expect(read(client).map(({ properties: p }) => p?.topicAlias)).toEqual([undefined, 1]);
   });
 });
 

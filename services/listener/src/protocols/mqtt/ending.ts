@@ -2,9 +2,12 @@
 import type { EventTicket } from "@myelin/bus";
 import { AppError } from "@myelin/kernel";
 import type { DisconnectReason } from "../../core/connection.js";
+import type { ChannelSource } from "../../core/ingress.js";
+import type { Will } from "./codec/connect.js";
 import { MqttFault } from "./codec/fault.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
-import { writeConnackRefuse } from "./codec/writer.js";
+import type { ServerProperties } from "./codec/server-properties.js";
+import { writeConnackRefuse, writeDisconnect } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { extrasOf, reasonOf, typedChannel } from "./publish.js";
 import { STATE } from "./state.js";
@@ -22,6 +25,10 @@ export function disconnectReasonCode(reason: DisconnectReason, error: AppError |
       return REASON.keepAliveTimeout;
     case "drain":
       return REASON.serverShuttingDown;
+    case "home_lost":
+      return REASON.serverBusy;
+    case "deleted":
+      return REASON.administrativeAction;
     case "slow_client":
       return REASON.quotaExceeded;
     case "rate":
@@ -39,6 +46,40 @@ export function disconnectReasonCode(reason: DisconnectReason, error: AppError |
     default:
       return REASON.unspecified;
   }
+}
+
+/** Bytes of a reason string at most: it is for people who read logs. */
+const MAX_REASON_BYTES = 200;
+
+/** Tells an MQTT 5 client why the connection ends, by DISCONNECT or, before it was let in, by CONNACK; others are not told. */
+export function sayGoodbye(c: MqttConnection, reason: DisconnectReason, error: AppError | undefined): void {
+  const code = disconnectReasonCode(reason, error);
+  if (c.state === STATE.admitting || c.state === STATE.authenticating) {
+    const out = c.outbox();
+    const before = out.length;
+    writeConnackRefuse(out, c.version, code);
+    if (out.length - before > c.offer.maximumPacketSize) out.length = before;
+    return;
+  }
+  if (c.state !== STATE.ready || c.version < 5) return;
+  const { serverReference } = c.shared.config;
+  if (reason === "drain" && serverReference !== "") {
+    if (fits(c, REASON.useAnotherServer, { serverReference })) return;
+  }
+  const reasonString = error?.message ?? "";
+  const short = reasonString !== "" && Buffer.byteLength(reasonString) <= MAX_REASON_BYTES;
+  if (short && fits(c, code, { reasonString })) return;
+  fits(c, code, {});
+}
+
+/** Writes DISCONNECT unless it is larger than the client takes. */
+function fits(c: MqttConnection, code: Reason, properties: ServerProperties): boolean {
+  const out = c.outbox();
+  const before = out.length;
+  writeDisconnect(out, code, properties);
+  if (out.length - before <= c.offer.maximumPacketSize) return true;
+  out.length = before;
+  return false;
 }
 
 /** The client broke a rule, or this program did: told in its terms where the version has terms, then closed. */
@@ -72,21 +113,46 @@ export function endConnection(c: MqttConnection): void {
   connections.remove(c, c.ending);
   if (c.session !== undefined) {
     subscriptions.removeAll(c);
+    c.session.kept?.closed(c.offer.sessionExpiry);
     const lost = c.session.giveUp();
     if (lost > 0) c.shared.ctx.metrics.undelivered.add("mqtt,disconnected", lost);
   }
   if (!c.opened) return;
   sessions.close(c, c.ending);
   // A draining listener sends its clients elsewhere: they are not lost (3.1.2.5 lets a server defer wills when it shuts down).
-  if (c.will !== undefined && c.ending !== "drain") publishWill(c);
+  if (c.will !== undefined && c.ending !== "drain") settleWill(c, c.will);
   c.will = undefined;
+}
+
+/** Publishes the will now or when its delay or the session is over, whichever is first (3.1.3.2.2). */
+function settleWill(c: MqttConnection, will: Will): void {
+  const { wills, sessions } = c.shared.ctx;
+  const { tenant, deviceId } = c.identity;
+  const delay = Math.min(will.properties.willDelay ?? 0, c.offer.sessionExpiry);
+  if (delay === 0) {
+    publishWill(c, will);
+    return;
+  }
+  if (c.ending === "takeover") {
+    // The client is here again, in time; unless it has begun anew, which has ended the session.
+    const next = sessions.get(tenant, deviceId);
+    if ((next as Partial<MqttConnection> | undefined)?.offer?.clean) publishWill(c, will);
+    return;
+  }
+  // What stays of the connection is what its channel needs.
+  const { number, identity, protocol, port } = c;
+  const source: ChannelSource = { number, identity, protocol, port, contentType: "", channels: undefined };
+  const { shared } = c;
+  wills.keep(identity, delay * 1000, () => publishWill({ ...source, shared }, will));
 }
 
 const NOBODY_WAITS: EventTicket = { settled: () => {} };
 
-function publishWill(c: MqttConnection): void {
+type WillSource = ChannelSource & Pick<MqttConnection, "shared">;
+
+function publishWill(c: WillSource, will: Will): void {
   const { ingress } = c.shared.ctx;
-  const { topic, payload, qos, retain, properties } = c.will!;
+  const { topic, payload, qos, retain, properties } = will;
   const lane = qos === 0 ? 0 : 1;
   const plain = ingress.channelFor(c, lane, topic, 0, topic.length);
   if (plain === undefined) {
@@ -95,7 +161,7 @@ function publishWill(c: MqttConnection): void {
   }
   const { contentType = "" } = properties;
   const channel = contentType === "" ? plain : typedChannel(c, lane, plain, contentType);
-  const extras = extrasOf(c, qos, retain, properties);
+  const extras = extrasOf(c.shared.ctx.clock, qos, retain, properties);
   if (lane === 1) ingress.event(channel, payload, 0, payload.length, NOBODY_WAITS, 0, extras);
   else if (extras === undefined) ingress.telemetry(channel, payload, 0, payload.length);
   else ingress.telemetryWith(channel, payload, 0, payload.length, extras);

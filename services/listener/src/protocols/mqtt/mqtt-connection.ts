@@ -5,20 +5,32 @@ import type { AppError, ErrorCode } from "@myelin/kernel";
 import type { ByteStream, StreamSink } from "../../core/byte-stream.js";
 import { Connection, type DisconnectReason, HOLD } from "../../core/connection.js";
 import type { DeviceSession, Downlink, DownlinkState } from "../../core/session.js";
+import {
+  FIRST_LOCAL_PACKET_ID,
+  type HolderLoss,
+  type KeptMessage,
+  type SessionHolder,
+} from "../../core/session-home.js";
 import type { Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
+import type { Authentication } from "./authentication.js";
+import { ANY_OFFER, type ClientOffer } from "./client-offer.js";
 import type { Version, Will } from "./codec/connect.js";
 import { type MqttFault, malformed, tooLarge, violation } from "./codec/fault.js";
 import type { Outbox } from "./codec/outbox.js";
-
+import { PACKET } from "./codec/packets.table.js";
+import { REASON } from "./codec/reason-codes.table.js";
 import { isTopicName } from "./codec/topics.js";
-import { writeDisconnect } from "./codec/writer.js";
+import { writeAck } from "./codec/writer.js";
 import { onControlPacket } from "./control.js";
-import { deliverDownlink, deliverMessage } from "./delivery.js";
-import { disconnectReasonCode, endConnection, onFault } from "./ending.js";
+import { deliverKept, deliverMessage } from "./delivery.js";
+import { deliverDownlink } from "./downlink.js";
+import { endConnection, onFault, sayGoodbye } from "./ending.js";
+import { sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
-import { MqttSession } from "./session.js";
+import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
 import type { MqttShared } from "./shared.js";
 import { STATE, type State } from "./state.js";
+import { TopicAliases } from "./topic-aliases.js";
 
 const FIRST_PARTIAL_BYTES = 256;
 /** A CONNECT of five strings of 64 KiB is as large as one can be without properties. */
@@ -26,7 +38,10 @@ const MAX_CONNECT_BYTES = 5 * 65_535;
 /** Ticks between saying goodbye and closing hard. */
 const LINGER_TICKS = 4;
 
-export class MqttConnection extends Connection implements StreamSink, EventTicket, Subscriber, DeviceSession {
+export class MqttConnection
+  extends Connection
+  implements StreamSink, EventTicket, Subscriber, DeviceSession, SessionHolder
+{
   readonly shared: MqttShared;
   readonly stream: ByteStream;
   state: State = STATE.fresh;
@@ -35,16 +50,14 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
   ending: DisconnectReason = "lost";
   will: Will | undefined = undefined;
   session: MqttSession | undefined = undefined;
+  /** Set where CONNECT named a method. */
+  authentication: Authentication | undefined = undefined;
   /** Topics by alias, MQTT 5. */
   aliases: (Buffer | undefined)[] | undefined = undefined;
-  /** What the client takes: its receive maximum and maximum packet size. */
-  receiveMaximum = 65_535;
-  maximumPacketSize = 0xffff_ffff;
+  offer: ClientOffer = ANY_OFFER;
   /** True once CONNECT was accepted: presence and will are owed an ending. */
   opened = false;
-  /** MQTT 5: CONNECT asked for a session that outlives the connection, so that DISCONNECT may say for how long. */
-  outlives = false;
-  /** QoS 1 and 2 messages taken and not acknowledged. */
+  /** QoS 1 messages taken and not acknowledged, and QoS 2 messages without their PUBCOMP. */
   unacknowledged = 0;
 
   private out: Outbox | undefined = undefined;
@@ -78,6 +91,7 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
 
   onDrain(): void {
     this.release(HOLD.writing);
+    sendWaiting(this);
   }
 
   onClosed(): void {
@@ -87,9 +101,7 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
   disconnect(reason: DisconnectReason, error?: AppError): void {
     if (this.state === STATE.closed) return;
     this.ending = reason;
-    if (this.state === STATE.ready && this.version === 5) {
-      writeDisconnect(this.outbox(), disconnectReasonCode(reason, error));
-    }
+    sayGoodbye(this, reason, error);
     this.shutDown();
   }
 
@@ -128,6 +140,29 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
     return deliverDownlink(this, message);
   }
 
+  deliverKept(kept: KeptMessage): boolean {
+    return deliverKept(this, kept);
+  }
+
+  sendPubrel(packetId: number): void {
+    if (this.state !== STATE.ready) return;
+    this.openSession().release(packetId);
+    writeAck(this.outbox(), PACKET.pubrel, packetId, REASON.success);
+  }
+
+  sendPubrec(packetId: number): void {
+    if (this.state === STATE.ready) writeAck(this.outbox(), PACKET.pubrec, packetId, REASON.success);
+  }
+
+  sendPubcomp(packetId: number): void {
+    if (this.state === STATE.ready) writeAck(this.outbox(), PACKET.pubcomp, packetId, REASON.success);
+  }
+
+  sessionLost(why: HolderLoss): void {
+    if (this.session !== undefined) this.session.kept = undefined;
+    this.disconnect(why === "taken_over" ? "takeover" : why);
+  }
+
   takenOver(): void {
     this.disconnect("takeover");
   }
@@ -163,14 +198,27 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
     else if (this.stream.writableLength > max >>> 1) this.hold(HOLD.writing);
   }
 
+  /** For operators: what is on the way to this client, and what was lost of it. */
+  figures(): SessionFigures & { readonly unsentBytes: number } {
+    return { ...(this.session?.figures() ?? NO_FIGURES), unsentBytes: this.waiting };
+  }
+
   openSession(): MqttSession {
-    const { maxInflight, maxQueuedMessages } = this.shared.config;
-    this.session ??= new MqttSession(
-      Math.min(this.receiveMaximum, maxInflight),
+    this.session ??= this.newSession();
+    return this.session;
+  }
+
+  private newSession(): MqttSession {
+    const { maxInflight, maxQueuedMessages, topicAliasMaximum } = this.shared.config;
+    const session = new MqttSession(
+      // The identifiers of either side of a kept session are half of all.
+      Math.min(this.offer.receiveMaximum, maxInflight, FIRST_LOCAL_PACKET_ID - 1),
       maxQueuedMessages,
       this.scope.limits.maxWriteBufferBytes,
     );
-    return this.session;
+    const aliases = Math.min(this.offer.topicAliasMaximum, topicAliasMaximum);
+    if (aliases > 0) session.aliases = new TopicAliases(aliases);
+    return session;
   }
 
   /** Goes on with what was read while nothing could be taken. */
@@ -208,7 +256,7 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
     if (!ready) max = Math.min(max, MAX_CONNECT_BYTES);
     while (at < end) {
       const first = buf[at]!;
-      if (!ready && first !== 0x10) throw violation("order", "the first packet is not CONNECT");
+      if (!ready && first !== 0x10) this.mustBeAuth(first);
       if (end - at < 2) break;
       let length = buf[at + 1]!;
       let body = at + 2;
@@ -235,6 +283,10 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
         if (this.state === STATE.closed) return false;
       } else {
         onControlPacket(this, first, buf, body, next);
+        if (this.state === STATE.authenticating) {
+          at = next;
+          continue;
+        }
         if (this.state !== STATE.ready) {
           this.leave(buf, next, end);
           return false;
@@ -252,6 +304,15 @@ export class MqttConnection extends Connection implements StreamSink, EventTicke
     }
     if (at < end) this.keepPartial(buf, at, end);
     return true;
+  }
+
+  /** Before the client is known: CONNECT opens, and within an exchange AUTH and DISCONNECT may come. */
+  private mustBeAuth(first: number): void {
+    if (this.state !== STATE.authenticating) throw violation("order", "the first packet is not CONNECT");
+    const type = first >>> 4;
+    if (type !== PACKET.auth && type !== PACKET.disconnect) {
+      throw violation("order", `packet type ${type} within an exchange of authentication`);
+    }
   }
 
   /** The connection waits for admission or is closed: the rest is for later, or for nobody. */

@@ -1,8 +1,9 @@
 /** PUBLISH from a client: from the packet's bytes into the batch of its lane, and the acknowledgements back. */
+import { isUtf8 } from "node:buffer";
 import type { Channel, EnvelopeExtras } from "@myelin/contract";
-import type { AppError, ErrorCode } from "@myelin/kernel";
+import type { AppError, Clock, ErrorCode } from "@myelin/kernel";
 import type { LaneIndex } from "../../core/channel-table.js";
-import { kindOf } from "../../core/ingress.js";
+import { type ChannelSource, kindOf } from "../../core/ingress.js";
 import { MqttFault, malformed, violation } from "./codec/fault.js";
 import { PACKET, PROPERTY } from "./codec/packets.table.js";
 import { AT, type Properties, readProperties } from "./codec/properties.js";
@@ -10,6 +11,7 @@ import { isText } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import type { IncomingState } from "./session.js";
 
 /** Beside the packet id in the number of an event ticket. */
 const QOS2_BIT = 0x10000;
@@ -83,6 +85,7 @@ function slowPublish(
   let to = topicEnd;
   let extras = plainExtras(qos, retain);
   let contentType = "";
+  let isNoText = false;
   if (buf[at] === 0) at += 1;
   else {
     let alias = 0;
@@ -98,8 +101,10 @@ function slowPublish(
       if (properties.topicAlias === 0) {
         throw new MqttFault("alias", REASON.topicAliasInvalid, "topic alias 0");
       }
+      // Of a packet that is refused for it the alias counts all the same.
+      isNoText = properties.payloadFormat === 1 && !isUtf8(buf.subarray(at, end));
       contentType = properties.contentType ?? "";
-      extras = extrasOf(c, qos, retain, properties);
+      extras = extrasOf(c.shared.ctx.clock, qos, retain, properties);
     }
     if (alias > 0) {
       topic = aliased(c, alias, buf, topicStart, topicEnd);
@@ -109,7 +114,8 @@ function slowPublish(
       }
     }
   }
-  take(c, topic, from, to, at, end, qos, packetId, extras, contentType, buf);
+  if (isNoText) refuseText(c, qos, packetId);
+  else take(c, topic, from, to, at, end, qos, packetId, extras, contentType, buf);
 }
 
 /** Stores the alias when a topic came with it; returns the bytes the topic lies in. */
@@ -162,13 +168,19 @@ function take(
     return;
   }
   const number = qos === 2 ? packetId | QOS2_BIT : packetId;
-  if (qos === 2) c.openSession().incoming.set(packetId, "storing");
+  if (qos === 2) receiving(c).set(packetId, "storing");
   ingress.event(channel, buf, payloadStart, end, c, number, extras);
+}
+
+function receiving(c: MqttConnection): Map<number, IncomingState> {
+  const session = c.openSession();
+  session.incoming ??= new Map();
+  return session.incoming;
 }
 
 /** The channel of a message with a content type. */
 export function typedChannel(
-  c: MqttConnection,
+  c: ChannelSource & Pick<MqttConnection, "shared">,
   lane: LaneIndex,
   plain: Channel,
   contentType: string,
@@ -187,9 +199,14 @@ export function typedChannel(
 
 /** A QoS 2 message whose id is not released yet was taken before: it is acknowledged again, never taken twice. */
 function isDoubled(c: MqttConnection, packetId: number): boolean {
-  const state = c.session?.incoming.get(packetId);
+  const state = c.session?.incoming?.get(packetId);
   if (state === undefined) return false;
-  if (state === "received") writeAck(c.outbox(), PACKET.pubrec, packetId, REASON.success);
+  const kept = c.session?.kept;
+  if (state === "received") {
+    // It may not be recorded yet.
+    if (kept !== undefined) kept.stored(packetId);
+    else writeAck(c.outbox(), PACKET.pubrec, packetId, REASON.success);
+  }
   c.shared.ctx.ingress.counts.duplicates += 1;
   return true;
 }
@@ -216,12 +233,31 @@ function refused(c: MqttConnection, lane: LaneIndex, qos: number, packetId: numb
   if (qos === 0) return;
   c.unacknowledged -= 1;
   if (c.version === 5) {
-    const type = qos === 1 ? PACKET.puback : PACKET.pubrec;
-    writeAck(c.outbox(), type, packetId, reasonOf(code));
+    refuseOne(c, qos, packetId, reasonOf(code), `${code}: ${topic.toString("utf8", 0, MAX_TOPIC_IN_REASON)}`);
   } else {
     // Before MQTT 5 the only way to say no is to close (3.1.1, 3.3.5.2).
     c.disconnect("refused");
   }
+}
+
+/** Bytes of a topic that a reason string repeats. */
+const MAX_TOPIC_IN_REASON = 200;
+
+/** The payload is said to be UTF-8 and is not (3.3.2.3.2). */
+function refuseText(c: MqttConnection, qos: number, packetId: number): void {
+  c.shared.ctx.ingress.refuse(qos === 0 ? 0 : 1, "payload_format");
+  if (qos > 0) refuseOne(c, qos, packetId, REASON.payloadFormatInvalid, "the payload is not UTF-8");
+}
+
+/** PUBACK or PUBREC of MQTT 5 that says no, and why where the client wants to know and takes packets of that size. */
+function refuseOne(c: MqttConnection, qos: number, packetId: number, reason: Reason, why: string): void {
+  const out = c.outbox();
+  const before = out.length;
+  const type = qos === 1 ? PACKET.puback : PACKET.pubrec;
+  writeAck(out, type, packetId, reason, c.offer.wantsProblems ? why : "");
+  if (out.length - before <= c.offer.maximumPacketSize) return;
+  out.length = before;
+  writeAck(out, type, packetId, reason);
 }
 
 /** Reason code of MQTT 5 for an error of the platform. */
@@ -255,19 +291,28 @@ export function writeAcks(
   to: number,
   error: AppError | undefined,
 ): void {
-  c.unacknowledged -= to - from;
   if (error !== undefined) {
-    refuseAll(c, numbers, from, to, reasonOf(error.code));
+    c.unacknowledged -= to - from;
+    refuseAll(c, numbers, from, to, error);
     return;
   }
   const out = c.outbox();
   out.reserve(4 * (to - from));
   const bytes = out.bytes;
   let at = out.length;
+  let exactlyOnce = 0;
   for (let i = from; i < to; i++) {
     const number = numbers[i]!;
     if (number >= QOS2_BIT) {
-      c.session?.incoming.set(number & 0xffff, "received");
+      // Counted until PUBCOMP.
+      exactlyOnce += 1;
+      const id = number & 0xffff;
+      receiving(c).set(id, "received");
+      const kept = c.session?.kept;
+      if (kept !== undefined) {
+        kept.stored(id);
+        continue;
+      }
       bytes[at] = PACKET.pubrec << 4;
     } else bytes[at] = PACKET.puback << 4;
     bytes[at + 1] = 2;
@@ -276,6 +321,7 @@ export function writeAcks(
     at += 4;
   }
   out.length = at;
+  c.unacknowledged -= to - from - exactlyOnce;
 }
 
 function refuseAll(
@@ -283,14 +329,15 @@ function refuseAll(
   numbers: readonly number[],
   from: number,
   to: number,
-  reason: Reason,
+  error: AppError,
 ): void {
+  const reason = reasonOf(error.code);
   for (let i = from; i < to; i++) {
     const number = numbers[i]!;
     const id = number & 0xffff;
-    if (number >= QOS2_BIT) c.session?.incoming.delete(id);
+    if (number >= QOS2_BIT) c.session?.incoming?.delete(id);
     if (c.version === 5) {
-      writeAck(c.outbox(), number >= QOS2_BIT ? PACKET.pubrec : PACKET.puback, id, reason);
+      refuseOne(c, number >= QOS2_BIT ? 2 : 1, id, reason, error.code);
     }
   }
   if (c.version < 5) c.disconnect("refused");
@@ -301,7 +348,7 @@ const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 /** What the properties of a PUBLISH or a will become in the envelope. Copies binary values. */
 export function extrasOf(
-  c: MqttConnection,
+  clock: Clock,
   qos: number,
   retain: boolean,
   p: Properties,
@@ -314,20 +361,19 @@ export function extrasOf(
     p.messageExpiry === undefined &&
     p.responseTopic === undefined &&
     p.correlationData === undefined &&
-    p.userProperties === undefined
+    p.userProperties === undefined &&
+    p.payloadFormat !== 1
   ) {
     return plainExtras(qos, retain);
   }
   return {
     retain: retain || undefined,
     qos: qos === 2 ? 2 : undefined,
-    expiresAtUs:
-      p.messageExpiry === undefined
-        ? undefined
-        : c.shared.ctx.clock.wallUs() + p.messageExpiry * MICROSECONDS,
+    expiresAtUs: p.messageExpiry === undefined ? undefined : clock.wallUs() + p.messageExpiry * MICROSECONDS,
     responsePath: p.responseTopic,
     correlation: p.correlationData === undefined ? undefined : Buffer.from(p.correlationData),
     headers,
+    payloadIsText: p.payloadFormat === 1 || undefined,
     traceparent: traced ? traceparent : undefined,
     tracestate: traced ? p.userProperties?.find(({ name }) => name === "tracestate")?.value : undefined,
   };

@@ -1,31 +1,71 @@
-/** What MQTT remembers of a client beyond the bytes of its connection: the one place where durable sessions will live. */
-import type { OutgoingPublish, PublishProperties } from "./codec/writer.js";
+/** What MQTT remembers of a client beyond the bytes of its connection. */
 
-/** A message waiting for room in the window; owns its payload. */
+import { FIRST_LOCAL_PACKET_ID, type KeptSession } from "../../core/session-home.js";
+import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
+import type { TopicAliases } from "./topic-aliases.js";
+
+/** A message waiting for room in the window; owns its payload. A packet identifier of 0 is given when it is sent. */
 export interface QueuedPublish {
   readonly message: OutgoingPublish;
   readonly properties: PublishProperties | undefined;
   readonly acked: AckCallback | undefined;
+  /** By the monotonic clock: its message expiry runs on. */
+  readonly queuedAtMs: number;
 }
 
-/** Told when a QoS 1 message was acknowledged with this reason, or is given up (undefined). */
+/** Told when a message above QoS 0 was acknowledged with this reason, or is given up (undefined). */
 export type AckCallback = (reason: number | undefined) => void;
 
 /** State of an incoming QoS 2 packet id: being stored, or stored and PUBREC sent. */
 export type IncomingState = "storing" | "received";
 
+/** A sent message that holds a place in the client's window. */
+export interface Sent {
+  readonly qos: 1 | 2;
+  /** QoS 2: PUBREC came and PUBREL was sent. */
+  readonly released: boolean;
+  readonly acked: AckCallback | undefined;
+}
+
+// Nearly all messages have nobody who waits for their acknowledgement: they share these.
+const SENT: readonly Sent[] = [1, 1, 2].map((qos) => ({
+  qos: qos as 1 | 2,
+  released: false,
+  acked: undefined,
+}));
+const RELEASED: Sent = { qos: 2, released: true, acked: undefined };
+
+/** Plain numbers of one client, for operators. */
+export interface SessionFigures {
+  /** Messages above QoS 0 that were sent and not acknowledged. */
+  readonly inflight: number;
+  /** Messages that wait for room in the window, and their payload bytes. */
+  readonly queued: number;
+  readonly queuedBytes: number;
+  /** Messages for this client that were dropped because it was too slow, too small or too late for them. */
+  readonly dropped: number;
+}
+
+/** Of a client that was sent nothing above QoS 0 and is no subscriber. */
+export const NO_FIGURES: SessionFigures = { inflight: 0, queued: 0, queuedBytes: 0, dropped: 0 };
+
 /**
- * Made when a client first subscribes, is sent QoS 1, or publishes QoS 2; most publishers never have one.
+ * Made when a client first subscribes, is sent something above QoS 0, or publishes QoS 2; most publishers never have one. Lives and dies
+ * with its connection, except for what its home remembers, see `kept`.
  */
 export class MqttSession {
   /** Filter to granted tag. */
   readonly filters = new Map<string, number>();
-  /** Incoming QoS 2 packet ids until PUBREL. */
-  readonly incoming = new Map<number, IncomingState>();
-  /** Sent with QoS 1 and not acknowledged. */
-  readonly inflight = new Map<number, AckCallback | undefined>();
-  readonly queue: QueuedPublish[] = [];
+  /** Incoming QoS 2 packet ids until PUBREL; made with the first. */
+  incoming: Map<number, IncomingState> | undefined = undefined;
+  /** Set where the session outlives its connection. */
+  kept: KeptSession | undefined = undefined;
+  /** Set where the client takes topic aliases. */
+  aliases: TopicAliases | undefined = undefined;
+  dropped = 0;
   queuedBytes = 0;
+  private sent: Map<number, Sent> | undefined = undefined;
+  private queue: QueuedPublish[] | undefined = undefined;
   private nextPacketId = 1;
 
   /** @param window most messages sent and not acknowledged; @param maxQueue most messages waiting behind them */
@@ -36,20 +76,48 @@ export class MqttSession {
   ) {}
 
   get windowFull(): boolean {
-    return this.inflight.size >= this.window;
+    return this.sent !== undefined && this.sent.size >= this.window;
   }
 
-  /** A packet id that is not in use; the window is below 65,535, so there always is one. */
-  takePacketId(acked: AckCallback | undefined): number {
-    let id = this.nextPacketId;
-    while (this.inflight.has(id)) id = id === 65_535 ? 1 : id + 1;
-    this.nextPacketId = id === 65_535 ? 1 : id + 1;
-    this.inflight.set(id, acked);
+  get isWaiting(): boolean {
+    return this.queue !== undefined && this.queue.length > 0;
+  }
+
+  figures(): SessionFigures {
+    return {
+      inflight: this.sent?.size ?? 0,
+      queued: this.queue?.length ?? 0,
+      queuedBytes: this.queuedBytes,
+      dropped: this.dropped,
+    };
+  }
+
+  stateOf(packetId: number): Sent | undefined {
+    return this.sent?.get(packetId);
+  }
+
+  /** Takes a place in the window. @param given by the session's home; 0: an identifier that is not in use */
+  take(given: number, qos: 1 | 2, acked: AckCallback | undefined): number {
+    this.sent ??= new Map();
+    const id = given === 0 ? this.freeId(this.sent) : given;
+    this.sent.set(id, acked === undefined ? SENT[qos]! : { qos, released: false, acked });
     return id;
+  }
+
+  /** QoS 2: the client has the message, its place in the window stays taken until PUBCOMP. */
+  release(packetId: number): void {
+    this.sent ??= new Map();
+    this.sent.set(packetId, RELEASED);
+  }
+
+  /** The place in the window is free again. */
+  done(packetId: number): void {
+    this.sent?.delete(packetId);
   }
 
   /** False: the queue is full and the message was not taken. */
   enqueue(entry: QueuedPublish): boolean {
+    this.queue ??= [];
     const bytes = entry.message.payloadEnd - entry.message.payloadStart;
     if (this.queue.length >= this.maxQueue || this.queuedBytes + bytes > this.maxQueueBytes) return false;
     this.queue.push(entry);
@@ -58,19 +126,38 @@ export class MqttSession {
   }
 
   dequeue(): QueuedPublish | undefined {
-    const entry = this.queue.shift();
+    const entry = this.queue?.shift();
     if (entry !== undefined) this.queuedBytes -= entry.message.payloadEnd - entry.message.payloadStart;
     return entry;
   }
 
-  /** Ends every wait for an acknowledgement; returns how many messages were not delivered for certain. */
+  /** Ends every wait for an acknowledgement; returns how many messages were not delivered for certain, those of its home not counted. */
   giveUp(): number {
-    const count = this.inflight.size + this.queue.length;
-    for (const acked of this.inflight.values()) acked?.(undefined);
-    for (const { acked } of this.queue) acked?.(undefined);
-    this.inflight.clear();
-    this.queue.length = 0;
+    let count = 0;
+    for (const [id, { released, acked }] of this.sent ?? []) {
+      if (!released && !this.isHomes(id)) count += 1;
+      acked?.(undefined);
+    }
+    for (const { message, acked } of this.queue ?? []) {
+      if (!this.isHomes(message.packetId)) count += 1;
+      acked?.(undefined);
+    }
+    this.sent = this.queue = undefined;
     this.queuedBytes = 0;
     return count;
+  }
+
+  /** Was the identifier given by the session's home? */
+  isHomes(packetId: number): boolean {
+    return this.kept !== undefined && packetId > 0 && packetId < FIRST_LOCAL_PACKET_ID;
+  }
+
+  /** The window is smaller than the range, so there always is one. */
+  private freeId(sent: ReadonlyMap<number, Sent>): number {
+    const first = this.kept === undefined ? 1 : FIRST_LOCAL_PACKET_ID;
+    let id = Math.max(first, this.nextPacketId);
+    while (sent.has(id)) id = id === 65_535 ? first : id + 1;
+    this.nextPacketId = id === 65_535 ? first : id + 1;
+    return id;
   }
 }

@@ -1,53 +1,86 @@
 /** SUBSCRIBE and UNSUBSCRIBE: asks admission, holds the filters, answers with codes. */
-
+import { AppError } from "@myelin/kernel";
+import type { KeptSession } from "../../core/session-home.js";
 import { REASON } from "./codec/reason-codes.table.js";
 import type { Subscribe, SubscribeItem } from "./codec/subscribe.js";
 import { parseFilter } from "./codec/topics.js";
+import { placeFilter, sessionReasonOf } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { STATE } from "./state.js";
+import { tagOf } from "./tags.js";
 
-/** Highest QoS that is granted; more is downgraded, as 3.8.4 allows. */
-const MAX_GRANTED_QOS = 1;
 const FAILURE_BEFORE_5 = 0x80;
 
-/** A subscription's options in one number: QoS, no-local, retain-as-published, subscription identifier. */
-export function tagOf(item: SubscribeItem, subscriptionId: number): number {
-  const qos = Math.min(item.qos, MAX_GRANTED_QOS);
-  return qos + (item.noLocal ? 2 : 0) + (item.retainAsPublished ? 4 : 0) + subscriptionId * 8;
-}
-
-export const tagQos = (tag: number): 0 | 1 => (tag & 1) as 0 | 1;
-export const tagNoLocal = (tag: number): boolean => (tag & 2) !== 0;
-export const tagRetain = (tag: number): boolean => (tag & 4) !== 0;
-/** 0: none. */
-export const tagSubscriptionId = (tag: number): number => Math.floor(tag / 8);
-
-/** The codes of SUBACK, one per filter. */
-export function subscribe(c: MqttConnection, packet: Subscribe): number[] {
-  return packet.items.map((item) => {
-    const code = subscribeOne(c, item, packet.subscriptionId);
-    return code >= 0x80 && c.version < 5 ? FAILURE_BEFORE_5 : code;
+/** The codes of SUBACK, one per filter; for a kept session when its home has recorded them. */
+export function subscribe(c: MqttConnection, packet: Subscribe): number[] | Promise<number[]> {
+  const fresh = new Set<string>();
+  const codes = packet.items.map((item) => codeOf(c, item, fresh));
+  const kept = c.session?.kept;
+  if (kept !== undefined) return subscribeKept(c, kept, packet, codes).then((late) => told(c, late));
+  codes.forEach((code, i) => {
+    if (code >= 0x80) return;
+    const tag = tagOf(packet.items[i]!, packet.subscriptionId);
+    const { filter } = packet.items[i]!;
+    c.openSession().filters.set(filter, tag);
+    c.shared.ctx.subscriptions.add(c, filter, tag);
   });
+  return told(c, codes);
 }
 
-function subscribeOne(c: MqttConnection, item: SubscribeItem, subscriptionId: number): number {
+function told(c: MqttConnection, codes: number[]): number[] {
+  return c.version === 5 ? codes : codes.map((code) => (code >= 0x80 ? FAILURE_BEFORE_5 : code));
+}
+
+/** What the filter is granted, or why not. @param fresh new ones of the same packet */
+function codeOf(c: MqttConnection, { filter, qos }: SubscribeItem, fresh: Set<string>): number {
   const { ctx, config } = c.shared;
-  const parsed = parseFilter(item.filter);
+  const parsed = parseFilter(filter);
   if (parsed === undefined) return REASON.topicFilterInvalid;
   if (!ctx.admission.subscribe(c.identity, parsed.filter)) return REASON.notAuthorized;
   const { filters } = c.openSession();
-  if (filters.size >= config.maxSubscriptions && !filters.has(item.filter)) return REASON.quotaExceeded;
-  const tag = tagOf(item, subscriptionId);
-  filters.set(item.filter, tag);
-  ctx.subscriptions.add(c, item.filter, tag);
-  return tagQos(tag);
+  if (filters.has(filter)) return qos;
+  if (filters.size + fresh.size >= config.maxSubscriptions && !fresh.has(filter)) return REASON.quotaExceeded;
+  fresh.add(filter);
+  return qos;
+}
+
+async function subscribeKept(
+  c: MqttConnection,
+  kept: KeptSession,
+  packet: Subscribe,
+  codes: number[],
+): Promise<number[]> {
+  const granted = packet.items
+    .filter((_, i) => codes[i]! < 0x80)
+    .map((item) => ({ filter: item.filter, tag: tagOf(item, packet.subscriptionId) }));
+  if (granted.length === 0) return codes;
+  try {
+    await kept.subscribe(granted);
+  } catch (thrown) {
+    const reason = sessionReasonOf(AppError.from(thrown).code, REASON.unspecified);
+    return codes.map((code) => (code < 0x80 ? reason : code));
+  }
+  if (c.state !== STATE.ready) return codes;
+  for (const { filter, tag } of granted) {
+    c.session!.filters.set(filter, tag);
+    placeFilter(c, filter, tag);
+  }
+  return codes;
 }
 
 /** The codes of UNSUBACK, one per filter. */
-export function unsubscribe(c: MqttConnection, filters: readonly string[]): number[] {
-  return filters.map((filter) => {
+export function unsubscribe(c: MqttConnection, filters: readonly string[]): number[] | Promise<number[]> {
+  const kept = c.session?.kept;
+  const codes = filters.map((filter) => {
     if (parseFilter(filter) === undefined) return REASON.topicFilterInvalid;
     if (c.session?.filters.delete(filter) !== true) return REASON.noSubscriptionExisted;
     c.shared.ctx.subscriptions.remove(c, filter);
     return REASON.success;
   });
+  if (kept === undefined || !codes.includes(REASON.success)) return codes;
+  const gone = filters.filter((_, i) => codes[i] === REASON.success);
+  return kept.unsubscribe(gone).then(
+    () => codes,
+    () => codes.map((code) => (code === REASON.success ? REASON.unspecified : code)),
+  );
 }

@@ -54,3 +54,21 @@ export function readDisconnect(
   reader.finish();
   return { reason, properties };
 }
+
+/** Reason codes that a client may put into AUTH (table 3-11). */
+const CLIENT_AUTH = new Set([0x18, 0x19]);
+
+/** AUTH of a client, MQTT 5 only. `data` is a view into the packet. */
+export function readAuth(reader: PacketReader): {
+  readonly reason: number;
+  readonly method: string;
+  readonly data: Buffer;
+} {
+  // Reason and properties may be left out for 0, success, which no client may say (3.15.2.1).
+  const reason = reader.left === 0 ? 0 : reader.byte();
+  if (!CLIENT_AUTH.has(reason)) throw violation("reason_code", `AUTH with reason ${reason} from a client`);
+  const { authMethod, authData } = readProperties(reader, AT.auth);
+  reader.finish();
+  if (authMethod === undefined) throw violation("auth", "AUTH without its method");
+  return { reason, method: authMethod, data: authData ?? Buffer.alloc(0) };
+}

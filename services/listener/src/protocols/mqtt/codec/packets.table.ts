@@ -34,6 +34,8 @@ export const PROPERTY = {
   requestProblemInformation: 23,
   willDelay: 24,
   requestResponseInformation: 25,
+  responseInformation: 26,
+  serverReference: 28,
   reasonString: 31,
   receiveMaximum: 33,
   topicAliasMaximum: 34,

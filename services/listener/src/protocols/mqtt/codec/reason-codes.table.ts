@@ -5,6 +5,8 @@ export const REASON = {
   disconnectWithWill: 0x04,
   noMatchingSubscribers: 0x10,
   noSubscriptionExisted: 0x11,
+  continueAuthentication: 0x18,
+  reAuthenticate: 0x19,
   unspecified: 0x80,
   malformedPacket: 0x81,
   protocolError: 0x82,
@@ -30,7 +32,7 @@ export const REASON = {
   administrativeAction: 0x98,
   payloadFormatInvalid: 0x99,
   serverShuttingDown: 0x8b,
-  subscriptionIdsNotSupported: 0xa1,
+  useAnotherServer: 0x9c,
 } as const;
 
 export type Reason = (typeof REASON)[keyof typeof REASON];

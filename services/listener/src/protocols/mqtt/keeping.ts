@@ -1,0 +1,69 @@
+/** A session that outlives its connection, taken up by one: what it has from before, and the filters it is given. */
+import { topicMatches } from "@myelin/contract";
+import { AppError, type ErrorCode } from "@myelin/kernel";
+import type { KeptSession } from "../../core/session-home.js";
+import { REASON, type Reason } from "./codec/reason-codes.table.js";
+import { parseFilter } from "./codec/topics.js";
+import type { MqttConnection } from "./mqtt-connection.js";
+import { tagQos } from "./tags.js";
+
+/** CONNACK is written: takes over filters and unfinished handshakes, and lets come what has waited. */
+export function resume(c: MqttConnection, kept: KeptSession): void {
+  const { ctx } = c.shared;
+  const session = c.openSession();
+  session.kept = kept;
+  if (kept.incoming.length > 0) {
+    session.incoming = new Map(kept.incoming.map((packetId) => [packetId, "received"]));
+  }
+  const denied: string[] = [];
+  for (const { filter, tag } of kept.filters) {
+    const plain = parseFilter(filter)?.filter;
+    if (plain === undefined || !ctx.admission.subscribe(c.identity, plain)) {
+      denied.push(filter);
+      continue;
+    }
+    session.filters.set(filter, tag);
+    if (tagQos(tag) === 0) ctx.subscriptions.add(c, filter, tag);
+  }
+  if (denied.length > 0) {
+    // The rules have changed while the client was away.
+    kept.unsubscribe(denied).catch((thrown: unknown) => {
+      const { code, message } = AppError.from(thrown);
+      ctx.log.warn(
+        { code, problem: message },
+        "filters that a session may hold no longer stay until it comes back",
+      );
+    });
+  }
+  kept.begin();
+}
+
+/**
+ * Filters of QoS 0 are matched here, while the connection lasts; the others by the home. Those that were of the other kind before change
+ * sides.
+ */
+export function placeFilter(c: MqttConnection, filter: string, tag: number): void {
+  const { subscriptions } = c.shared.ctx;
+  if (tagQos(tag) === 0) subscriptions.add(c, filter, tag);
+  else subscriptions.remove(c, filter);
+}
+
+/** Tags of the filters that match, wherever they are matched for messages of others. */
+export function tagsFor(c: MqttConnection, path: string): readonly number[] {
+  const { session } = c;
+  if (session?.kept === undefined) return c.shared.ctx.subscriptions.tagsOf(c, path);
+  return [...session.filters]
+    .filter(([filter]) => topicMatches(parseFilter(filter)?.filter ?? filter, path))
+    .map(([, tag]) => tag);
+}
+
+/** What a client is told when its session's home could not do something. */
+export function sessionReasonOf(code: ErrorCode, otherwise: Reason): Reason {
+  switch (code) {
+    case "bus.stream_full":
+    case "queue.full":
+      return REASON.quotaExceeded;
+    default:
+      return otherwise;
+  }
+}
