@@ -26,6 +26,8 @@ it("keeps the names and labels of its metrics", () => {
       "counter myelin_listener_congestion_seconds_total{}",
       "gauge myelin_listener_sessions{}",
       "gauge myelin_listener_subscriptions{}",
+      "gauge myelin_listener_certificate_expiry_timestamp_seconds{port}",
+      "counter myelin_listener_certificate_reloads_total{port,outcome}",
       "counter myelin_listener_shared_channels_evicted_total{}",
     ]
   `);

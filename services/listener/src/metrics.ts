@@ -7,6 +7,7 @@ import type { LabelCounter, ListenerMetrics } from "./core/metrics.js";
 
 const protocol = bounded(16);
 const reason = bounded(64);
+const port = bounded(384);
 const lane = ["telemetry", "event"] as const;
 
 export const listenerMetricsList = defineMetrics({
@@ -25,7 +26,7 @@ export const listenerMetricsList = defineMetrics({
   transportsRefused: {
     type: "counter",
     name: "myelin_listener_transports_refused_total",
-    help: "Connections closed unread because of a limit.",
+    help: "Connections closed before any protocol read them: by a limit, in the PROXY protocol, or in the TLS handshake.",
     labels: { reason },
   },
   connectsRefused: {
@@ -115,6 +116,18 @@ export const listenerMetricsList = defineMetrics({
     name: "myelin_listener_subscriptions",
     help: "Topic filters held by clients.",
   },
+  certificateExpiry: {
+    type: "gauge",
+    name: "myelin_listener_certificate_expiry_timestamp_seconds",
+    help: "When the certificate that a port serves ends, in Unix time.",
+    labels: { port },
+  },
+  certificateReloads: {
+    type: "counter",
+    name: "myelin_listener_certificate_reloads_total",
+    help: "Changes of a port's certificate files: taken into use, or refused while the last good one stays.",
+    labels: { port, outcome: ["loaded", "refused"] },
+  },
   sharedChannelsEvicted: {
     type: "counter",
     name: "myelin_listener_shared_channels_evicted_total",
@@ -142,6 +155,7 @@ export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): voi
   page.connectionsActive.onCollect(() => {
     foldConnections(page, from.connections);
     foldTraffic(page, from.protocols);
+    foldCertificates(page, from.protocols);
     foldIngress(page, from);
     page.congestion.with().value = from.congestionMs() / 1000;
     page.sessions.with().set(from.sessions.size);
@@ -183,6 +197,13 @@ function foldTraffic(page: ListenerMetricsPage, protocols: ListenerMetrics): voi
   });
   pairs(protocols.undelivered, (kind, why, n) => {
     page.undelivered.with({ protocol: kind, reason: why }).value = n;
+  });
+}
+
+function foldCertificates(page: ListenerMetricsPage, { certificates }: ListenerMetrics): void {
+  for (const [name, ms] of certificates.expiryMs) page.certificateExpiry.with({ port: name }).set(ms / 1000);
+  pairs(certificates.reloads, (name, outcome, n) => {
+    page.certificateReloads.with({ port: name, outcome: outcome as "loaded" | "refused" }).value = n;
   });
 }
 

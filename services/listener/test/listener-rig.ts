@@ -133,7 +133,10 @@ export async function startRig(
 function withSecrets(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (Array.isArray(value)) return value.map(withSecrets);
-  if ("fromFile" in value) return new Secret(readFileSync(String(value.fromFile), "utf8"), "a test");
+  if ("fromFile" in value) {
+    const file = String(value.fromFile);
+    return new Secret(readFileSync(file, "utf8"), "a test", file);
+  }
   return Object.fromEntries(Object.entries(value).map(([key, of]) => [key, withSecrets(of)]));
 }
 

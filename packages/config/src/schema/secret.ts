@@ -8,10 +8,13 @@ export class Secret {
   readonly #text: string;
   /** Where it came from; never the text. */
   readonly source: string;
+  /** Path of the file it came from, for those who follow it while it changes; undefined for anything else. */
+  readonly file: string | undefined;
 
-  constructor(text: string, source: string) {
+  constructor(text: string, source: string, file?: string) {
     this.#text = text;
     this.source = source;
+    this.file = file;
   }
 
   reveal(): string {

@@ -41,7 +41,8 @@ async function resolveOne(reference: Reference, environment: Environment): Promi
   }
   try {
     const text = (await readFile(fromFile as string, "utf8")).replace(/\r?\n$/, "");
-    return text === "" ? `a file with content, ${fromFile} is empty` : new Secret(text, `file ${fromFile}`);
+    if (text === "") return `a file with content, ${fromFile} is empty`;
+    return new Secret(text, `file ${fromFile}`, fromFile);
   } catch (error) {
     return `a readable file, ${fromFile} gives ${(error as NodeJS.ErrnoException).code}`;
   }

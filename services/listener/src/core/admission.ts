@@ -14,18 +14,28 @@ export interface Identity {
   readonly local?: boolean | undefined;
 }
 
+/** What stands in a client's certificate, which an authority that the port trusts has vouched for. */
+export interface ClientCertificate {
+  /** Of the subject; empty when it has none. */
+  readonly commonName: string;
+  /** Alternative names of the subject with their type before them, as in `DNS:boiler-1.example.com`. */
+  readonly names: readonly string[];
+}
+
 /** What a client has shown of itself. Nothing of it is kept; `password` may be overwritten after the answer. */
 export interface Credentials {
   /** Registry key of the protocol, e.g. `mqtt`. */
   readonly protocol: string;
   /** Name of the port it came in by. */
   readonly port: string;
-  /** Remote IP address as Node prints it. */
+  /** Remote IP address as Node prints it, `unix` for who comes by a Unix socket. */
   readonly address: string;
   /** The device id the client claims: MQTT client id, URL device, MCP hello. */
   readonly deviceId: string;
   readonly user?: string | undefined;
   readonly password?: Uint8Array | undefined;
+  /** Absent: it has shown none, or was not asked for one. */
+  readonly certificate?: ClientCertificate | undefined;
 }
 
 /** Allowed with an identity, or refused with a code of the catalogue (`auth.*`, `limit.*`). */

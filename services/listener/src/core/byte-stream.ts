@@ -16,6 +16,8 @@ export interface ByteStream {
   end(): unknown;
   /** Closes at once; waiting bytes are lost. */
   destroy(): unknown;
+  /** The socket below, where that is not the stream itself. */
+  readonly transport?: unknown;
 }
 
 /** The protocol's end of a stream: whoever owns the transport calls these. */

@@ -83,6 +83,11 @@ export class ConnectionManager {
     return refusal;
   }
 
+  /** A new transport was closed by whoever looked at it before us; `reason` is a metric label. */
+  noteRefused(reason: string): void {
+    bump(this.counters.refused, reason);
+  }
+
   /** For what a connection speaks for under a name of its own, such as a child device: from the same row as the connections' own. */
   takeNumber(): number {
     return this.nextNumber++;

@@ -27,6 +27,11 @@ export class Doors {
     if (this.shut) stopListening(server);
   }
 
+  /** The server's sockets count, but it stays open: what only processes of this machine reach, one of which may be needed to see what is wrong. */
+  count(server: Server): void {
+    server.on("connection", this.onConnection);
+  }
+
   /** To be called before the server is closed for good. */
   remove(server: Server): void {
     this.servers.delete(server);

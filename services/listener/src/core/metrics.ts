@@ -18,8 +18,17 @@ export interface Traffic {
   sentBytes: number;
 }
 
+/** What ports serve TLS with. */
+export interface Certificates {
+  /** By port: when its certificate ends, in Unix milliseconds. */
+  readonly expiryMs: Map<string, number>;
+  /** `port,outcome`: changes of certificate files, `loaded` or `refused`. */
+  readonly reloads: LabelCounter;
+}
+
 /** What happens in the listener's protocols. */
 export class ListenerMetrics {
+  readonly certificates: Certificates = { expiryMs: new Map(), reloads: new LabelCounter() };
   /** `protocol,reason`: bytes that are not what they should be. */
   readonly malformed = new LabelCounter();
   /** `protocol,code`: connects that were refused. */

@@ -1,75 +1,139 @@
-/** A listening TCP or TLS socket shared with the other worker processes, for every stream protocol. */
+/**
+ * A listening socket for every stream protocol, shared with the other worker processes. Between it and the protocol lie, where they are set: the
+ * PROXY protocol, then TLS.
+ */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
 import { AppError, sharesPorts } from "@myelin/kernel";
-import type { ConnectionManager } from "./connection-manager.js";
-import { type TlsSettings, tlsOptions } from "./tls.js";
+import type { ProtocolContext } from "./protocol.js";
+import { ProxiedSockets } from "./proxied-sockets.js";
+import { addressOf, knowPeer, UNIX_PEER } from "./socket-peer.js";
+import { TlsGate } from "./tls-gate.js";
+import type { TransportSettings } from "./transport.js";
+import { UnixDoor } from "./unix-door.js";
 
 export interface TcpPortOptions {
-  readonly host: string;
-  /** 0: any free one. */
-  readonly port: number;
-  /** Present: TLS. */
-  readonly tls?: TlsSettings | undefined;
   /** True: a client that has closed its sending side may still be written to, and is closed by the owner. */
   readonly allowHalfOpen?: boolean;
-  readonly connections: ConnectionManager;
-  /** Called for each connection that the limits allow; owns the socket from then on. For TLS after the handshake. */
+  /** Names for TLS's negotiation of the protocol inside, best first; left out, nothing is negotiated. */
+  readonly alpn?: readonly string[];
+  /**
+   * Called for each connection that the limits allow; owns the socket from then on. With TLS after the handshake. The socket may be
+   * paused, with bytes in it: `serveSocket` resumes it. Ask `addressOf` for the client's address.
+   */
   readonly onSocket: (socket: Socket) => void;
 }
 
 const BACKLOG = 4096;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-/** Bound on `start`; closes what it accepted on `stop`. */
+/** Bound on `listen`; what it accepted lives on after `close`. */
 export class TcpPort {
   private server: Server | undefined;
+  private unix: UnixDoor | undefined;
+  private proxied: ProxiedSockets | undefined;
+  private gate: TlsGate | undefined;
 
-  constructor(private readonly options: TcpPortOptions) {}
+  constructor(
+    private readonly ctx: ProtocolContext,
+    private readonly settings: TransportSettings,
+    private readonly options: TcpPortOptions,
+  ) {}
 
-  /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` */
+  /**
+   * @throws AppError `setup.port_in_use`, `setup.port_forbidden`; `config.invalid` for a certificate that cannot be served, or proxies that are
+   * no addresses
+   */
   async listen(): Promise<{ host: string; port: number }> {
-    const { host, port, tls, onSocket, connections, allowHalfOpen = false } = this.options;
-    const settings = { allowHalfOpen, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 };
-    const accept = (socket: Socket): void => {
-      if (connections.refusalOf(socket.remoteAddress ?? "") !== undefined) {
-        socket.destroy();
-        return;
-      }
-      onSocket(socket);
-    };
-    const server =
-      tls === undefined
-        ? createServer(settings, accept)
-        : createTlsServer({ ...tlsOptions(tls), ...settings }, accept);
-    // A client that breaks off its handshake is no event; the socket is closed already.
-    if (tls !== undefined) server.on("tlsClientError", ignore);
+    const { settings, options, ctx } = this;
+    const { host, port, path = "", mode = "0660", proxyProtocol = "off", tls } = settings;
+    if (path !== "" && tls !== undefined) {
+      throw new AppError("config.invalid", `the Unix socket ${path} speaks plain text, leave tls out`);
+    }
+    const { clock, log, connections } = ctx;
+    const onRefused = (reason: string): void => connections.noteRefused(reason);
+    if (proxyProtocol !== "off") {
+      const trusted = settings.trustedProxies ?? [];
+      const onSocket = (socket: Socket): void => this.admit(socket);
+      this.proxied = new ProxiedSockets({ mode: proxyProtocol, trusted, clock, onRefused, onSocket });
+    }
+    if (tls !== undefined) {
+      const { alpn = [] } = options;
+      this.gate = new TlsGate(ctx, {
+        settings: tls,
+        alpn,
+        handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
+        onRefused,
+      });
+      this.gate.start();
+    }
+    const server = createServer(
+      {
+        allowHalfOpen: options.allowHalfOpen ?? false,
+        noDelay: true,
+        keepAlive: true,
+        keepAliveInitialDelay: 60_000,
+      },
+      (socket) => this.accept(socket),
+    );
     this.server = server;
-    await new Promise<void>((resolve, reject) => {
-      server.once("error", (cause: NodeJS.ErrnoException) => reject(bindError(cause, host, port)));
-      server.listen({ host, port, backlog: BACKLOG, reusePort: port !== 0 && sharesPorts() }, resolve);
-    });
-    server.removeAllListeners("error");
-    // Accepting may fail for want of descriptors: the connection waits in the backlog and the loop tries again.
-    server.on("error", ignore);
-    const address = server.address();
-    const bound = typeof address === "object" && address !== null ? address.port : port;
+    if (path !== "") {
+      connections.doors.count(server);
+      this.unix = new UnixDoor(server, { path, mode, backlog: BACKLOG, clock, log });
+      await this.unix.open();
+      server.on("error", ignore);
+      return { host: path, port: 0 };
+    }
+    const bound = await listenOn(server, host, port);
     const reusePort = port !== 0 && sharesPorts();
     connections.doors.add(server, { host, port: bound, backlog: BACKLOG, reusePort });
     return { host, port: bound };
   }
 
-  /** Stops accepting. Open connections are their owners' business. */
+  /** Stops accepting. Open connections are their owners' business, but for those that are nobody's yet. */
   async close(): Promise<void> {
-    const server = this.server;
-    this.server = undefined;
+    const { server, unix, proxied, gate } = this;
+    this.server = this.unix = this.proxied = this.gate = undefined;
+    proxied?.stop();
+    gate?.stop();
     if (server === undefined) return;
-    this.options.connections.doors.remove(server);
-    await new Promise<void>((resolve) => {
-      // Resolves only when all connections are gone; the port itself is closed at once.
-      server.close(() => resolve());
-      resolve();
-    });
+    if (unix !== undefined) {
+      await unix.close();
+      return;
+    }
+    this.ctx.connections.doors.remove(server);
+    // Calls back only when all connections are gone; the port itself is closed at once.
+    server.close();
   }
+
+  private accept(socket: Socket): void {
+    if (this.unix !== undefined) knowPeer(socket, { address: UNIX_PEER });
+    if (this.proxied === undefined) this.admit(socket);
+    else this.proxied.take(socket);
+  }
+
+  private admit(socket: Socket): void {
+    if (this.ctx.connections.refusalOf(addressOf(socket)) !== undefined) socket.destroy();
+    else if (this.gate === undefined) this.options.onSocket(socket);
+    else this.gate.secure(socket, (secured) => this.onSecured(secured));
+  }
+
+  /** Many may have come in while hands were shaken. */
+  private onSecured(socket: Socket): void {
+    if (this.ctx.connections.refusalOf(addressOf(socket)) !== undefined) socket.destroy();
+    else this.options.onSocket(socket);
+  }
+}
+
+async function listenOn(server: Server, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (cause: NodeJS.ErrnoException) => reject(bindError(cause, host, port)));
+    server.listen({ host, port, backlog: BACKLOG, reusePort: port !== 0 && sharesPorts() }, resolve);
+  });
+  server.removeAllListeners("error");
+  // Accepting may fail for want of descriptors: the connection waits in the backlog and the loop tries again.
+  server.on("error", ignore);
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
 }
 
 function ignore(): void {}

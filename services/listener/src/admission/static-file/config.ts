@@ -6,6 +6,11 @@ export const schema = object({
     default: "loopback",
     description: "Who may connect without a user name: clients on this machine, nobody, or everybody.",
   }),
+  certificates: oneOf(["ignored", "user"], {
+    default: "ignored",
+    description:
+      "What the verified certificate of a client without a user name counts for: nothing, or the client is the user that its common name says, without a password.",
+  }),
   usersFile: string({
     default: "",
     description:

@@ -1,7 +1,7 @@
 /** Admission out of two files, or out of none: then only the machine itself may connect. */
-import { isIPv4 } from "node:net";
 import { AppError, type Clock, type Component, type ComponentCondition } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
+import { isLoopback } from "../../core/addresses.js";
 import type {
   Admission,
   AdmissionListener,
@@ -9,6 +9,7 @@ import type {
   Credentials,
   Identity,
 } from "../../core/admission.js";
+import { UNIX_PEER } from "../../core/socket-peer.js";
 import { Acl, aclSchema } from "./acl.js";
 import type { StaticFileConfig } from "./config.js";
 import { PasswordChecker, Users, usersSchema } from "./users.js";
@@ -70,6 +71,11 @@ export class StaticFileAdmission implements Admission, Component {
   connect(who: Credentials): ConnectVerdict | Promise<ConnectVerdict> {
     const { user } = who;
     if (user === undefined || user === "") {
+      const name = this.config.certificates === "user" ? who.certificate?.commonName : undefined;
+      if (name !== undefined && name !== "") {
+        const known = this.users?.find(name);
+        return allow(who, name, known?.tenant ?? "", known?.device, false);
+      }
       if (this.config.anonymous === "everybody") return allow(who, "", "", undefined, false);
       return this.config.anonymous === "loopback" && this.isLocal(who.address)
         ? allow(who, "", "", undefined, true)
@@ -139,8 +145,7 @@ export class StaticFileAdmission implements Admission, Component {
   }
 
   private isLocal(address: string): boolean {
-    const plain = address.startsWith("::ffff:") ? address.slice(7) : address;
-    return plain === "::1" || (isIPv4(plain) && plain.startsWith("127."));
+    return address === UNIX_PEER || isLoopback(address);
   }
 
   private failed(thrown: unknown): ConnectVerdict {

@@ -3,6 +3,7 @@ import { MCP_VERSION, type McpControl, type McpMessageView } from "@myelin/contr
 import { AppError, isErrorCode } from "@myelin/kernel";
 import type { ConnectVerdict, Identity } from "../admission.js";
 import { HOLD } from "../connection.js";
+import { certificateOf } from "../socket-peer.js";
 import { ticksOf } from "../timing-wheel.js";
 import type { McpConnection } from "./mcp-connection.js";
 import type { McpSession } from "./mcp-session.js";
@@ -73,6 +74,7 @@ function onHello(c: McpConnection, hello: Hello): void {
     protocol: c.scope.kind,
     port: c.scope.port,
     address: c.address,
+    certificate: certificateOf(c.stream),
     deviceId: hello.deviceId,
     user: byToken ? TOKEN_USER : hello.username || undefined,
     password: byToken ? Buffer.from(hello.token) : hello.password.length > 0 ? hello.password : undefined,

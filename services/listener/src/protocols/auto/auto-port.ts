@@ -1,10 +1,9 @@
 /** One port for all: looks at the first bytes, ends TLS where it is spoken, and hands the connection over. */
 import type { Socket } from "node:net";
-import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 import type { Timer } from "@myelin/kernel";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { TcpPort } from "../../core/tcp-port.js";
-import { tlsOptions } from "../../core/tls.js";
+import { TlsGate } from "../../core/tls-gate.js";
 import type { AutoConfig } from "./config.js";
 import { MAX_SNIFF_BYTES, sniff } from "./sniff.js";
 
@@ -21,7 +20,7 @@ export class AutoPort implements ProtocolPort {
   private readonly ports = new Map<Kind, ProtocolPort>();
   private readonly undecided = new Set<Undecided>();
   private tcp: TcpPort | undefined;
-  private secure: SecureContext | undefined;
+  private gate: TlsGate | undefined;
 
   constructor(
     readonly config: AutoConfig,
@@ -40,20 +39,25 @@ export class AutoPort implements ProtocolPort {
       await port.start(signal);
       this.ports.set(kind, port);
     }
-    if (config.tls !== undefined) this.secure = createSecureContext(tlsOptions(config.tls));
+    const { tls: settings, ...plain } = config;
+    if (settings !== undefined) {
+      this.gate = new TlsGate(ctx, {
+        settings,
+        alpn: ["mqtt", "http/1.1"],
+        handshakeTimeoutMs: config.firstPacketTimeout,
+        onRefused: (reason) => this.refuse(reason),
+      });
+      this.gate.start();
+    }
     if (!ctx.listen) return;
-    this.tcp = new TcpPort({
-      host: config.host,
-      port: config.port,
-      connections: ctx.connections,
-      onSocket: (socket) => this.look(socket),
-    });
+    this.tcp = new TcpPort(ctx, plain, { onSocket: (socket) => this.look(socket) });
     this.bound = await this.tcp.listen();
   }
 
   async stop(): Promise<void> {
     await this.tcp?.close();
-    this.tcp = this.bound = undefined;
+    this.gate?.stop();
+    this.tcp = this.bound = this.gate = undefined;
     for (const undecided of [...this.undecided]) undecided.giveUp("drain");
     await Promise.allSettled([...this.ports.values()].map((port) => port.stop()));
     this.ports.clear();
@@ -64,13 +68,14 @@ export class AutoPort implements ProtocolPort {
     this.look(socket);
   }
 
-  private look(socket: Socket): void {
+  /** @param untilMs when it must have shown what it speaks; left out, it has all the time there is */
+  private look(socket: Socket, untilMs?: number): void {
     if (this.undecided.size >= this.config.maxUndecided) {
       this.refuse("undecided");
       socket.destroy();
       return;
     }
-    this.undecided.add(new Undecided(this, socket, false));
+    this.undecided.add(new Undecided(this, socket, untilMs));
   }
 
   /** Why a connection is closed before it was anybody's. */
@@ -87,27 +92,14 @@ export class AutoPort implements ProtocolPort {
   /** TLS: what is inside is looked at again. Its handshake counts on the same deadline. */
   startTls(undecided: Undecided, head: Buffer): void {
     this.undecided.delete(undecided);
-    if (this.secure === undefined) {
+    if (this.gate === undefined) {
       this.refuse("tls_without_certificate");
       undecided.socket.destroy();
       return;
     }
-    const { socket } = undecided;
+    const { socket, untilMs } = undecided;
     socket.unshift(head);
-    const { requestCert, rejectUnauthorized } = tlsOptions(this.config.tls!);
-    const inner = new TLSSocket(socket, {
-      isServer: true,
-      secureContext: this.secure,
-      requestCert: requestCert ?? false,
-      rejectUnauthorized: rejectUnauthorized ?? false,
-    });
-    // A client that its certificate does not let in must not be read: the library leaves that to the owner of the socket.
-    inner.once("secure", () => {
-      if (rejectUnauthorized !== true || inner.authorized) return;
-      this.refuse("certificate");
-      inner.destroy();
-    });
-    this.undecided.add(new Undecided(this, inner, true));
+    this.gate.secure(socket, (inner) => this.look(inner, untilMs));
   }
 
   gone(undecided: Undecided): void {
@@ -117,19 +109,28 @@ export class AutoPort implements ProtocolPort {
 
 /** A connection that has not shown what it speaks. Keeps MAX_SNIFF_BYTES beyond one chunk at most. */
 class Undecided {
+  readonly untilMs: number;
+  private readonly inner: boolean;
   private head: Buffer = Buffer.alloc(0);
   private readonly timer: Timer;
 
   constructor(
     private readonly port: AutoPort,
     readonly socket: Socket,
-    private readonly inner: boolean,
+    untilMs: number | undefined,
   ) {
     const { clock } = port.ctx;
-    this.timer = clock.setTimeout(() => this.giveUp("first_packet"), port.config.firstPacketTimeout).unref();
+    const nowMs = clock.nowMs();
+    this.inner = untilMs !== undefined;
+    this.untilMs = untilMs ?? nowMs + port.config.firstPacketTimeout;
+    this.timer = clock
+      .setTimeout(() => this.giveUp("first_packet"), Math.max(0, this.untilMs - nowMs))
+      .unref();
     socket.on("data", this.onData);
     socket.on("close", this.onClose);
-    socket.on("error", this.onError);
+    socket.on("error", onError);
+    // Paused where somebody has looked at it before.
+    if (socket.isPaused()) socket.resume();
   }
 
   giveUp(reason: string): void {
@@ -160,15 +161,13 @@ class Undecided {
     this.port.gone(this);
   };
 
-  // A broken connection is told by `close`, which always follows.
-  private readonly onError = (): void => {
-    if (this.inner) this.port.refuse("tls_handshake");
-  };
-
   private letGo(): void {
     this.port.ctx.clock.clear(this.timer);
     this.socket.off("data", this.onData);
     this.socket.off("close", this.onClose);
-    this.socket.off("error", this.onError);
+    this.socket.off("error", onError);
   }
 }
+
+// A broken connection is told by `close`, which always follows.
+function onError(): void {}

@@ -1,6 +1,6 @@
 /** Settings of one port that tells protocols apart. */
-import { durationMs, type Infer, integer, object, optional, port, string } from "@myelin/config";
-import { tlsSchema } from "../../core/tls.js";
+import { durationMs, type Infer, integer, object, port, string } from "@myelin/config";
+import { transportFields } from "../../core/transport.js";
 
 const likeOf = (kind: string) =>
   string({
@@ -11,7 +11,7 @@ const likeOf = (kind: string) =>
 export const schema = object({
   host: string({ default: "0.0.0.0", description: "Address to listen on." }),
   port: port({ default: 7443, description: "TCP port; 0 takes any free one." }),
-  tls: optional(tlsSchema),
+  ...transportFields,
   like: object(
     { http: likeOf("http"), mqtt: likeOf("mqtt"), tcp: likeOf("tcp") },
     {

@@ -1,12 +1,12 @@
 /** Settings of one HTTP port. */
-import { bytes, durationMs, type Infer, integer, object, optional, port, string } from "@myelin/config";
+import { bytes, durationMs, type Infer, integer, object, port, string } from "@myelin/config";
 import { originsSchema } from "../../core/origins.js";
-import { tlsSchema } from "../../core/tls.js";
+import { transportFields } from "../../core/transport.js";
 
 export const schema = object({
   host: string({ default: "0.0.0.0", description: "Address to listen on." }),
   port: port({ default: 8080, description: "TCP port; 0 takes any free one." }),
-  tls: optional(tlsSchema),
+  ...transportFields,
   origins: originsSchema,
   maxBody: bytes({
     default: "1MiB",

@@ -2,7 +2,7 @@
 import type { Socket } from "node:net";
 import type { Channel } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import type { Identity } from "../../core/admission.js";
+import type { ClientCertificate, Identity } from "../../core/admission.js";
 import {
   Connection,
   type ConnectionScope,
@@ -11,6 +11,7 @@ import {
   NOBODY,
 } from "../../core/connection.js";
 import type { HostCheck } from "../../core/origins.js";
+import { addressOf, certificateOf } from "../../core/socket-peer.js";
 import type { DirectRequests } from "./direct-requests.js";
 
 /** What the connections of one port share. */
@@ -65,7 +66,7 @@ export class HttpConnection extends Connection {
     scope: HttpScope,
     private readonly socket: Socket,
   ) {
-    super(scope, socket.remoteAddress ?? "");
+    super(scope, addressOf(socket));
     (socket as ServedSocket)[CONNECTION] = this;
   }
 
@@ -112,6 +113,10 @@ export class HttpConnection extends Connection {
     // A request under way is answered; its answer closes the connection. One that waits for its turn will not get it.
     this.wake();
     if (this.busy === 0 || reason !== "drain") this.socket.destroy();
+  }
+
+  get certificate(): ClientCertificate | undefined {
+    return certificateOf(this.socket);
   }
 
   /** Closes at once, whatever is under way. */

@@ -63,13 +63,10 @@ export class HttpPort implements ProtocolPort {
     this.app = await this.createApp();
     await this.app.ready();
     if (!ctx.listen) return;
-    this.tcp = new TcpPort({
-      host: config.host,
-      port: config.port,
-      tls: config.tls,
+    this.tcp = new TcpPort(ctx, config, {
+      alpn: ["http/1.1"],
       // A client may close its sending side and still wait for the answer.
       allowHalfOpen: true,
-      connections: ctx.connections,
       onSocket: (socket) => this.handleSocket(socket),
     });
     this.bound = await this.tcp.listen();

@@ -45,6 +45,7 @@ export function identifySender(
     protocol: "http",
     port: ctx.port,
     address: connection.address,
+    certificate: connection.certificate,
     deviceId,
     ...credentialsOf(authorization),
   };

@@ -1,11 +1,12 @@
 /** Settings of one MQTT port. */
-import { bytes, durationMs, type Infer, integer, object, optional, port, string } from "@myelin/config";
-import { tlsSchema } from "../../core/tls.js";
+import { bytes, durationMs, type Infer, integer, object, port, string } from "@myelin/config";
+import { transportFields, unixFields } from "../../core/transport.js";
 
 export const schema = object({
   host: string({ default: "0.0.0.0", description: "Address to listen on." }),
   port: port({ default: 1883, description: "TCP port; 0 takes any free one." }),
-  tls: optional(tlsSchema),
+  ...transportFields,
+  ...unixFields,
   maxPacketSize: bytes({
     default: "1MiB",
     min: "1KiB",

@@ -4,6 +4,7 @@ import { Protocol } from "@myelin/contract";
 import type { ByteStream, StreamPeer, StreamSink } from "../../core/byte-stream.js";
 import type { ConnectionScope } from "../../core/connection.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
+import { addressOf } from "../../core/socket-peer.js";
 import { serveSocket } from "../../core/socket-stream.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import type { MqttConfig } from "./config.js";
@@ -26,11 +27,8 @@ export class MqttPort implements ProtocolPort {
 
   async start(): Promise<void> {
     if (!this.ctx.listen) return;
-    this.tcp = new TcpPort({
-      host: this.config.host,
-      port: this.config.port,
-      tls: this.config.tls,
-      connections: this.ctx.connections,
+    this.tcp = new TcpPort(this.ctx, this.config, {
+      alpn: ["mqtt"],
       onSocket: (socket) => this.handleSocket(socket),
     });
     this.bound = await this.tcp.listen();
@@ -43,7 +41,7 @@ export class MqttPort implements ProtocolPort {
   }
 
   handleSocket(socket: Socket, head?: Buffer): void {
-    const connection = new MqttConnection(this.shared, socket, socket.remoteAddress ?? "");
+    const connection = new MqttConnection(this.shared, socket, addressOf(socket));
     this.ctx.connections.add(connection);
     serveSocket(socket, connection, head);
   }

@@ -1,21 +1,12 @@
 /** Settings of one TCP port. */
-import {
-  bytes,
-  durationMs,
-  type Infer,
-  integer,
-  object,
-  oneOf,
-  optional,
-  port,
-  string,
-} from "@myelin/config";
-import { tlsSchema } from "../../core/tls.js";
+import { bytes, durationMs, type Infer, integer, object, oneOf, port, string } from "@myelin/config";
+import { transportFields, unixFields } from "../../core/transport.js";
 
 export const schema = object({
   host: string({ default: "0.0.0.0", description: "Address to listen on." }),
   port: port({ default: 7400, description: "TCP port; 0 takes any free one." }),
-  tls: optional(tlsSchema),
+  ...transportFields,
+  ...unixFields,
   framing: oneOf(["mcp", "lines"], {
     default: "mcp",
     description: "MCP frames, or one reading per line of text: device, path, payload, with a space between.",

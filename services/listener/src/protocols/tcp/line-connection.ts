@@ -12,6 +12,7 @@ import { LineCutter, type LineHandler } from "../../core/line-cutter.js";
 import { isPath } from "../../core/mcp/mcp-path.js";
 import type { Traffic } from "../../core/metrics.js";
 import type { ProtocolContext } from "../../core/protocol.js";
+import { certificateOf } from "../../core/socket-peer.js";
 import type { TcpConfig } from "./config.js";
 
 const SPACE = 0x20;
@@ -281,7 +282,13 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
       return;
     }
     const { ctx, scope } = this.shared;
-    const who = { protocol: scope.kind, port: scope.port, address: this.address, deviceId };
+    const who = {
+      protocol: scope.kind,
+      port: scope.port,
+      address: this.address,
+      deviceId,
+      certificate: certificateOf(this.stream),
+    };
     const verdict = ctx.admission.connect(who);
     if (!(verdict instanceof Promise)) {
       this.decided(deviceId, line, number, verdict);

@@ -6,6 +6,7 @@ import type { Connection, ConnectionScope } from "../../core/connection.js";
 import { McpConnection } from "../../core/mcp/mcp-connection.js";
 import { McpShared } from "../../core/mcp/mcp-shared.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
+import { addressOf } from "../../core/socket-peer.js";
 import { serveSocket } from "../../core/socket-stream.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import type { TcpConfig } from "./config.js";
@@ -34,14 +35,7 @@ export class TcpProtocolPort implements ProtocolPort {
 
   async start(): Promise<void> {
     if (!this.ctx.listen) return;
-    const { host, port, tls } = this.config;
-    this.tcp = new TcpPort({
-      host,
-      port,
-      tls,
-      connections: this.ctx.connections,
-      onSocket: (socket) => this.handleSocket(socket),
-    });
+    this.tcp = new TcpPort(this.ctx, this.config, { onSocket: (socket) => this.handleSocket(socket) });
     this.bound = await this.tcp.listen();
   }
 
@@ -52,7 +46,7 @@ export class TcpProtocolPort implements ProtocolPort {
   }
 
   handleSocket(socket: Socket, head?: Buffer): void {
-    const connection = this.connect(socket, socket.remoteAddress ?? "");
+    const connection = this.connect(socket, addressOf(socket));
     this.ctx.connections.add(connection);
     serveSocket(socket, connection, head);
   }

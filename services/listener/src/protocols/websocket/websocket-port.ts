@@ -12,6 +12,7 @@ import { McpConnection } from "../../core/mcp/mcp-connection.js";
 import { McpShared } from "../../core/mcp/mcp-shared.js";
 import { type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
+import { addressOf, certificateOf } from "../../core/socket-peer.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import { CLOSE, closeCodeOf } from "./close-codes.js";
 import type { WebSocketConfig } from "./config.js";
@@ -21,6 +22,7 @@ import { WebSocketStream } from "./websocket-stream.js";
 
 const HEADER_TIMEOUT_MS = 10_000;
 const DEADLINE_CHECK_MS = 1_000;
+const NOTHING = Buffer.alloc(0);
 const MAX_HEADER_BYTES = 16 * 1024;
 
 export class WebSocketPort implements ProtocolPort {
@@ -71,12 +73,9 @@ export class WebSocketPort implements ProtocolPort {
     // It looks at the deadlines of requests only once it has heard that it listens, which it never does.
     this.http.emit("listening");
     this.http.on("upgrade", (request, socket, head) => this.handleUpgrade(request, socket, head));
-    this.tcp = new TcpPort({
-      host: config.host,
-      port: config.port,
-      tls: config.tls,
-      connections: ctx.connections,
-      onSocket: (socket) => void this.http?.emit("connection", socket),
+    this.tcp = new TcpPort(ctx, config, {
+      alpn: ["http/1.1"],
+      onSocket: (socket) => this.handleSocket(socket, NOTHING),
     });
     this.bound = await this.tcp.listen();
   }
@@ -94,11 +93,11 @@ export class WebSocketPort implements ProtocolPort {
     if (head.length > 0) socket.unshift(head);
     this.http!.emit("connection", socket);
     // Paused while nobody listened.
-    socket.resume();
+    if (socket.isPaused()) socket.resume();
   }
 
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const address = (socket as Socket).remoteAddress ?? "";
+    const address = addressOf(socket);
     // A client that goes away in the middle is no event.
     socket.on("error", () => {});
     try {
@@ -108,7 +107,7 @@ export class WebSocketPort implements ProtocolPort {
       const { origin } = request.headers;
       if (origin !== undefined && !this.allowsOrigin(origin)) throw originRefused();
       const endpoint = endpointOf(request);
-      const identity = endpoint.kind === "json" ? this.identify(endpoint, address) : undefined;
+      const identity = endpoint.kind === "json" ? this.identify(endpoint, socket) : undefined;
       if (!(identity instanceof Promise)) {
         this.accept(request, socket, head, endpoint, identity);
         return;
@@ -129,10 +128,17 @@ export class WebSocketPort implements ProtocolPort {
     refuseHandshake(socket, error);
   }
 
-  private identify({ deviceId, authorization }: Endpoint, address: string): Identity | Promise<Identity> {
+  private identify({ deviceId, authorization }: Endpoint, socket: Duplex): Identity | Promise<Identity> {
     checkDeviceId(deviceId);
     const credentials = credentialsOf(authorization);
-    const who = { protocol: "websocket", port: this.ctx.port, address, deviceId, ...credentials };
+    const who = {
+      protocol: "websocket",
+      port: this.ctx.port,
+      address: addressOf(socket),
+      certificate: certificateOf(socket),
+      deviceId,
+      ...credentials,
+    };
     const verdict = this.ctx.admission.connect(who);
     const decide = (v: Awaited<typeof verdict>): Identity => {
       if (v.allow) return v.identity;
@@ -168,7 +174,7 @@ export class WebSocketPort implements ProtocolPort {
   }
 
   private open(ws: WebSocket, socket: Duplex, endpoint: Endpoint, identity: Identity | undefined): void {
-    const address = (socket as Socket).remoteAddress ?? "";
+    const address = addressOf(socket);
     const { connections, metrics } = this.ctx;
     if (identity !== undefined) {
       const connection = new JsonConnection(this.json, ws, address);

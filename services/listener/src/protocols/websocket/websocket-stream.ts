@@ -13,6 +13,10 @@ export class WebSocketStream implements ByteStream {
     private readonly socket: Duplex,
   ) {}
 
+  get transport(): Duplex {
+    return this.socket;
+  }
+
   /** From here on the sink hears of everything. */
   serve(sink: StreamSink, onMalformed: (reason: string) => void): void {
     const { ws } = this;
