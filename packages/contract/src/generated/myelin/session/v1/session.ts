@@ -376,7 +376,13 @@ export interface JournalRecord {
     | { $case: "outgoing"; value: OutgoingRecord }
     | { $case: "incoming"; value: IncomingRecord }
     | { $case: "held"; value: HeldRecord }
+    | { $case: "recent"; value: RecentRecord }
     | undefined;
+}
+
+/** Messages that were taken a short while ago and may be offered again: their ids, 16 bytes each, one after the other. Only in snapshots. */
+export interface RecentRecord {
+  ids: Buffer;
 }
 
 export interface SessionMade {
@@ -2389,6 +2395,9 @@ export const JournalRecord: MessageFns<JournalRecord> = {
       case "held":
         HeldRecord.encode(message.record.value, writer.uint32(66).fork()).join();
         break;
+      case "recent":
+        RecentRecord.encode(message.record.value, writer.uint32(74).fork()).join();
+        break;
     }
     return writer;
   },
@@ -2470,6 +2479,14 @@ export const JournalRecord: MessageFns<JournalRecord> = {
             message.record = { $case: "held", value: HeldRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.record = { $case: "recent", value: RecentRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2500,6 +2517,8 @@ export const JournalRecord: MessageFns<JournalRecord> = {
         ? { $case: "incoming", value: IncomingRecord.fromJSON(object.incoming) }
         : isSet(object.held)
         ? { $case: "held", value: HeldRecord.fromJSON(object.held) }
+        : isSet(object.recent)
+        ? { $case: "recent", value: RecentRecord.fromJSON(object.recent) }
         : undefined,
     };
   },
@@ -2522,6 +2541,8 @@ export const JournalRecord: MessageFns<JournalRecord> = {
       obj.incoming = IncomingRecord.toJSON(message.record.value);
     } else if (message.record?.$case === "held") {
       obj.held = HeldRecord.toJSON(message.record.value);
+    } else if (message.record?.$case === "recent") {
+      obj.recent = RecentRecord.toJSON(message.record.value);
     }
     return obj;
   },
@@ -2580,7 +2601,80 @@ export const JournalRecord: MessageFns<JournalRecord> = {
         }
         break;
       }
+      case "recent": {
+        if (object.record?.value !== undefined && object.record?.value !== null) {
+          message.record = { $case: "recent", value: RecentRecord.fromPartial(object.record.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseRecentRecord(): RecentRecord {
+  return { ids: Buffer.alloc(0) };
+}
+
+export const RecentRecord: MessageFns<RecentRecord> = {
+  encode(message: RecentRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.ids.length !== 0) {
+      writer.uint32(10).bytes(message.ids);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RecentRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRecentRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.ids = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RecentRecord {
+    return { ids: isSet(object.ids) ? Buffer.from(bytesFromBase64(object.ids)) : Buffer.alloc(0) };
+  },
+
+  toJSON(message: RecentRecord): unknown {
+    const obj: any = {};
+    if (message.ids.length !== 0) {
+      obj.ids = base64FromBytes(message.ids);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RecentRecord>): RecentRecord {
+    return RecentRecord.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RecentRecord>): RecentRecord {
+    const message = createBaseRecentRecord();
+    message.ids = object.ids ?? Buffer.alloc(0);
     return message;
   },
 };
