@@ -17,6 +17,7 @@ interface CachedMatch {
   readonly tenant: string;
   readonly deviceId: string;
   match: Match;
+  generation: number;
 }
 
 /** The message on its way; one object for all of them. */
@@ -172,12 +173,15 @@ export class Deliveries implements Component {
     const { table } = this.options;
     const known = channels.get(view.channel);
     if (known !== undefined) {
-      if (known.match.isStale) known.match = table.match(known.tenant, known.path);
+      if (known.generation !== table.generation) {
+        known.match = table.match(known.tenant, known.path);
+        known.generation = table.generation;
+      }
       return known;
     }
     const { tenant, deviceId, path, contentType } = view.head();
     const match = table.match(tenant, path);
-    const cached = { path, contentType, tenant, deviceId, match };
+    const cached = { path, contentType, tenant, deviceId, match, generation: table.generation };
     if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
     channels.set(view.channel, cached);
     return cached;
