@@ -129,5 +129,6 @@ function configOf(spec: StreamSpec, replicas: number): StreamConfig {
     duplicate_window: nanos(spec.duplicateWindowMs),
     // Overflow and sender ids are read by subject, without a consumer.
     allow_direct: true,
+    ...(spec.messageTtl === true && { allow_msg_ttl: true }),
   } as StreamConfig;
 }

@@ -94,7 +94,8 @@ export function extrasFlags(e: EnvelopeExtras): number {
     (e.senderId ? BATCH_FLAGS.senderIds : 0) |
     (e.expiresAtUs ? BATCH_FLAGS.expiry : 0) |
     (e.headers !== undefined && e.headers.length > 0 ? BATCH_FLAGS.headers : 0) |
-    (e.traceparent ? BATCH_FLAGS.traced : 0)
+    (e.traceparent ? BATCH_FLAGS.traced : 0) |
+    (e.retain ? BATCH_FLAGS.retained : 0)
   );
 }
 

@@ -58,6 +58,7 @@ export const BATCH_FLAGS = {
   traced: 8,
   uninterned: 16,
   redelivered: 32,
+  retained: 64,
 } as const;
 
 /** A batch is sent when it reaches this, if the event loop has not turned before. */

@@ -14,6 +14,8 @@ export interface StreamSpec {
   readonly maxPerSubject: number;
   /** Window in which the server removes doubled `Nats-Msg-Id`. */
   readonly duplicateWindowMs: number;
+  /** Messages may carry a time to live of their own. */
+  readonly messageTtl?: boolean;
 }
 
 const GIB = 1024 ** 3;
@@ -69,6 +71,17 @@ export const STREAMS = {
     maxAgeMs: 0,
     maxPerSubject: 0,
     duplicateWindowMs: 120_000,
+  },
+  retained: {
+    name: "MLN_RETAINED",
+    subjects: [subjects.allRetainedMessages()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 1 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 1,
+    duplicateWindowMs: 120_000,
+    messageTtl: true,
   },
 } as const satisfies Record<string, StreamSpec>;
 

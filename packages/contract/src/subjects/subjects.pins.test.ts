@@ -54,6 +54,14 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   sessionBeat: ["mln.ses.beat"],
   sessionInterest: ["mln.ses.interest"],
   sessionInterestSync: ["mln.ses.sync.3", ["partition", 3]],
+  retainedKeep: ["mln.ret.keep.3", ["partition", 3]],
+  retainedQuery: ["mln.ret.query.3", ["partition", 3]],
+  retainedClear: ["mln.ret.clear.3", ["partition", 3]],
+  retainedSync: ["mln.ret.sync.core", ["name", "core"]],
+  retainedState: ["mln.ret.state"],
+  retainedMessage: ["mln.ret.msg.3.plant.site=2Fa", ["partition", 3], ["name", "plant"], ["name", "site/a"]],
+  retainedOfPartition: ["mln.ret.msg.3.>", ["partition", 3]],
+  allRetainedMessages: ["mln.ret.msg.>"],
   sessionJournal: ["mln.ses.journal.3", ["partition", 3]],
   allSessionJournals: ["mln.ses.journal.*"],
 };
@@ -143,6 +151,7 @@ describe("streams and buckets", () => {
       overflow: ["MLN_OVERFLOW", "mln.evt.overflow.>", "work", "refuse_new"],
       dedupe: ["MLN_DEDUPE", "mln.evt.dedupe.*", "limits", "discard_old"],
       sessions: ["MLN_SESSIONS", "mln.ses.journal.*", "limits", "refuse_new"],
+      retained: ["MLN_RETAINED", "mln.ret.msg.>", "limits", "refuse_new"],
     });
     expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([
       "MLN_DEPLOYMENT",
@@ -167,6 +176,7 @@ describe("streams and buckets", () => {
       subjects.overflowBatch("app", "a", 1),
       subjects.dedupeIds(1),
       subjects.sessionJournal(1),
+      subjects.retainedMessage(1, "", "a"),
     ];
     const filters = Object.values(STREAMS).flatMap((s) => [...s.subjects]);
     for (const subject of examples) expect(filters.filter((f) => covers(f, subject))).toHaveLength(1);

@@ -1,6 +1,7 @@
 /** Every NATS subject of Myelin. Nothing else writes a subject as a literal. */
+import { createHash } from "node:crypto";
 import { AppError } from "@myelin/kernel";
-import { escapeToken } from "./escape.js";
+import { escapeToken, MAX_TOKEN_CHARS } from "./escape.js";
 
 /** A partition as a token: a number such as 1.5 would make two of it. */
 function part(partition: number): string {
@@ -104,3 +105,40 @@ export const sessionInterestSync = (partition: number): string => `mln.ses.sync.
 export const sessionJournal = (partition: number): string => `mln.ses.journal.${part(partition)}`;
 /** The journals of all partitions: what the stream SESSIONS takes. */
 export const allSessionJournals = (): string => "mln.ses.journal.*";
+
+/** KeepRequest to the owner of a partition of topics. Request/reply. */
+export const retainedKeep = (partition: number): string => `mln.ret.keep.${part(partition)}`;
+/** QueryRequest to the owner of a partition of topics. Request/reply. */
+export const retainedQuery = (partition: number): string => `mln.ret.query.${part(partition)}`;
+/** ClearRequest to the owner of a partition of topics. Request/reply. */
+export const retainedClear = (partition: number): string => `mln.ret.clear.${part(partition)}`;
+/** SyncRequest to one dispatcher. Request/reply. */
+export const retainedSync = (dispatcher: string): string => `mln.ret.sync.${escapeToken(dispatcher)}`;
+/** KeeperState of every dispatcher. */
+export const retainedState = (): string => "mln.ret.state";
+/** The retained message of one topic, its tenant and topic as tokens; stream RETAINED. */
+export const retainedMessage = (partition: number, tenant: string, topic: string): string =>
+  `mln.ret.msg.${part(partition)}.${retainedToken(tenant)}.${retainedToken(topic)}`;
+/** The retained messages of one partition of topics. */
+export const retainedOfPartition = (partition: number): string => `mln.ret.msg.${part(partition)}.>`;
+/** All retained messages: what the stream RETAINED takes. */
+export const allRetainedMessages = (): string => "mln.ret.msg.>";
+
+/** Names that are too long for a token stand as their hash: what is stored says the name in full. */
+function retainedToken(name: string): string {
+  if (name.length <= MAX_TOKEN_CHARS) {
+    const token = tryEscape(name);
+    if (token !== undefined) return token;
+  }
+  // No escaped name begins like this: behind `=` stand two hexadecimal digits in capitals.
+  return `=x${createHash("sha256").update(name).digest("hex")}`;
+}
+
+function tryEscape(name: string): string | undefined {
+  try {
+    return escapeToken(name);
+  } catch (thrown) {
+    if (AppError.is(thrown) && thrown.code === "contract.bad_token") return undefined;
+    throw thrown;
+  }
+}

@@ -6,11 +6,18 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
-import { app, control, envelope, mcp, session } from "../../src/index.js";
+import { app, control, envelope, mcp, retained, session } from "../../src/index.js";
 import { bytes, type Codec, field, type GoodCase, hex } from "./vector.js";
 
 const PROTO = fileURLToPath(new URL("../../../../proto/", import.meta.url));
-const GENERATED: Readonly<Record<string, object>> = { app, control, envelope, mcp, session };
+const GENERATED: Readonly<Record<string, object>> = {
+  app,
+  control,
+  envelope,
+  mcp,
+  retained,
+  session,
+};
 /** A message within itself is filled this often. */
 const MAX_DEPTH = 1;
 

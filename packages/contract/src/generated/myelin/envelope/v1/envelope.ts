@@ -290,6 +290,8 @@ export const BatchFlag = {
   UNINTERNED: 16,
   /** REDELIVERED - Sent before and perhaps already seen. */
   REDELIVERED: 32,
+  /** RETAINED - retain is set somewhere. */
+  RETAINED: 64,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -303,6 +305,7 @@ export namespace BatchFlag {
   export type TRACED = typeof BatchFlag.TRACED;
   export type UNINTERNED = typeof BatchFlag.UNINTERNED;
   export type REDELIVERED = typeof BatchFlag.REDELIVERED;
+  export type RETAINED = typeof BatchFlag.RETAINED;
   export type UNRECOGNIZED = typeof BatchFlag.UNRECOGNIZED;
 }
 
@@ -329,6 +332,9 @@ export function batchFlagFromJSON(object: any): BatchFlag {
     case 32:
     case "BATCH_FLAG_REDELIVERED":
       return BatchFlag.REDELIVERED;
+    case 64:
+    case "BATCH_FLAG_RETAINED":
+      return BatchFlag.RETAINED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -352,6 +358,8 @@ export function batchFlagToJSON(object: BatchFlag): string {
       return "BATCH_FLAG_UNINTERNED";
     case BatchFlag.REDELIVERED:
       return "BATCH_FLAG_REDELIVERED";
+    case BatchFlag.RETAINED:
+      return "BATCH_FLAG_RETAINED";
     case BatchFlag.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
