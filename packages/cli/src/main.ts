@@ -28,6 +28,9 @@ if (isServiceName(verb)) {
   process.exitCode = await supervise(rest[0]);
 } else {
   const { runCommand } = await import("./program.js");
+  const { endWithReader } = await import("./output.js");
+  // A box runs on when nobody reads what it says.
+  if (verb !== "up") endWithReader();
   const bundledNats = fileURLToPath(new URL("../../.tools/bin/nats-server", folder));
   const natsServer = existsSync(bundledNats) ? bundledNats : "nats-server";
   process.exitCode = await runCommand(process.argv, { version, natsServer });

@@ -14,7 +14,7 @@ it("keeps its verbs and options", () => {
   );
   expect(lines).toMatchInlineSnapshot(`
     [
-      "up | --json | --data-dir <folder> | --port-offset <n> | --nats-server <program> | --host <address> | --durability <mode> | --partitions <n> | --workers <n> | --max-store <bytes>",
+      "up | --json | --data-dir <folder> | --port-offset <n> | --nats-server <program> | --host <address> | --durability <mode> | --partitions <n> | --workers <n> | --max-store <size>",
       "reset | --json | --data-dir <folder> | --yes",
       "send | <device> | <path> | <payload> | --json | --data-dir <folder> | --nats <url> | --protocol <name> | --lane <lane> | --to-device | --wait | --content-type <type>",
       "tail | --json | --data-dir <folder> | --nats <url> | -d, --device <glob> | -t, --topic <filter> | -p, --protocol <name> | -n, --count <n> | --rate <n>",

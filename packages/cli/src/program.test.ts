@@ -41,6 +41,8 @@ describe("the command line", () => {
     [["tail", "--devise", "x"], "Did you mean --device?"],
     [["up", "--durability", "fast"], "strict, balanced"],
     [["up", "--port-offset", "1e9"], "A whole number from -1882 to 56119"],
+    [["up", "--max-store", "1MiB"], "A size from 64MiB to 1024TiB is needed, such as 8GiB."],
+    [["up", "--max-store", "8 GB"], "A size from"],
     [["send", "d1"], "path"],
     [["tail", "extra"], "too many arguments"],
   ])("ends %j with 64 and says %j", async (args, hint) => {
@@ -84,6 +86,17 @@ describe("a verb that cannot do its work", () => {
     expect(err).toMatch(/^\S*myelin:\S* No box runs on \/nonexistent\. [^\n]+\n$/);
   });
 
+  it("ends with 69 and one sentence when the folder is a file or cannot be read", async () => {
+    expect(await run("ledger", "--data-dir", "/dev/null/x")).toBe(69);
+    expect(err).toContain("No box runs on /dev/null/x.");
+    err = "";
+    // Longer than any name may be.
+    expect(await run("ledger", "--data-dir", "x".repeat(300))).toBe(69);
+    expect(err).toMatch(
+      /^\S*myelin:\S* Whether a box runs on [^\n]+ cannot be found out: ENAMETOOLONG[^\n]+\n$/,
+    );
+  });
+
   it("gives the same as JSON when asked to", async () => {
     expect(await run("ledger", "--json", "--data-dir", "/nonexistent")).toBe(69);
     expect(JSON.parse(out)).toMatchObject({ error: { code: "setup.not_running" } });
@@ -95,5 +108,10 @@ describe("a verb that cannot do its work", () => {
     expect(err).toContain('"a/#/b" is not a topic filter');
     expect(await run("tail", "--protocol", "smtp")).toBe(78);
     expect(err).toContain('Unknown protocol "smtp"; known are mqtt');
+    for (const bad of [":::", "http://x", "nats://a:b:c", "nats://"]) {
+      err = "";
+      expect(await run("ledger", "--nats", bad)).toBe(78);
+      expect(err).toMatch(/^\S*myelin:\S* --nats needs an address [^\n]+\n$/);
+    }
   });
 });

@@ -25,8 +25,30 @@ function integer(low: number, high: number): (text: string) => number {
   };
 }
 
+/** Not split at commas: topics and device ids may hold them. */
 function list(text: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), ...text.split(",")];
+  return [...(before ?? []), text];
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  "": 1,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: GIB,
+  TiB: 1024 * GIB,
+};
+
+function size(low: number, high: number): (text: string) => number {
+  return (text) => {
+    const [, number, unit = ""] = /^(\d+(?:\.\d+)?) ?([KMGT]iB)?$/.exec(text) ?? [];
+    const bytes = Math.ceil(Number(number) * (UNITS[unit] as number));
+    if (!(bytes >= low && bytes <= high)) {
+      throw new InvalidArgumentError(
+        `A size from ${low / 1024 ** 2}MiB to ${high / 1024 ** 4}TiB is needed, such as 8GiB.`,
+      );
+    }
+    return bytes;
+  };
 }
 
 /** Builds the program; parsing it runs a verb. */
@@ -51,7 +73,7 @@ export function createProgram(facts: ProgramFacts): Command {
       .option("--json", "print JSON, one value a line", false)
       .option("--data-dir <folder>", "where the box keeps its data", ".myelin")
       .action(async function (this: Command) {
-        const options = this.opts<O>();
+        const options = { ...this.opts<O>(), version: facts.version };
         try {
           facts.exit(await run(options, this.args));
         } catch (error) {
@@ -87,9 +109,9 @@ export function createProgram(facts: ProgramFacts): Command {
     )
     .option("--workers <n>", "listener workers at start (default: cores - 1)", integer(1, 16))
     .option(
-      "--max-store <bytes>",
-      "disk that stored events may take",
-      integer(64 * 1024 ** 2, 2 ** 50),
+      "--max-store <size>",
+      "disk that stored events may take, such as 8GiB",
+      size(64 * 1024 ** 2, 2 ** 50),
       16 * GIB,
     );
 
@@ -116,7 +138,11 @@ export function createProgram(facts: ProgramFacts): Command {
         .choices(["http", "mqtt", "websocket", "tcp", "udp"])
         .default("http"),
     )
-    .addOption(new Option("--lane <lane>").choices(["event", "telemetry"]).default("event"))
+    .addOption(
+      new Option("--lane <lane>", "stored before it is acknowledged, or fast and unstored")
+        .choices(["event", "telemetry"])
+        .default("event"),
+    )
     .addOption(
       new Option("--to-device", "the other direction: to the device, over the connection it holds now")
         .default(false)
@@ -160,7 +186,9 @@ export function createProgram(facts: ProgramFacts): Command {
       (await import("./commands/apps.js")).apps(action, name, options),
   )
     .addArgument(
-      new Argument("[action]", "list, describe or delete; list when left out").choices(["list", "describe", "delete"]).default("list"),
+      new Argument("[action]", "list, describe or delete; list when left out")
+        .choices(["list", "describe", "delete"])
+        .default("list"),
     )
     .argument("[name]", "the app to describe or delete")
     .addOption(nats())

@@ -1,9 +1,11 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { access, chmod, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { connect, createServer, type Socket } from "node:net";
 import { requires, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BoxFile } from "../src/box/box-file.js";
+import { BOX_PORTS } from "../src/box/layout.js";
 import { isBack, MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
 
 /** One sentence, not a stack. */
@@ -12,7 +14,7 @@ const SENTENCE = /^myelin: [^\n]+\n$/;
 describe("a box", () => {
   let box: TestBox;
   beforeAll(async () => {
-    box = await startBox(["--port-offset", String(randomOffset()), "--workers", "2"]);
+    box = await startBox(["--workers", "2"]);
   });
   afterAll(async () => {
     await box[Symbol.asyncDispose]();
@@ -136,9 +138,9 @@ describe("a start that cannot be", () => {
 });
 
 it("takes less disk at a later start, but never less than what is stored", async () => {
-  const ports = ["--port-offset", String(randomOffset())];
-  await using first = await startBox(ports);
-  const again = ["--data-dir", first.dataDir, ...ports, "--max-store"];
+  await using first = await startBox();
+  const again = ["--data-dir", first.dataDir, "--max-store"];
+  const offset = (await first.state()).ports.http - BOX_PORTS.http;
   await first.process.stop();
   {
     await using second = await startBox([...again, "268435456"]);
@@ -150,12 +152,34 @@ it("takes less disk at a later start, but never less than what is stored", async
     }
     await second.process.stop();
   }
-  const { code, stderr } = await myelin(["up", ...again, "67108864"]);
+  const { code, stderr } = await myelin(["up", ...again, "64MiB", "--port-offset", String(offset)]);
   expect(code).toBe(69);
   expect(stderr).toMatch(SENTENCE);
   expect(stderr).toMatch(
     /holds 8 MiB, and nats\.maxStore \(--max-store of a box\) of 64 MiB leaves it 4 MiB: set at least \d+ MiB/,
   );
+});
+
+it("drains and ends all it has started when its terminal is closed", async () => {
+  await using box = await startBox();
+  expect(await box.process.kill("SIGHUP")).toEqual({ code: 0, signal: null });
+  expect(await commandLinesWith(box.dataDir)).toEqual([]);
+});
+
+it("runs on when nobody reads what it says any more", async () => {
+  await using dir = await tempDir("cli");
+  const args = [MAIN, "up", "--json", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const up = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(up, "exit");
+  const state = async () => JSON.parse(await readFile(dir.join("run/box.json"), "utf8")) as BoxFile;
+  const restarts = async () => (await state().catch(() => undefined))?.processes.at(-1)?.restarts;
+  await waitFor(async () => (await restarts()) === 0, { what: "the box", deadlineMs: 20_000 });
+  up.stdout.destroy();
+  up.stderr.destroy();
+  process.kill((await state()).processes.at(-1)?.pid as number, "SIGKILL");
+  await waitFor(async () => (await restarts()) === 1, { what: "the restart", deadlineMs: 10_000 });
+  up.kill("SIGTERM");
+  expect(await ended).toEqual([0, null]);
 });
 
 it("ends what it has begun when it is asked to stop in the middle of its start", async () => {
@@ -178,7 +202,7 @@ async function commandLinesWith(text: string): Promise<string[]> {
 }
 
 it("forgets messages and secrets at a reset, and keeps what the operator wrote", async () => {
-  await using box = await startBox(["--port-offset", String(randomOffset())]);
+  await using box = await startBox();
   const args = ["reset", "--data-dir", box.dataDir];
   expect(await myelin([...args, "--yes"])).toMatchObject({
     code: 69,
@@ -197,10 +221,7 @@ it("forgets messages and secrets at a reset, and keeps what the operator wrote",
 
 it("adds a listener worker when the others run out of descriptors", async () => {
   const descriptors = 300;
-  await using box = await startBox(
-    ["--port-offset", String(randomOffset()), "--workers", "1"],
-    `ulimit -n ${descriptors};`,
-  );
+  await using box = await startBox(["--workers", "1"], `ulimit -n ${descriptors};`);
   const { mqtt } = (await box.state()).ports;
   const open = new Set<Socket>();
   const more = async (): Promise<boolean> => {

@@ -1,15 +1,17 @@
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { stripVTControlCharacters } from "node:util";
 import { McpClient } from "@myelin/sdk-node";
-import { ManagedProcess, tempDir, waitFor } from "@myelin/testkit";
+import { freePort, ManagedProcess, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MAIN, myelin, randomOffset, startBox, type TestBox } from "./support/box.js";
+import { MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
 
 let box: TestBox;
 beforeAll(async () => {
   // Not the usual number, so that a tool that takes it for granted fails.
-  box = await startBox(["--port-offset", String(randomOffset()), "--partitions", "3"]);
+  box = await startBox(["--partitions", "3"]);
 });
 afterAll(async () => {
   await box[Symbol.asyncDispose]();
@@ -152,12 +154,14 @@ describe("tail", () => {
   it("paints each protocol in its colour on a terminal, and nothing when it is piped", async () => {
     await using painted = await tail(["--device", "colours", "--count", "2"], { FORCE_COLOR: "1" });
     await using plain = await tail(["--device", "colours", "--count", "2"], { NO_COLOR: "1" });
-    await sendUntil(
-      painted,
-      2,
-      ["colours", "a", "1", "--protocol", "http"],
-      ["colours", "a", "1", "--protocol", "mqtt"],
-    );
+    for (const each of [painted, plain]) {
+      await sendUntil(
+        each,
+        2,
+        ["colours", "a", "1", "--protocol", "http"],
+        ["colours", "a", "1", "--protocol", "mqtt"],
+      );
+    }
     await plain.exited;
     // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are control characters
     const colourOf = (line = "") => /(\u001b\[3\dm)(?:http|mqtt)/.exec(line)?.[1];
@@ -204,6 +208,43 @@ describe("ledger", () => {
   });
 });
 
+describe("every verb", () => {
+  it.each([["--help"], ["ledger"], ["doctor"]])("ends in silence when nobody reads it: %s", async (verb) => {
+    const script = `{ "$@"; echo "code $?" >&2; } | true`;
+    const { stderr } = await run("sh", [
+      "-c",
+      script,
+      "sh",
+      process.execPath,
+      MAIN,
+      verb,
+      "--data-dir",
+      box.dataDir,
+    ]);
+    expect(stderr).toBe("code 141\n");
+  });
+
+  it("says in a sentence that a NATS does not answer", async () => {
+    const { code, stderr } = await myelin(["ledger", "--nats", `127.0.0.1:${await freePort()}`]);
+    expect(code).toBe(69);
+    expect(stderr).toMatch(
+      /^myelin: NATS at nats:\/\/127\.0\.0\.1:\d+ does not let us in within 3 s: [^\n]+\n$/,
+    );
+  });
+
+  it("warns of a box of another version", async () => {
+    const { version, ...rest } = await box.state();
+    const file = `${box.dataDir}/run/box.json`;
+    await writeFile(file, JSON.stringify({ ...rest, version: "0.0.1" }));
+    const { code, stderr } = await on("ledger", "--json");
+    await writeFile(file, JSON.stringify({ ...rest, version }));
+    expect([code, stderr]).toEqual([
+      0,
+      `The box is of version 0.0.1 and this program of ${version}; restart the box with npm start.\n`,
+    ]);
+  });
+});
+
 describe("doctor", () => {
   interface Report {
     readonly ok: boolean;
@@ -222,7 +263,8 @@ describe("doctor", () => {
         "disk",
         "memory",
         "core",
-        "readiness",
+        "version",
+        "listener-0",
         "NATS",
       ]),
     );
@@ -241,6 +283,29 @@ describe("doctor", () => {
     expect(bad).toMatchObject([
       { check: `port ${8080 + offset}`, found: expect.stringContaining("HTTP"), remedy: expect.anything() },
     ]);
+  });
+
+  it("names a UDP port that is taken, and a folder that cannot be written", async () => {
+    await using dir = await tempDir("cli");
+    const offset = randomOffset();
+    const other = createSocket("udp4").bind(7400 + offset, "127.0.0.1");
+    await once(other, "listening");
+    await writeFile(dir.join("file"), "");
+    const args = ["doctor", "--json", "--data-dir", dir.join("file/data"), "--port-offset", String(offset)];
+    const { stdout } = await myelin(args);
+    other.close();
+    const bad = (JSON.parse(stdout) as Report).findings.filter(({ level }) => level === "bad");
+    expect(bad.map(({ check }) => check)).toEqual(["disk", `port ${7400 + offset}`]);
+    expect(bad[1]?.found).toContain("UDP");
+  });
+
+  it("finds a process that does not answer", async () => {
+    const pid = (await box.state()).processes.find(({ name }) => name === "core")?.pid as number;
+    process.kill(pid, "SIGSTOP");
+    const { code, stdout } = await on("doctor");
+    process.kill(pid, "SIGCONT");
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/^bad +core health +not ready\n.*curl localhost:\d+\/readyz says why\.$/m);
   });
 
   it("names a nats-server that cannot be used", async () => {

@@ -3,7 +3,7 @@ import { mkdir, rm, statfs } from "node:fs/promises";
 import { IpcClient } from "@myelin/sdk-node";
 import { type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { myelin, randomOffset, startBox } from "./support/box.js";
+import { myelin, startBox } from "./support/box.js";
 
 const isRoot = process.getuid?.() === 0;
 /** Room for a box and some MB of events. */
@@ -33,7 +33,7 @@ async function fill(): Promise<void> {
 it.runIf(isRoot)(
   "outlives a full disk: it says so, crashes nothing, goes on by itself and has lost nothing",
   async () => {
-    await using box = await startBox(["--port-offset", String(randomOffset()), "--data-dir", `${disk}/data`]);
+    await using box = await startBox(["--data-dir", `${disk}/data`]);
     const started = JSON.parse(box.process.stdout[0] as string);
     const { grpc, http } = started.ports as Record<string, number>;
     const app = () =>

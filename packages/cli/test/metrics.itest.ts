@@ -6,7 +6,7 @@ import { type MetricSpec, pluginMetricsList, processMetricsList } from "@myelin/
 import { hostMetricsList, resourceMetricsList } from "@myelin/service-host";
 import { requires, waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { myelin, randomOffset, startBox, type TestBox } from "./support/box.js";
+import { myelin, startBox, type TestBox } from "./support/box.js";
 
 type MetricsList = Readonly<Record<string, MetricSpec>>;
 
@@ -15,7 +15,7 @@ const pages = new Map<string, string>();
 
 // After some traffic, so that series with labels are there too.
 beforeAll(async () => {
-  box = await startBox(["--port-offset", String(randomOffset())]);
+  box = await startBox();
   for (const protocol of ["http", "mqtt", "udp"]) {
     const sent = await myelin(["send", "d1", "a", "1", "--protocol", protocol, "--data-dir", box.dataDir]);
     expect(sent).toMatchObject({ code: 0 });

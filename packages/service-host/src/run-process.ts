@@ -188,8 +188,8 @@ function realIo(): ProcessIo {
     if (stop.signal.aborted) process.exit(1);
     stop.abort(new AppError("operation.aborted", "the process was asked to stop"));
   };
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
+  // SIGHUP: the terminal of a service that was started by hand is gone.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) process.on(signal, onSignal);
   return {
     print: (text) => void process.stdout.write(text),
     printError: (text) => void process.stderr.write(text),

@@ -1,5 +1,6 @@
 /** `run/box.json`: what a running box tells the other commands about itself. */
 import { readFile, rename, writeFile } from "node:fs/promises";
+import { AppError } from "@myelin/kernel";
 import { SUPERVISE } from "../service-names.js";
 import type { BoxLayout, BoxPorts } from "./layout.js";
 import { commandLine, isAlive } from "./process-id.js";
@@ -17,14 +18,24 @@ export interface BoxFile {
   readonly processes: readonly { name: string; pid: number | undefined; restarts: number; admin?: number }[];
 }
 
-/** The box that runs on this data directory, if any. */
+/**
+ * The box that runs on this data directory, if any.
+ * @throws AppError `setup.read_only` when that cannot be found out, as for a box of another user
+ */
 export async function runningBox(layout: BoxLayout): Promise<BoxFile | undefined> {
   let text: string;
   try {
     text = await readFile(layout.boxFile, "utf8");
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
+    throw new AppError(
+      "setup.read_only",
+      `Whether a box runs on ${layout.root} cannot be found out: ${message}.`,
+      {
+        cause: error,
+      },
+    );
   }
   let box: BoxFile;
   try {

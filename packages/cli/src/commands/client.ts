@@ -21,12 +21,24 @@ export async function withBus<T>(
     logger: createLogger({ service: "cli", instance: `cli-${process.pid}`, level: "fatal" }),
   });
   try {
-    await bus.start(AbortSignal.timeout(CONNECT_TIMEOUT_MS));
-    if (!bus.connected) {
-      throw new AppError("bus.disconnected", `NATS at ${to.natsUrl} does not answer.`);
-    }
+    await connect(bus, to);
     return await work(bus, to);
   } finally {
     await bus.stop();
   }
+}
+
+async function connect(bus: Bus, { natsUrl }: Reach): Promise<void> {
+  const signal = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
+  try {
+    await bus.start(signal);
+  } catch (error) {
+    // Why each try failed is known to the bus alone, which goes on trying; here it only took too long.
+    if (!signal.aborted) throw error;
+  }
+  if (bus.connected) return;
+  throw new AppError(
+    "bus.disconnected",
+    `NATS at ${natsUrl} does not let us in within ${CONNECT_TIMEOUT_MS / 1000} s: it does not answer, or refuses the token.`,
+  );
 }

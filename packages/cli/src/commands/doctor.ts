@@ -1,13 +1,16 @@
 /** `myelin doctor`: what is there, what is missing, what will run out; each finding with its remedy. */
-import { readFile, statfs } from "node:fs/promises";
-import { connect } from "node:net";
+import { access, constants, readFile, statfs } from "node:fs/promises";
 import { availableParallelism, freemem, totalmem } from "node:os";
+import path from "node:path";
 import { AppError } from "@myelin/kernel";
-import { runningBox } from "../box/box-file.js";
+import { type BoxFile, runningBox } from "../box/box-file.js";
 import type { ReachOptions } from "../box/connection.js";
-import { type BoxPort, boxLayout, boxPorts, PORT_PURPOSE } from "../box/layout.js";
+import { takenPorts } from "../box/free-ports.js";
+import { ADMIN_PORTS_OF_WORKERS, type BoxLayout, boxLayout, boxPorts } from "../box/layout.js";
 import { usableNatsServer } from "../box/nats-server.js";
 import { answersOk } from "../box/probe.js";
+import { isAlive } from "../box/process-id.js";
+import { hasRoom } from "../box/room.js";
 import { colour, EXIT, print, printJson } from "../output.js";
 import { withBus } from "./client.js";
 
@@ -28,6 +31,8 @@ export interface Finding {
 const WANTED_FILES = 10_000;
 const WANTED_DISK_BYTES = 2 * 1024 ** 3;
 const SLOW_RTT_MS = 20;
+/** Where `up` listens unless told otherwise. */
+const ANY_ADDRESS = "0.0.0.0";
 
 export async function doctor(options: DoctorOptions): Promise<number> {
   const findings: Finding[] = [
@@ -93,23 +98,23 @@ async function checkFiles(): Promise<Finding> {
 async function checkDisk(dataDir: string): Promise<Finding> {
   const check = "disk";
   const { root } = boxLayout(dataDir);
-  for (let folder = root; ; folder = folder.slice(0, folder.lastIndexOf("/")) || "/") {
+  for (let folder = root; ; folder = path.dirname(folder)) {
     try {
       const { bavail, bsize } = await statfs(folder);
+      await access(folder, constants.W_OK);
       const free = bavail * bsize;
       const found = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${root}`;
-      return free > WANTED_DISK_BYTES
-        ? { check, level: "ok", found }
-        : {
-            check,
-            level: "warn",
-            found,
-            remedy: "A full disk makes the event lane refuse messages. Free some space.",
-          };
+      if (free > WANTED_DISK_BYTES) return { check, level: "ok", found };
+      return {
+        check,
+        level: (await hasRoom(folder)) ? "warn" : "bad",
+        found,
+        remedy: "A full disk makes the event lane refuse messages. Free some space.",
+      };
     } catch (error) {
-      if (folder === "/" || (error as NodeJS.ErrnoException).code !== "ENOENT") {
-        return { check, level: "bad", found: `${folder} cannot be read: ${(error as Error).message}` };
-      }
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" && folder !== path.dirname(folder)) continue;
+      return { check, level: "bad", found: message, remedy: "Choose another folder with --data-dir." };
     }
   }
 }
@@ -125,44 +130,61 @@ function checkMemory(): Finding {
 async function checkSystem(options: DoctorOptions): Promise<Finding[]> {
   const layout = boxLayout(options.dataDir);
   const box = await runningBox(layout);
-  if (box === undefined && options.nats === undefined) {
-    const findings: Finding[] = [{ check: "box", level: "ok", found: `none runs on ${layout.root}` }];
-    for (const [name, port] of Object.entries(boxPorts(options.portOffset)) as [BoxPort, number][]) {
-      if (name === "mcpUdp" || !(await answers(port))) continue;
-      findings.push({
+  if (box !== undefined) return [...(await checkBox(box, layout, options.version)), await checkBus(options)];
+  if (options.nats !== undefined) return [await checkBus(options)];
+  const taken = await takenPorts(boxPorts(options.portOffset), ANY_ADDRESS, 1);
+  return [
+    { check: "box", level: "ok", found: `none runs on ${layout.root}` },
+    ...taken.map(({ port, purpose, code }): Finding => {
+      const why = code === "EACCES" ? "not allowed to this user" : "in use by another program";
+      return {
         check: `port ${port}`,
         level: "bad",
-        found: `in use by another program, wanted for ${PORT_PURPOSE[name]}`,
+        found: `${why}, wanted for ${purpose}`,
         remedy: "End that program, or start with --port-offset.",
-      });
-    }
-    return findings;
-  }
-  const findings: Finding[] = [];
-  for (const child of box?.processes ?? []) {
-    const alive = child.pid !== undefined;
+      };
+    }),
+  ];
+}
+
+async function checkBox(box: BoxFile, layout: BoxLayout, version: string): Promise<Finding[]> {
+  const findings: Finding[] = [
+    box.version === version
+      ? { check: "version", level: "ok", found: version }
+      : {
+          check: "version",
+          level: "warn",
+          found: `the box is of version ${box.version}, this program of ${version}`,
+          remedy: "Restart the box with npm start.",
+        },
+  ];
+  for (const { name, pid, restarts } of box.processes) {
+    const isUp = pid !== undefined && isAlive(pid);
     findings.push({
-      check: child.name,
-      level: alive ? (child.restarts > 0 ? "warn" : "ok") : "bad",
-      found: alive ? `process ${child.pid}, ${child.restarts} restarts` : "down, being started again",
-      ...(child.restarts > 0 ? { remedy: `See ${layout.logs}/${child.name}.log.` } : {}),
+      check: name,
+      level: isUp ? (restarts > 0 ? "warn" : "ok") : "bad",
+      found: isUp ? `process ${pid}, ${restarts} restarts` : "down, being started again",
+      ...((restarts > 0 || !isUp) && { remedy: `See ${layout.logs}/${name}.log.` }),
+    });
+    const probe = probeOf(box, name);
+    if (probe === undefined || (await answersOk(...probe))) continue;
+    const [port, page] = probe;
+    findings.push({
+      check: `${name} health`,
+      level: "bad",
+      found: "not ready",
+      remedy: `curl localhost:${port}${page} says why.`,
     });
   }
-  if (box !== undefined) {
-    const ready = await answersOk(box.ports.admin, "/readyz");
-    findings.push(
-      ready
-        ? { check: "readiness", level: "ok", found: "core is ready" }
-        : {
-            check: "readiness",
-            level: "bad",
-            found: "core is not ready",
-            remedy: `curl localhost:${box.ports.admin}/readyz`,
-          },
-    );
-  }
-  findings.push(await checkBus(options));
   return findings;
+}
+
+/** Where a process of the box says whether it is well. */
+function probeOf({ ports }: BoxFile, name: string): [port: number, page: string] | undefined {
+  if (name === "nats-server") return [ports.natsMonitor, "/healthz"];
+  if (name === "core") return [ports.admin, "/readyz"];
+  const index = /^listener-(\d+)$/.exec(name)?.[1];
+  return index === undefined ? undefined : [ports.admin + ADMIN_PORTS_OF_WORKERS + Number(index), "/readyz"];
 }
 
 async function checkBus(options: DoctorOptions): Promise<Finding> {
@@ -181,17 +203,4 @@ async function checkBus(options: DoctorOptions): Promise<Finding> {
   } catch (error) {
     return { check, level: "bad", found: AppError.is(error) ? error.message : String(error) };
   }
-}
-
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ port, host: "127.0.0.1", timeout: 500 });
-    const done = (answer: boolean) => (): void => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once("connect", done(true));
-    socket.once("error", done(false));
-    socket.once("timeout", done(false));
-  });
 }

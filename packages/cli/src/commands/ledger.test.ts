@@ -1,7 +1,8 @@
+import { stripVTControlCharacters } from "node:util";
 import { control, Lane } from "@myelin/contract";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { sumRows } from "./ledger.js";
+import { inColumns, sumRows } from "./ledger.js";
 
 type Counts = Partial<control.LedgerAccount>;
 
@@ -89,5 +90,30 @@ describe("the sum of the books", () => {
         expect(apart).toEqual(nested);
       }),
     );
+  });
+});
+
+describe("the books on a terminal", () => {
+  const rows = sumRows([
+    snapshot([
+      { ...ingress, received: 9, forwarded: 5, queued: 2, dropped: [{ reason: "bus_down", count: 1 }] },
+    ]),
+  ]);
+
+  it("are a table where it fits, and in a pipe", () => {
+    expect(inColumns(rows, undefined)).toContain("│ ingress │ telemetry │");
+    expect(inColumns(rows, 200)).toBe(inColumns(rows, undefined));
+  });
+
+  it("are equations where it does not", () => {
+    const text = stripVTControlCharacters(inColumns(rows, 40));
+    expect(text.split("\n")).toEqual([
+      "ingress telemetry",
+      "  9 received",
+      "  = 5 forwarded",
+      "  + 2 queued",
+      "  + 1 dropped bus_down",
+      "  + 1 unaccounted",
+    ]);
   });
 });

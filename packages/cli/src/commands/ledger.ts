@@ -1,4 +1,6 @@
 /** `myelin ledger`: hop by hop, what came, what became of it, and what is unaccounted. */
+
+import { stripVTControlCharacters } from "node:util";
 import { closeByLinks } from "@myelin/bus";
 import { control, Lane, subjects } from "@myelin/contract";
 import Table from "cli-table3";
@@ -44,7 +46,7 @@ export async function ledger(options: LedgerOptions): Promise<number> {
         printJson({ at: new Date().toISOString(), instances, rows, unaccounted });
       } else {
         if (snapshots.length === 0) note("No service answered.");
-        print(table(rows));
+        print(inColumns(rows, process.stdout.columns));
         const text = `unaccounted ${unaccounted}`;
         print(unaccounted === 0 ? colour.green(text) : colour.red(colour.bold(text)));
       }
@@ -108,6 +110,26 @@ function laneName(lane: Lane): string {
   if (lane === Lane.TELEMETRY) return "telemetry";
   if (lane === Lane.EVENT) return "event";
   return lane === Lane.COMMAND ? "command" : "";
+}
+
+/** A table where it fits into `columns`, else an equation for each row; undefined columns: no terminal, any width. */
+export function inColumns(rows: readonly LedgerRow[], columns: number | undefined): string {
+  const wide = table(rows);
+  const width = stripVTControlCharacters(wide.slice(0, wide.indexOf("\n"))).length;
+  return columns === undefined || width <= columns ? wide : rows.map(equation).join("\n");
+}
+
+function equation(row: LedgerRow): string {
+  const { hop, lane, target, received, forwarded, stored, expired, queued, unaccounted } = row;
+  const parts = Object.entries({ forwarded, stored, expired, queued }).map(([name, n]) => `${n} ${name}`);
+  const dropped = Object.entries(row.dropped).map(([reason, n]) => `${n} dropped ${reason}`);
+  const rest = unaccounted === 0 ? [] : [colour.red(`${unaccounted} unaccounted`)];
+  const sum = [...parts, ...dropped, ...rest].filter((part) => !part.startsWith("0 "));
+  return [
+    colour.bold([hop, lane, target].filter((word) => word !== "").join(" ")),
+    `  ${received} received`,
+    ...sum.map((part, i) => `  ${i === 0 ? "=" : "+"} ${part}`),
+  ].join("\n");
 }
 
 function table(rows: readonly LedgerRow[]): string {

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { banner } from "../box/banner.js";
 import { Box, type BoxPlan, type Report } from "../box/box.js";
-import { EXIT, note, print, printJson, reportError } from "../output.js";
+import { EXIT, note, outliveReader, print, printJson, reportError } from "../output.js";
 import { releaseStartMemory } from "../release-memory.js";
 
 /** What is handed over in a file: plain data. */
@@ -18,8 +18,9 @@ export function reporter(json: boolean): Report {
   return (line) => note(json ? JSON.stringify({ event: line }) : line);
 }
 
-/** Runs until SIGINT or SIGTERM and gives the exit code; a second signal does not wait for the drain. */
+/** Runs until SIGINT, SIGTERM or SIGHUP and gives the exit code; a second signal does not wait for the drain. */
 export async function supervise(file: string): Promise<number> {
+  outliveReader();
   const asked = stopRequest();
   const { plan, json, startedMs } = JSON.parse(await readFile(file, "utf8")) as Supervision;
   const report = reporter(json);
@@ -54,7 +55,7 @@ function stopRequest(): Promise<undefined> {
       if (now - first > SAME_SIGNAL_MS) process.exit(EXIT.failed);
       resolve(undefined);
     };
-    process.on("SIGINT", onSignal);
-    process.on("SIGTERM", onSignal);
+    // SIGHUP: its terminal was closed.
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, onSignal);
   });
 }

@@ -12,7 +12,7 @@ import {
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { ReachOptions } from "../box/connection.js";
-import { colour, EXIT, note, print, printJson } from "../output.js";
+import { colour, EXIT, note, print, printable, printJson } from "../output.js";
 import { withBus } from "./client.js";
 
 export interface TailOptions extends ReachOptions {
@@ -76,6 +76,13 @@ export async function tail(options: TailOptions): Promise<number> {
     announce(false);
     const timer = setInterval(() => announce(false), ANNOUNCE_MS);
     if (!options.json) note(colour.dim("Listening; Ctrl-C ends."));
+    bus.onConnectionChange((connected) => {
+      note(
+        connected
+          ? "Connected again."
+          : "The connection is lost; what passes now is not shown. Trying again.",
+      );
+    });
     process.once("SIGINT", finish);
     process.once("SIGTERM", finish);
     await finished;
@@ -133,7 +140,7 @@ function show(view: BatchView, json: boolean): void {
   const paint = PROTOCOL_COLOURS[view.protocol % PROTOCOL_COLOURS.length]!;
   const time = at.toISOString().slice(11, 23);
   print(
-    `${colour.dim(time)} ${paint(protocolName(view.protocol).padEnd(9))} ${colour.bold(view.deviceId)} ${view.path} ${shownPayload(payload)}`,
+    `${colour.dim(time)} ${paint(protocolName(view.protocol).padEnd(9))} ${colour.bold(printable(view.deviceId))} ${printable(view.path)} ${shownPayload(payload)}`,
   );
 }
 

@@ -37,7 +37,7 @@ export function run(
 
 /** All ports of a box, moved by this, lie where nobody else looks for ports. */
 export function randomOffset(): number {
-  return 22_500 + 20 * Math.floor(Math.random() * 50);
+  return 22_500 + 20 * Math.floor(Math.random() * 40);
 }
 
 export interface TestBox extends AsyncDisposable {
@@ -47,34 +47,41 @@ export interface TestBox extends AsyncDisposable {
   state(): Promise<BoxFile>;
 }
 
-/** Starts a box with `--json`. `shell` is put before it, such as `ulimit -n 300;`. */
+const START_TRIES = 5;
+
+/** Starts a box with `--json`, on ports that nobody has. `shell` is put before it, such as `ulimit -n 300;`. */
 export async function startBox(args: readonly string[] = [], shell = ""): Promise<TestBox> {
   const dir: TempDir = await tempDir("cli");
   const dataDir = dir.join("data");
-  const command = [MAIN, "up", "--json", "--data-dir", dataDir, "--host", "127.0.0.1", ...args];
-  const box = new ManagedProcess({
-    name: "box",
-    command: "sh",
-    args: ["-c", `${shell} exec "$@"`, "sh", process.execPath, ...command],
-    ready: { line: /"natsUrl"/ },
-    readyMs: 30_000,
-  });
-  try {
-    await box.start();
-  } catch (error) {
-    await box[Symbol.asyncDispose]();
-    await dir[Symbol.asyncDispose]();
-    throw error;
-  }
-  return {
-    dataDir,
-    process: box,
-    state: async () => JSON.parse(await readFile(`${dataDir}/run/box.json`, "utf8")) as BoxFile,
-    async [Symbol.asyncDispose]() {
+  for (let tried = 1; ; tried++) {
+    const ports = ["--port-offset", String(randomOffset())];
+    const command = [MAIN, "up", "--json", "--data-dir", dataDir, "--host", "127.0.0.1", ...ports, ...args];
+    const box = new ManagedProcess({
+      name: "box",
+      command: "sh",
+      args: ["-c", `${shell} exec "$@"`, "sh", process.execPath, ...command],
+      ready: { line: /"natsUrl"/ },
+      readyMs: 30_000,
+    });
+    try {
+      await box.start();
+    } catch (error) {
       await box[Symbol.asyncDispose]();
+      // Another test was faster; a box that cannot have its ports has written nothing yet.
+      if (tried < START_TRIES && box.log().includes("setup.port_in_use")) continue;
       await dir[Symbol.asyncDispose]();
-    },
-  };
+      throw error;
+    }
+    return {
+      dataDir,
+      process: box,
+      state: async () => JSON.parse(await readFile(`${dataDir}/run/box.json`, "utf8")) as BoxFile,
+      async [Symbol.asyncDispose]() {
+        await box[Symbol.asyncDispose]();
+        await dir[Symbol.asyncDispose]();
+      },
+    };
+  }
 }
 
 /** Waits until the named process runs with another id than `before`, and is ready. */
