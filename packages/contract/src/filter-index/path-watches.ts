@@ -11,6 +11,7 @@ const STRIDE = 5;
 const SLOT = 3;
 const NEXT_OF_SLOT = 4;
 
+/** Callbacks and bounds. The callbacks run inside of a change of the index, which they must not use. */
 export interface PathWatchesOptions {
   /** What is remembered in a slot may be wrong from now on; it is not watched any more. Must not watch anything. */
   readonly onStale: (slot: number) => void;

@@ -168,9 +168,14 @@ describe("ListenerDirectory", () => {
     const log: string[] = [];
     const directory = new ListenerDirectory({
       clock,
+      filters: {
+        add: (l, f) => log.push(`${l}+${f}`),
+        remove: (l, f) => log.push(`${l}-${f}`),
+        retell: (l) => log.push(`${l} tells again`),
+        told: (l) => log.push(`${l} has told`),
+        drop: (l) => log.push(`${l} holds nothing`),
+      },
       events: {
-        filterAdded: (l, f) => log.push(`${l}+${f}`),
-        filterRemoved: (l, f) => log.push(`${l}-${f}`),
         listenerUp: (l) => log.push(`${l} up`),
         listenerGone: (l) => log.push(`${l} gone`),
         replayNeeded: (l) => log.push(`${l}?`),
@@ -194,21 +199,26 @@ describe("ListenerDirectory", () => {
     const { interest, log } = listeners();
     interest(1, ["a"], [], { reset: true });
     interest(2, ["b"], ["a"]);
-    expect(log()).toEqual(["l up", "l+a", "l-a", "l+b"]);
+    expect(log()).toEqual(["l up", "l tells again", "l+a", "l-a", "l+b"]);
     interest(4, ["c"]);
     interest(2, ["z"]);
     expect(log()).toEqual(["l?"]);
     interest(4, ["b", "c"], [], { reset: true });
-    expect(log()).toEqual(["l+c"]);
+    expect(log()).toEqual(["l tells again", "l+b", "l+c"]);
+    interest(5, []);
+    expect(log()).toEqual(["l has told"]);
   });
 
   it("forgets the filters of a listener that is silent or was restarted", async () => {
     const { interest, log, clock, directory } = listeners();
     interest(1, ["a"], [], { reset: true });
     interest(1, ["b"], [], { reset: true, incarnation: 2 });
-    expect(log()).toEqual(["l up", "l+a", "l-a", "l gone", "l up", "l+b"]);
+    expect(log()).toEqual([
+      ...["l up", "l tells again", "l+a"],
+      ...["l holds nothing", "l gone", "l up", "l tells again", "l+b"],
+    ]);
     await clock.advance(3_000);
     directory.sweep();
-    expect([log(), directory.incarnationOf("l")]).toEqual([["l-b", "l gone"], undefined]);
+    expect([log(), directory.incarnationOf("l")]).toEqual([["l holds nothing", "l gone"], undefined]);
   });
 });

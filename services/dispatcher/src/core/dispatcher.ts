@@ -6,6 +6,7 @@ import type { QueueLimits } from "./lane-queues.js";
 import { Ledger } from "./ledger.js";
 import { LinkHub } from "./link-hub.js";
 import { ListenerDirectory } from "./listener-directory.js";
+import { ListenerFilters } from "./listener-filters.js";
 import type { Target } from "./outlet.js";
 import { Partition, type PartitionOptions } from "./partition.js";
 import { type CompiledRoute, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
@@ -61,7 +62,6 @@ export class Dispatcher {
   private readonly unrouted: TargetRef;
   private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
   private readonly appSubscribers = new Map<string, { filter: string; subscriber: Subscriber }[]>();
-  private readonly listenerSubscribers = new Map<string, Subscriber>();
   /** Given up, and not yet closed. */
   private readonly leaving = new Set<Partition>();
   private readonly releases: Release[] = [];
@@ -94,9 +94,11 @@ export class Dispatcher {
     });
     this.listeners = new ListenerDirectory({
       clock,
+      filters: new ListenerFilters(this.compiler.listeners, (listener) => ({
+        target: this.ensure("listener", listener, listener),
+        test: undefined,
+      })),
       events: {
-        filterAdded: (listener, filter) => this.filterAdded(listener, filter),
-        filterRemoved: (listener, filter) => this.filterRemoved(listener, filter),
         listenerUp: (listener) => this.notify(`listener:${listener}`, []),
         listenerGone: (listener) => this.listenerGone(listener),
         replayNeeded: (listener) => void ports.publish(subjects.interestSync(listener), new Uint8Array(0)),
@@ -258,7 +260,6 @@ export class Dispatcher {
 
   private targetGone(ref: TargetRef): void {
     this.compiler.forget(ref);
-    if (ref.kind === "listener") this.listenerSubscribers.delete(ref.name);
   }
 
   private notify(subject: string, gone: readonly string[]): void {
@@ -295,23 +296,6 @@ export class Dispatcher {
     if (this.appsRefused++ === 0) ports.log.warn({ err: error, app }, "an app is refused");
     const message = wire.AppError.encode(toAppErrorMessage(error)).finish();
     ports.publish(subjects.appRefusal(app), message);
-  }
-
-  private filterAdded(listener: string, filter: string): void {
-    let subscriber = this.listenerSubscribers.get(listener);
-    if (subscriber === undefined) {
-      subscriber = { target: this.ensure("listener", listener, listener), test: undefined };
-      this.listenerSubscribers.set(listener, subscriber);
-    }
-    this.compiler.subscribe(filter, subscriber);
-    this.invalidateSoon();
-  }
-
-  private filterRemoved(listener: string, filter: string): void {
-    const subscriber = this.listenerSubscribers.get(listener);
-    if (subscriber === undefined) return;
-    this.compiler.unsubscribe(filter, subscriber);
-    this.invalidateSoon();
   }
 
   private listenerGone(listener: string): void {

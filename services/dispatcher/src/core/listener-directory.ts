@@ -1,10 +1,9 @@
-/** Knows which listeners run and which topic filters their MQTT connections hold. */
-import { type control, isTopicFilter } from "@myelin/contract";
+/** Knows which listeners run, and follows what they say about the topic filters of their connections. */
+import type { control } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { FilterKeeper } from "./listener-filters.js";
 
 export interface ListenerDirectoryEvents {
-  filterAdded(listener: string, filter: string): void;
-  filterRemoved(listener: string, filter: string): void;
   /** It appeared, or was replaced by a new incarnation of itself. */
   listenerUp(listener: string): void;
   listenerGone(listener: string): void;
@@ -15,6 +14,7 @@ export interface ListenerDirectoryEvents {
 export interface ListenerDirectoryOptions {
   readonly clock: Clock;
   readonly events: ListenerDirectoryEvents;
+  readonly filters: FilterKeeper;
   /** Silence after which a listener counts as gone. */
   readonly timeoutMs?: number;
 }
@@ -24,10 +24,7 @@ interface Listener {
   heardAtMs: number;
   /** Of the last interest batch; -1: none yet. */
   sequence: number;
-  readonly filters: Set<string>;
 }
-
-const MAX_FILTERS_PER_LISTENER = 1_000_000;
 
 /** Fed by heartbeats and interest batches; one per process. */
 export class ListenerDirectory {
@@ -51,23 +48,18 @@ export class ListenerDirectory {
   interest(batch: control.InterestBatch): void {
     const listener = this.hear(batch.listener, batch.incarnation);
     if (listener === undefined) return;
-    const { events } = this.options;
-    if (batch.reset) this.clear(batch.listener, listener, new Set(batch.added));
+    const { events, filters } = this.options;
+    const { listener: name, reset, added, removed } = batch;
+    if (reset) filters.retell(name);
     else if (batch.sequence <= listener.sequence) return;
     else if (batch.sequence !== listener.sequence + 1) {
-      events.replayNeeded(batch.listener);
+      events.replayNeeded(name);
       return;
     }
     listener.sequence = batch.sequence;
-    for (const filter of batch.removed) {
-      if (listener.filters.delete(filter)) events.filterRemoved(batch.listener, filter);
-    }
-    for (const filter of batch.added) {
-      if (listener.filters.has(filter) || listener.filters.size >= MAX_FILTERS_PER_LISTENER) continue;
-      if (!isTopicFilter(filter)) continue;
-      listener.filters.add(filter);
-      events.filterAdded(batch.listener, filter);
-    }
+    for (const filter of removed) filters.remove(name, filter);
+    for (const filter of added) filters.add(name, filter);
+    if (!reset && added.length === 0 && removed.length === 0) filters.told(name);
   }
 
   /** Takes listeners out that have been silent for too long; called about twice a second. */
@@ -76,7 +68,7 @@ export class ListenerDirectory {
     for (const [name, listener] of this.listeners) {
       if (now - listener.heardAtMs < this.timeoutMs) continue;
       this.listeners.delete(name);
-      this.clear(name, listener, new Set());
+      this.options.filters.drop(name);
       this.options.events.listenerGone(name);
     }
   }
@@ -89,20 +81,12 @@ export class ListenerDirectory {
       return listener;
     }
     if (listener !== undefined) {
-      this.clear(name, listener, new Set());
+      this.options.filters.drop(name);
       this.options.events.listenerGone(name);
     }
-    listener = { incarnation, heardAtMs, sequence: -1, filters: new Set() };
+    listener = { incarnation, heardAtMs, sequence: -1 };
     this.listeners.set(name, listener);
     this.options.events.listenerUp(name);
     return listener;
-  }
-
-  private clear(name: string, listener: Listener, keep: ReadonlySet<string>): void {
-    for (const filter of listener.filters) {
-      if (keep.has(filter)) continue;
-      listener.filters.delete(filter);
-      this.options.events.filterRemoved(name, filter);
-    }
   }
 }

@@ -1,6 +1,6 @@
 /** Compiles the head of a channel into the list of targets its messages go to. Slow, and asked once per channel. */
 import type { Head } from "@myelin/contract";
-import { FilterTrie } from "./matcher/filter-trie.js";
+import { SubscriberIndex } from "./matcher/subscriber-index.js";
 import { compareRoutes, compileMatch, type RouteSpec } from "./route.js";
 
 /** One target of this process; `index` is its place in every partition's table of queues and never changes. */
@@ -43,7 +43,7 @@ export interface Subscriber {
   readonly test: ((head: Head) => boolean) | undefined;
 }
 
-/** The targets of a channel. Equal plans of one generation are one object, so that runs can be told by comparing references. */
+/** The targets of a channel. Equal plans are one object, so that runs can be told by comparing references. */
 export interface Plan {
   readonly legs: readonly Leg[];
   /** Headers to look at per message before the legs are known; undefined: `legs` is all there is. */
@@ -61,11 +61,23 @@ interface Entry {
 
 const MAX_INTERNED = 50_000;
 
-/** Holds the routes and subscriptions in force. `generation` grows with every change; plans of an older one are void. */
+/** Subscriptions of apps, all together. */
+const MAX_APP_FILTERS = 1 << 20;
+
+/**
+ * Holds the routes and subscriptions in force. `generation` grows with every change of routes and apps; plans of an older one
+ * are void. Subscriptions of listeners come and go much more often: which plans they void is told by `listeners.filters`.
+ */
 export class PlanCompiler {
   generation = 1;
+  /** By tenant: a listener shows its connections nothing of another one. */
+  readonly listeners = new SubscriberIndex<Subscriber>();
   private entries: readonly Entry[] = [];
-  private readonly subscribers = new FilterTrie<Subscriber>();
+  /** Apps see all tenants. */
+  private readonly apps = new SubscriberIndex<Subscriber>({
+    maxFilters: MAX_APP_FILTERS,
+    maxPairs: MAX_APP_FILTERS,
+  });
   private readonly interned = new Map<string, Plan>();
   private readonly legIds = new Map<Leg, number>();
   private readonly direct = new Map<TargetRef, Leg>();
@@ -83,19 +95,20 @@ export class PlanCompiler {
     this.invalidate();
   }
 
-  /** Takes effect with the next `invalidate`, so that many changes cost one recompilation. */
+  /** For apps. Takes effect with the next `invalidate`, so that many changes cost one recompilation. */
   subscribe(filter: string, subscriber: Subscriber): void {
-    this.subscribers.add(filter, subscriber);
+    this.apps.add("", filter, subscriber);
   }
 
   /** As `subscribe`. */
   unsubscribe(filter: string, subscriber: Subscriber): void {
-    this.subscribers.delete(filter, subscriber);
+    this.apps.remove("", filter, subscriber);
   }
 
   /** The target is no more and no route or subscription names it. */
   forget(target: TargetRef): void {
-    this.direct.delete(target);
+    // What is remembered of it as well.
+    if (this.direct.delete(target)) this.invalidate();
   }
 
   /** Voids every plan made so far. */
@@ -142,9 +155,11 @@ export class PlanCompiler {
       }
     }
     if (!stopped) {
-      this.subscribers.match(head.path, ({ target, test }) => {
+      const add = ({ target, test }: Subscriber): void => {
         if (!legs.has(target) && (test === undefined || test(head))) legs.set(target, this.directLeg(target));
-      });
+      };
+      this.apps.match("", head.path, add);
+      this.listeners.match(head.tenant, head.path, add);
     }
     return this.intern([...legs.values()]);
   }

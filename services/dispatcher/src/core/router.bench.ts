@@ -24,6 +24,24 @@ import { type RouteLane, Router } from "../../dist/core/router.js";
 
 const MESSAGES = 500;
 
+/** Subscriptions that come, and as many that go, per batch: at a million messages per second it is 20,000 of each. */
+const STORM = 10;
+const STANDING = 100_000;
+
+/** Connections of a listener that subscribe to something of their own all the time. */
+function startStorm(compiler: PlanCompiler, filterOf: (i: number) => string): () => void {
+  const subscriber = { target: { index: 1_000, kind: "null", name: "storm" }, test: undefined };
+  const { listeners } = compiler;
+  for (let i = 0; i < STANDING; i++) listeners.add("", filterOf(i), subscriber);
+  let next = STANDING;
+  return () => {
+    for (let i = 0; i < STORM; i++, next++) {
+      listeners.remove("", filterOf(next - STANDING), subscriber);
+      listeners.add("", filterOf(next), subscriber);
+    }
+  };
+}
+
 function setUp(topics: number, targets: number) {
   const compiler = new PlanCompiler();
   const refs: TargetRef[] = Array.from({ length: targets }, (_, index) => ({
@@ -91,22 +109,42 @@ function setUp(topics: number, targets: number) {
   }
   const view = new BatchView();
   let next = 0;
-  return () => {
+  const routeOne = (): void => {
     view.reset(batches[next++ % batches.length]!);
     router.route(view, lane, undefined, false, undefined);
   };
+  return { compiler, routeOne };
 }
 
-function measure(name: string, routeOne: () => void): void {
+function measure(name: string, topics: number, targets: number, filterOf?: (i: number) => string): void {
+  const { compiler, routeOne } = setUp(topics, targets);
+  const storm = filterOf && startStorm(compiler, filterOf);
   let best = Number.POSITIVE_INFINITY;
+  let bestChange = Number.POSITIVE_INFINITY;
   for (let round = 0; round < 15; round++) {
-    const before = process.hrtime.bigint();
-    for (let i = 0; i < 800; i++) routeOne();
-    best = Math.min(best, Number(process.hrtime.bigint() - before) / (800 * MESSAGES));
+    let routing = 0n;
+    let changing = 0n;
+    for (let i = 0; i < 800; i++) {
+      const before = process.hrtime.bigint();
+      storm?.();
+      const between = process.hrtime.bigint();
+      routeOne();
+      changing += between - before;
+      routing += process.hrtime.bigint() - between;
+    }
+    best = Math.min(best, Number(routing) / (800 * MESSAGES));
+    bestChange = Math.min(bestChange, Number(changing) / (800 * STORM * 2));
   }
-  process.stdout.write(`${JSON.stringify({ case: name, nsPerMessage: Number(best.toFixed(1)) })}\n`);
+  const figures = { case: name, nsPerMessage: Number(best.toFixed(1)) };
+  const more = storm && { nsPerChange: Math.round(bestChange) };
+  process.stdout.write(`${JSON.stringify({ ...figures, ...more })}\n`);
 }
 
-measure("50 topics, one target", setUp(50, 1));
-measure("50 topics, three targets", setUp(50, 3));
-measure("100,000 topics, one target", setUp(100_000, 1));
+const own = (i: number): string => `devices/device-${i}/commands/#`;
+const published = (i: number): string => `plant/line-${i % 7}/device-${i}/temperature`;
+measure("50 topics, one target", 50, 1);
+measure("50 topics, three targets", 50, 3);
+measure("100,000 topics, one target", 100_000, 1);
+measure("50 topics, one target, subscriptions come and go", 50, 1, own);
+measure("100,000 topics, one target, subscriptions come and go", 100_000, 1, own);
+measure("100,000 topics, one target, subscriptions to those topics come and go", 100_000, 1, published);

@@ -8,6 +8,7 @@ import {
   HopHeader,
   Lane,
   Stamp,
+  topicMatches,
 } from "@myelin/contract";
 import { FakeClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
@@ -61,6 +62,12 @@ class Bench {
     this.compiler.invalidate();
   }
 
+  listen(filter: string, name: string): () => void {
+    const subscriber = { target: this.ref(name), test: undefined };
+    this.compiler.listeners.add("", filter, subscriber);
+    return () => void this.compiler.listeners.remove("", filter, subscriber);
+  }
+
   route(name: string, match: RouteMatch, transform?: Transform): void {
     const spec = { name, order: 1, match, targets: [{}] };
     this.compiler.setRoutes([{ spec, legs: [{ target: this.ref(name), transform }] }]);
@@ -69,8 +76,9 @@ class Bench {
   append(path: string, text: string, extras?: EnvelopeExtras): void {
     let channel = this.channels.get(path);
     if (channel === undefined) {
-      // Numbers far apart, so that pages are turned and dropped.
-      channel = createChannel(this.channels.size * 4096 + 1, { ...EMPTY_HEAD, path, deviceId: "d" }, 0);
+      // Numbers far apart, so that pages are turned and dropped; and heads without a number.
+      const number = path.startsWith("no-channel/") ? 0 : this.channels.size * 4096 + 1;
+      channel = createChannel(number, { ...EMPTY_HEAD, path, deviceId: "d" }, 0);
       this.channels.set(path, channel);
     }
     const payload = Buffer.from(text);
@@ -153,6 +161,40 @@ describe("Router", () => {
         expect(bench.account.received).toBe(all.length);
         expect(bench.account.forwarded).toBe(of(/^[ab]/).length);
         expect(bench.account.unaccounted).toBe(0);
+      }),
+    );
+  });
+
+  it("gives a listener what it wants from the moment on in which it says so", () => {
+    const paths = fc.constantFrom("a/x", "a/y", "b/x", "c", "no-channel/x", "no-channel/y");
+    const filters = fc.constantFrom("a/x", "a/#", "+/x", "#", "c/#", "no-channel/+", "no-channel/y");
+    const steps = fc.array(fc.tuple(filters, fc.array(paths, { minLength: 1, maxLength: 8 })), {
+      maxLength: 12,
+    });
+    fc.assert(
+      fc.property(steps, (all) => {
+        const bench = new Bench();
+        const held = new Map<string, () => void>();
+        const expected = new Map<string, string[]>();
+        all.forEach(([filter, batch], i) => {
+          const end = held.get(filter);
+          if (end === undefined) held.set(filter, bench.listen(filter, `${filter} ${i}`));
+          else end();
+          if (end !== undefined) held.delete(filter);
+          batch.forEach((path, k) => {
+            bench.append(path, `${i}.${k}`);
+            for (const f of held.keys()) {
+              if (topicMatches(f, path)) expected.set(f, [...(expected.get(f) ?? []), `${path}=${i}.${k}`]);
+            }
+          });
+          bench.run();
+        });
+        const got = new Map<string, string[]>();
+        for (const [name, lines] of bench.got) {
+          const filter = name.split(" ")[0]!;
+          if (lines.length > 0) got.set(filter, [...(got.get(filter) ?? []), ...lines]);
+        }
+        expect(got).toEqual(expected);
       }),
     );
   });

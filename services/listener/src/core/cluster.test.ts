@@ -15,7 +15,6 @@ import { describe, expect, it } from "vitest";
 import { MemoryBus, MemoryHub } from "../../test/memory-bus.js";
 import { Deliveries } from "./deliveries.js";
 import { DownlinkServer } from "./downlink.js";
-import { Interest } from "./interest.js";
 import { ingressAccount, LedgerBook } from "./ledger.js";
 import { Presence } from "./presence.js";
 import type { DeviceSession, Downlink, DownlinkState } from "./session.js";
@@ -220,58 +219,6 @@ describe("a session that only fetches now and then", () => {
     other.sessions.open(fetching);
     await clock.advance(50);
     expect([live.taken, fetching.taken]).toEqual([0, 1]);
-  });
-});
-
-describe("interest", () => {
-  function interestOf(hub: MemoryHub, clock: FakeClock) {
-    const bus = new MemoryBus(hub, "listener-0");
-    const interest = new Interest(bus, clock);
-    const table = new SubscriptionTable(interest);
-    interest.attach(table);
-    /** A dispatcher that keeps what it is told and checks that it missed nothing. */
-    const wanted = new Set<string>();
-    let sequence = 0;
-    bus.subscribe(subjects.interest(), (data) => {
-      const batch = control.InterestBatch.decode(data);
-      expect(batch.sequence).toBe(sequence + 1);
-      sequence = batch.sequence;
-      if (batch.reset) wanted.clear();
-      for (const filter of batch.added) wanted.add(filter);
-      for (const filter of batch.removed) wanted.delete(filter);
-    });
-    return { bus, interest, table, wanted };
-  }
-  const who = (number: number): Subscriber => ({
-    number,
-    identity: { tenant: "", deviceId: `d${number}`, user: "" },
-    deliver: () => true,
-    revoked: () => {},
-  });
-
-  it("keeps a dispatcher up to date through changes and replays", async () => {
-    const hub = new MemoryHub();
-    const clock = new FakeClock();
-    const { bus, interest, table, wanted } = interestOf(hub, clock);
-    await interest.start();
-    for (let i = 0; i < 5000; i++) table.add(who(i), `f/${i}`, 0);
-    await Promise.resolve();
-    expect(wanted.size).toBe(5000);
-    const first = who(-1);
-    table.add(first, "$share/g/a/#", 0);
-    table.add(first, "b", 0);
-    table.remove(first, "b");
-    await Promise.resolve();
-    expect(wanted.has("a/#")).toBe(true);
-    expect(wanted.has("b")).toBe(false);
-    wanted.clear();
-    bus.publish(subjects.interestSync("all"), new Uint8Array());
-    bus.publish(subjects.interestSync("listener-0"), new Uint8Array());
-    await clock.advance(100);
-    expect(wanted.size).toBe(5001);
-    await interest.stop();
-    expect(wanted.size).toBe(0);
-    expect(clock.pendingTimers).toBe(0);
   });
 });
 

@@ -17,7 +17,6 @@ interface CachedMatch {
   readonly tenant: string;
   readonly deviceId: string;
   match: Match;
-  generation: number;
 }
 
 /** The message on its way; one object for all of them. */
@@ -173,15 +172,12 @@ export class Deliveries implements Component {
     const { table } = this.options;
     const known = channels.get(view.channel);
     if (known !== undefined) {
-      if (known.generation !== table.generation) {
-        known.match = table.match(known.tenant, known.path);
-        known.generation = table.generation;
-      }
+      if (known.match.isStale) known.match = table.match(known.tenant, known.path);
       return known;
     }
     const { tenant, deviceId, path, contentType } = view.head();
     const match = table.match(tenant, path);
-    const cached = { path, contentType, tenant, deviceId, match, generation: table.generation };
+    const cached = { path, contentType, tenant, deviceId, match };
     if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
     channels.set(view.channel, cached);
     return cached;

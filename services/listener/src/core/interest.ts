@@ -5,6 +5,8 @@ import type { Clock, Component, Timer } from "@myelin/kernel";
 import type { InterestListener, SubscriptionTable } from "./subscription-table.js";
 
 const FILTERS_PER_BATCH = 2000;
+/** Then the event loop turns: a million filters must not keep messages waiting. */
+const BATCHES_PER_TURN = 5;
 const ALL_LISTENERS = "all";
 /** Dispatchers that start together ask together: one replay answers all that ask within this time. */
 const REPLAY_PAUSE_MS = 50;
@@ -17,6 +19,8 @@ export class Interest implements Component, InterestListener {
   private ends: Unsubscribe[] = [];
   private table: SubscriptionTable | undefined;
   private replaying: Timer | undefined;
+  /** What is left to tell of a replay. */
+  private left: Iterator<string> | undefined;
 
   constructor(
     private readonly bus: Bus,
@@ -30,7 +34,8 @@ export class Interest implements Component, InterestListener {
 
   async start(): Promise<void> {
     const onSync = (): void => {
-      this.replaying ??= this.clock.setTimeout(() => this.replay(), REPLAY_PAUSE_MS);
+      if (this.left !== undefined) this.startAgain();
+      else this.replaying ??= this.clock.setTimeout(() => this.replay(), REPLAY_PAUSE_MS);
     };
     this.ends = [
       this.bus.subscribe(subjects.interestSync(this.bus.instance), onSync),
@@ -46,18 +51,20 @@ export class Interest implements Component, InterestListener {
     for (const end of this.ends.splice(0)) end();
     this.clock.clear(this.replaying);
     this.replaying = undefined;
+    this.left = undefined;
     // Nobody is here any more; dispatchers need not find out by our silence.
     this.send(true, [], []);
+    this.sayAllIsTold();
   }
 
-  wanted(filter: string): void {
+  wanted(key: string): void {
     this.changed();
-    if (!this.removed.delete(filter)) this.added.add(filter);
+    if (!this.removed.delete(key)) this.added.add(key);
   }
 
-  unwanted(filter: string): void {
+  unwanted(key: string): void {
     this.changed();
-    if (!this.added.delete(filter)) this.removed.add(filter);
+    if (!this.added.delete(key)) this.removed.add(key);
   }
 
   /**
@@ -78,16 +85,49 @@ export class Interest implements Component, InterestListener {
     }
   }
 
+  /** Tells everything from the beginning. What changes meanwhile is told between, as always. */
   private replay(): void {
     this.clock.clear(this.replaying);
     this.replaying = undefined;
-    const filters = [...(this.table?.filters() ?? [])];
-    this.added.clear();
-    this.removed.clear();
-    this.send(true, filters.slice(0, FILTERS_PER_BATCH), []);
-    for (let i = FILTERS_PER_BATCH; i < filters.length; i += FILTERS_PER_BATCH) {
-      this.send(false, filters.slice(i, i + FILTERS_PER_BATCH), []);
+    this.flush();
+    this.left = (this.table?.filters() ?? [])[Symbol.iterator]();
+    this.send(true, this.take(), []);
+    this.tellMore();
+  }
+
+  private startAgain(): void {
+    this.left = undefined;
+    this.clock.clear(this.replaying);
+    this.replaying = this.clock.setTimeout(() => this.replay(), REPLAY_PAUSE_MS);
+  }
+
+  private tellMore(): void {
+    for (let i = 0; i < BATCHES_PER_TURN; i++) {
+      const more = this.take();
+      if (more.length === 0) {
+        this.left = undefined;
+        this.replaying = undefined;
+        this.sayAllIsTold();
+        return;
+      }
+      this.send(false, more, []);
     }
+    this.replaying = this.clock.setTimeout(() => this.tellMore(), 1);
+  }
+
+  private take(): string[] {
+    const keys: string[] = [];
+    while (keys.length < FILTERS_PER_BATCH) {
+      const next = this.left?.next();
+      if (next === undefined || next.done === true) break;
+      keys.push(next.value);
+    }
+    return keys;
+  }
+
+  /** An empty batch ends a replay: what was not told again is no more. */
+  private sayAllIsTold(): void {
+    this.send(false, [], []);
   }
 
   private send(reset: boolean, added: string[], removed: string[]): void {

@@ -1,58 +1,22 @@
+import { filterKey, isTopicFilter, topicMatches } from "@myelin/contract";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { FilterTree } from "./filter-tree.js";
-import { SubscriptionTable } from "./subscription-table.js";
+import { plainFilter } from "./shared-groups.js";
+import { type Match, SubscriptionTable } from "./subscription-table.js";
 import type { Subscriber } from "./subscriptions.js";
-
-/** Section 4.7, as plainly as it can be said. */
-function matches(filter: string, path: string): boolean {
-  const f = filter.split("/");
-  const p = path.split("/");
-  if (path.startsWith("$") && (f[0] === "#" || f[0] === "+")) return false;
-  for (let i = 0; i < f.length; i++) {
-    if (f[i] === "#") return true;
-    if (i >= p.length || (f[i] !== "+" && f[i] !== p[i])) return false;
-  }
-  return f.length === p.length;
-}
 
 const level = fc.constantFrom("a", "b", "", "$x");
 const path = fc.array(level, { minLength: 1, maxLength: 4 }).map((l) => l.join("/"));
 const filter = fc
-  .tuple(fc.array(fc.constantFrom("a", "b", "", "+", "$x"), { maxLength: 4 }), fc.boolean())
-  .map(([levels, hash]) => [...levels, ...(hash || levels.length === 0 ? ["#"] : [])].join("/"));
-
-describe("FilterTree", () => {
-  it("matches as the standard says, while filters come and go", () => {
-    const steps = fc.array(fc.tuple(fc.constantFrom("add", "remove"), filter), { maxLength: 40 });
-    fc.assert(
-      fc.property(steps, fc.array(path, { maxLength: 8 }), (changes, paths) => {
-        const tree = new FilterTree<string>();
-        const held = new Set<string>();
-        for (const [what, f] of changes) {
-          if (what === "add") {
-            tree.add(f, f);
-            held.add(f);
-          } else {
-            tree.remove(f, f);
-            held.delete(f);
-          }
-        }
-        for (const p of paths) {
-          expect(tree.match(p).sort()).toEqual([...held].filter((f) => matches(f, p)).sort());
-        }
-      }),
-    );
-  });
-
-  it("keeps nothing of filters that are gone", () => {
-    const tree = new FilterTree<string>();
-    const empty = JSON.stringify(tree);
-    for (const f of ["a/b/c", "a/+/c", "a/#", "#", "+"]) tree.add(f, f);
-    for (const f of ["a/b/c", "a/+/c", "a/#", "#", "+"]) tree.remove(f, f);
-    expect(JSON.stringify(tree)).toBe(empty);
-  });
-});
+  .tuple(
+    fc.constantFrom("", "", "$share/g/", "$share/h/"),
+    fc.array(fc.constantFrom("a", "b", "", "+", "$x"), { maxLength: 4 }),
+    fc.boolean(),
+  )
+  .map(
+    ([group, levels, hash]) => group + [...levels, ...(hash || levels.length === 0 ? ["#"] : [])].join("/"),
+  )
+  .filter((text) => isTopicFilter(plainFilter(text)));
 
 function subscriber(number: number, tenant = ""): Subscriber {
   return { number, identity: { tenant, deviceId: "d", user: "" }, deliver: () => true, revoked: () => {} };
@@ -117,16 +81,114 @@ describe("SubscriptionTable", () => {
     expect(table.size).toBe(0);
   });
 
-  it("has a new generation after every change", () => {
+  it("is what its subscribers hold, while they come and go, and says which match is stale", () => {
+    const steps = fc.array(
+      fc.record({
+        what: fc.constantFrom("add", "add", "remove", "leave"),
+        who: fc.nat({ max: 3 }),
+        filter,
+        tag: fc.constantFrom(1, 0xffff_ffff),
+      }),
+      { maxLength: 40 },
+    );
+    fc.assert(
+      fc.property(steps, fc.array(path, { maxLength: 6 }), (all, paths) => {
+        const wanted = new Set<string>();
+        const table = new SubscriptionTable({
+          wanted: (key) => {
+            expect(wanted.has(key)).toBe(false);
+            wanted.add(key);
+          },
+          unwanted: (key) => expect(wanted.delete(key)).toBe(true),
+        });
+        const subscribers = ["", "", "acme", "acme"].map((tenant, i) => subscriber(i, tenant));
+        const held = subscribers.map(() => new Map<string, number>());
+        const kept = new Map<string, { match: Match; says: string }>();
+        for (const { what, who, filter: text, tag } of all) {
+          const [one, its] = [subscribers[who]!, held[who]!];
+          if (what === "add") {
+            expect(table.add(one, text, tag)).toBe(its.has(text) ? "replaced" : "added");
+            its.set(text, tag);
+          } else if (what === "remove") expect(table.remove(one, text)).toBe(its.delete(text));
+          else {
+            table.removeAll(one);
+            its.clear();
+          }
+          expect([table.countOf(one), table.holds(one, text)]).toEqual([its.size, its.has(text)]);
+          for (const tenant of ["", "acme"]) {
+            for (const path of paths) {
+              const key = `${tenant}|${path}`;
+              const says = expected(subscribers, held, tenant, path);
+              const known = kept.get(key);
+              if (known !== undefined && !known.match.isStale) expect(known.says).toBe(says);
+              else {
+                const match = table.match(tenant, path);
+                expect(shown(match)).toBe(says);
+                kept.set(key, { match, says });
+              }
+            }
+          }
+        }
+        const keys = held.flatMap((its, i) =>
+          [...its.keys()].map((f) => filterKey(subscribers[i]!.identity.tenant, plainFilter(f))),
+        );
+        expect([...table.filters()].sort()).toEqual([...new Set(keys)].sort());
+        expect([...wanted].sort()).toEqual([...new Set(keys)].sort());
+        expect(table.size).toBe(held.reduce((sum, its) => sum + its.size, 0));
+        for (const [i, one] of subscribers.entries()) {
+          for (const path of paths) {
+            const tags = [...held[i]!]
+              .filter(([f]) => topicMatches(plainFilter(f), path))
+              .map(([, tag]) => tag);
+            expect([...table.tagsOf(one, path)].sort()).toEqual(tags.sort());
+          }
+        }
+      }),
+    );
+  });
+
+  it("refuses what it has no room for", () => {
+    const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} }, { maxFilters: 1 });
+    expect(["a", "b", "$share/g/b", "$share/g/a"].map((f) => table.add(subscriber(1), f, 0))).toEqual([
+      ...["added", "full", "full", "added"],
+    ]);
+  });
+
+  it("takes from subscribers what the rules deny, from groups too, and tells them", () => {
     const { table } = tableOf();
-    const a = subscriber(1);
-    const seen = new Set([table.generation]);
-    table.add(a, "x", 0);
-    seen.add(table.generation);
-    table.add(a, "x", 1);
-    seen.add(table.generation);
-    table.remove(a, "x");
-    seen.add(table.generation);
-    expect(seen.size).toBe(4);
+    const revoked: string[] = [];
+    const one: Subscriber = { ...subscriber(1, "acme"), revoked: (f) => revoked.push(f) };
+    for (const f of ["a", "b", "$share/g/a", "$share/g/b"]) table.add(one, f, 0);
+    table.recheck(({ tenant }, f) => tenant === "acme" && f === "b");
+    expect(revoked.sort()).toEqual(["$share/g/a", "a"]);
+    expect(table.countOf(one)).toBe(2);
   });
 });
+
+/** Who gets a message with which tags, as plainly as it can be said. Of a group, how many take turns. */
+function expected(
+  subscribers: readonly Subscriber[],
+  held: readonly ReadonlyMap<string, number>[],
+  tenant: string,
+  path: string,
+): string {
+  const lines: string[] = [];
+  const groups = new Set<string>();
+  for (const [i, its] of held.entries()) {
+    if (subscribers[i]!.identity.tenant !== tenant) continue;
+    const tags: number[] = [];
+    for (const [text, tag] of its) {
+      const plain = plainFilter(text);
+      if (!topicMatches(plain, path)) continue;
+      if (plain === text) tags.push(tag);
+      else groups.add(text);
+    }
+    if (tags.length > 0) lines.push(`${i}:${tags.sort()}`);
+  }
+  return [...lines.sort(), `${groups.size} groups`].join(" ");
+}
+
+function shown({ targets, groups }: Match): string {
+  const lines = targets.map(({ subscriber, tags }) => `${subscriber.number}:${[...tags].sort()}`);
+  return [...lines.sort(), `${groups.length} groups`].join(" ");
+}

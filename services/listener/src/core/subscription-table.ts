@@ -1,24 +1,13 @@
 /** The subscriptions of this listener: who wants a message, merged per subscriber, with shared groups taking turns. */
+import { randomInt } from "node:crypto";
+import { FilterIndex, filterKey, MAX_LISTENER_FILTERS, splitFilterKey, topicMatches } from "@myelin/contract";
 import type { Identity } from "./admission.js";
-import { FilterTree } from "./filter-tree.js";
-import type { Subscriber, Subscriptions } from "./subscriptions.js";
+import { MatchCache } from "./match-cache.js";
+import { plainFilter, SharedGroup, SharedGroups } from "./shared-groups.js";
+import type { SubscribeOutcome, Subscriber, Subscriptions } from "./subscriptions.js";
 
-const SHARE = "$share/";
-
-interface Entry {
-  readonly subscriber: Subscriber;
-  readonly filter: string;
-  tag: number;
-  /** Set for members of a shared group. */
-  readonly group: Group | undefined;
-}
-
-interface Group {
-  readonly key: string;
-  readonly filter: string;
-  readonly members: Entry[];
-  next: number;
-}
+/** Pairs of subscriber and filter. */
+const MAX_PAIRS = 4_000_000;
 
 /** One subscriber with the tags of its filters that matched. */
 export interface Target {
@@ -26,160 +15,194 @@ export interface Target {
   readonly tags: readonly number[];
 }
 
-/** What a path leads to within a tenant; valid until the table's generation changes. */
+/** What a path leads to within a tenant. */
 export interface Match {
   readonly targets: readonly Target[];
   /** Of each group one member is served. */
   readonly groups: readonly { next(): Target }[];
+  /** A subscription has changed it: it must be asked for again. */
+  readonly isStale: boolean;
 }
 
-const NO_MATCH: Match = { targets: [], groups: [] };
-
-/** Told when the first subscriber wants a filter and when the last one has gone; shared filters without their group. */
+/** Told when the first subscriber wants a filter and when the last one has gone. Filters are keys, see `splitFilterKey`, without groups. */
 export interface InterestListener {
-  wanted(filter: string): void;
-  unwanted(filter: string): void;
+  wanted(key: string): void;
+  unwanted(key: string): void;
 }
 
-export class SubscriptionTable implements Subscriptions {
-  /** Grows with every change; cached matches of an older one are void. */
-  generation = 0;
-  private readonly tree = new FilterTree<Entry>();
-  private readonly bySubscriber = new Map<Subscriber, Map<string, Entry>>();
-  private readonly groups = new Map<string, Group>();
-  private readonly counts = new Map<string, number>();
+export interface SubscriptionTableOptions {
+  /** Filters that are held; a subscription to another one is refused. */
+  readonly maxFilters?: number;
+}
 
-  constructor(private readonly interest: InterestListener) {}
+/** Filters lie in the compact index; a subscriber costs a number, and nothing per filter beyond that. */
+export class SubscriptionTable implements Subscriptions {
+  private readonly index: FilterIndex;
+  private readonly matches: MatchCache;
+  private readonly numbers = new Map<Subscriber, number>();
+  private readonly byNumber: (Subscriber | SharedGroup | undefined)[] = [];
+  private readonly freeNumbers: number[] = [];
+  private readonly shared = new SharedGroups();
+
+  constructor(
+    private readonly interest: InterestListener,
+    { maxFilters = MAX_LISTENER_FILTERS }: SubscriptionTableOptions = {},
+  ) {
+    this.index = new FilterIndex({ seed: randomInt(2 ** 32), maxFilters, maxPairs: MAX_PAIRS });
+    this.matches = new MatchCache(this.index);
+  }
 
   /** Filters held, each counted once per subscriber. */
   get size(): number {
-    let sum = 0;
-    for (const entries of this.bySubscriber.values()) sum += entries.size;
-    return sum;
+    return this.index.size - this.shared.groups + this.shared.members;
   }
 
-  /** All filters that somebody wants, without groups. */
+  /** The keys of all filters that somebody wants, without groups; those that come and go meanwhile may be among them or not. */
   filters(): Iterable<string> {
-    return this.counts.keys();
+    return this.index.keys();
   }
 
-  add(subscriber: Subscriber, filter: string, tag: number): boolean {
-    let entries = this.bySubscriber.get(subscriber);
-    if (entries === undefined) {
-      entries = new Map();
-      this.bySubscriber.set(subscriber, entries);
-    }
-    const known = entries.get(filter);
-    this.generation += 1;
-    if (known !== undefined) {
-      known.tag = tag;
-      return false;
-    }
+  add(subscriber: Subscriber, filter: string, tag: number): SubscribeOutcome {
     const plain = plainFilter(filter);
-    const group = filter === plain ? undefined : this.groupOf(filter, plain, subscriber.identity.tenant);
-    const entry: Entry = { subscriber, filter, tag, group };
-    entries.set(filter, entry);
-    group?.members.push(entry);
-    this.tree.add(plain, entry);
-    const count = this.counts.get(plain) ?? 0;
-    this.counts.set(plain, count + 1);
-    if (count === 0) this.interest.wanted(plain);
-    return true;
+    if (plain !== filter) return this.share(subscriber, filter, plain, tag);
+    const { tenant } = subscriber.identity;
+    const known = this.numbers.get(subscriber);
+    const number = known ?? this.nextNumber;
+    const outcome = this.index.add(tenant, filter, number, tag);
+    if (outcome === "full" || outcome === "malformed") return "full";
+    if (known === undefined) {
+      this.takeNumber(subscriber);
+      this.numbers.set(subscriber, number);
+    }
+    if (outcome === "first") this.interest.wanted(filterKey(tenant, filter));
+    return outcome === "known" ? "replaced" : "added";
   }
 
   remove(subscriber: Subscriber, filter: string): boolean {
-    const entries = this.bySubscriber.get(subscriber);
-    const entry = entries?.get(filter);
-    if (entries === undefined || entry === undefined) return false;
-    entries.delete(filter);
-    if (entries.size === 0) this.bySubscriber.delete(subscriber);
-    this.drop(entry);
-    return true;
+    const group = this.shared.leave(subscriber, filter);
+    if (group !== undefined) {
+      this.endIfEmpty(group);
+      return true;
+    }
+    const number = this.numbers.get(subscriber);
+    if (number === undefined) return false;
+    const { tenant } = subscriber.identity;
+    const outcome = this.index.remove(tenant, filter, number);
+    if (outcome === "last") this.interest.unwanted(filterKey(tenant, filter));
+    if (this.index.countOf(number) === 0) this.forget(subscriber, number);
+    return outcome !== "absent";
   }
 
   removeAll(subscriber: Subscriber): void {
-    const entries = this.bySubscriber.get(subscriber);
-    this.bySubscriber.delete(subscriber);
-    for (const entry of entries?.values() ?? []) this.drop(entry);
+    for (const group of this.shared.leaveAll(subscriber)) this.endIfEmpty(group);
+    const number = this.numbers.get(subscriber);
+    if (number === undefined) return;
+    this.index.removeOwner(number, (key) => this.interest.unwanted(key));
+    this.forget(subscriber, number);
+  }
+
+  countOf(subscriber: Subscriber): number {
+    const number = this.numbers.get(subscriber);
+    return (number === undefined ? 0 : this.index.countOf(number)) + this.shared.countOf(subscriber);
+  }
+
+  holds(subscriber: Subscriber, filter: string): boolean {
+    if (this.shared.holds(subscriber, filter)) return true;
+    const number = this.numbers.get(subscriber);
+    return number !== undefined && this.index.tagOf(subscriber.identity.tenant, filter, number) !== undefined;
   }
 
   /** Removes what `isAllowed` denies, given the filter without its group, and tells the subscribers. Slow: for changes of the rules. */
   recheck(isAllowed: (identity: Identity, filter: string) => boolean): void {
-    const denied: Entry[] = [];
-    for (const entries of this.bySubscriber.values()) {
-      for (const entry of entries.values()) {
-        if (!isAllowed(entry.subscriber.identity, plainFilter(entry.filter))) denied.push(entry);
-      }
+    const denied: { readonly subscriber: Subscriber; readonly filter: string }[] = [];
+    for (const [subscriber, number] of this.numbers) {
+      this.index.forEachOf(number, (key) => {
+        const { filter } = splitFilterKey(key);
+        if (!isAllowed(subscriber.identity, filter)) denied.push({ subscriber, filter });
+      });
     }
-    for (const { subscriber, filter } of denied)
+    for (const { subscriber, filter, group } of this.shared.all()) {
+      if (!isAllowed(subscriber.identity, group.filter)) denied.push({ subscriber, filter });
+    }
+    for (const { subscriber, filter } of denied) {
       if (this.remove(subscriber, filter)) subscriber.revoked(filter);
+    }
   }
 
   tagsOf(subscriber: Subscriber, path: string): readonly number[] {
-    if (!this.bySubscriber.has(subscriber)) return [];
-    return this.tree
-      .match(path)
-      .filter((entry) => entry.subscriber === subscriber)
-      .map((entry) => entry.tag);
+    const tags: number[] = [];
+    const number = this.numbers.get(subscriber);
+    if (number !== undefined) {
+      this.index.match(subscriber.identity.tenant, path, (owner, tag) => {
+        if (owner === number) tags.push(tag);
+      });
+    }
+    for (const { group, tag } of this.shared.of(subscriber)) {
+      if (topicMatches(group.filter, path)) tags.push(tag);
+    }
+    return tags;
   }
 
-  /** Slow; callers keep the result as long as `generation` stays. */
+  /** Slow; callers keep the result until it is stale. */
   match(tenant: string, path: string): Match {
-    const entries = this.tree.match(path).filter(({ subscriber }) => subscriber.identity.tenant === tenant);
-    if (entries.length === 0) return NO_MATCH;
     const plain = new Map<Subscriber, number[]>();
-    const groups = new Set<Group>();
-    for (const entry of entries) {
-      if (entry.group !== undefined) {
-        groups.add(entry.group);
-        continue;
+    const groups: SharedGroup[] = [];
+    this.index.match(tenant, path, (number, tag) => {
+      const owner = this.byNumber[number]!;
+      if (owner instanceof SharedGroup) {
+        groups.push(owner);
+        return;
       }
-      const tags = plain.get(entry.subscriber);
-      if (tags === undefined) plain.set(entry.subscriber, [entry.tag]);
-      else tags.push(entry.tag);
-    }
-    return {
+      const tags = plain.get(owner);
+      if (tags === undefined) plain.set(owner, [tag]);
+      else tags.push(tag);
+    });
+    const match = {
       targets: [...plain].map(([subscriber, tags]) => ({ subscriber, tags })),
-      groups: [...groups].map((group) => ({ next: () => nextMember(group) })),
+      groups,
+      isStale: false,
     };
+    this.matches.keep(match, tenant, path);
+    return match;
   }
 
-  private drop(entry: Entry): void {
-    this.generation += 1;
-    const plain = plainFilter(entry.filter);
-    this.tree.remove(plain, entry);
-    const { group } = entry;
-    if (group !== undefined) {
-      group.members.splice(group.members.indexOf(entry), 1);
-      if (group.members.length === 0) this.groups.delete(group.key);
-    }
-    const count = this.counts.get(plain)! - 1;
-    if (count > 0) this.counts.set(plain, count);
-    else {
-      this.counts.delete(plain);
-      this.interest.unwanted(plain);
-    }
-  }
-
-  private groupOf(filter: string, plain: string, tenant: string): Group {
-    const key = `${tenant}\0${filter}`;
-    let group = this.groups.get(key);
+  private share(subscriber: Subscriber, filter: string, plain: string, tag: number): SubscribeOutcome {
+    const { tenant } = subscriber.identity;
+    let group = this.shared.find(tenant, filter);
     if (group === undefined) {
-      group = { key, filter: plain, members: [], next: 0 };
-      this.groups.set(key, group);
+      const number = this.nextNumber;
+      const outcome = this.index.add(tenant, plain, number);
+      if (outcome === "full" || outcome === "malformed") return "full";
+      group = this.shared.create(tenant, filter, plain, number);
+      this.takeNumber(group);
+      if (outcome === "first") this.interest.wanted(filterKey(tenant, plain));
     }
-    return group;
+    return this.shared.join(group, subscriber, filter, tag) ? "added" : "replaced";
   }
-}
 
-function nextMember(group: Group): Target {
-  const { members } = group;
-  const entry = members[group.next++ % members.length]!;
-  return { subscriber: entry.subscriber, tags: [entry.tag] };
-}
+  private endIfEmpty(group: SharedGroup): void {
+    if (group.size > 0) return;
+    const { tenant, filter, number } = group;
+    if (this.index.remove(tenant, filter, number) === "last")
+      this.interest.unwanted(filterKey(tenant, filter));
+    this.giveNumberBack(number);
+  }
 
-/** `$share/<group>/<filter>` without the first two; a plain filter as it is. */
-export function plainFilter(filter: string): string {
-  if (!filter.startsWith(SHARE)) return filter;
-  return filter.slice(filter.indexOf("/", SHARE.length) + 1);
+  private get nextNumber(): number {
+    return this.freeNumbers.at(-1) ?? this.byNumber.length;
+  }
+
+  private takeNumber(owner: Subscriber | SharedGroup): void {
+    this.byNumber[this.freeNumbers.pop() ?? this.byNumber.length] = owner;
+  }
+
+  private forget(subscriber: Subscriber, number: number): void {
+    this.numbers.delete(subscriber);
+    this.giveNumberBack(number);
+  }
+
+  private giveNumberBack(number: number): void {
+    this.byNumber[number] = undefined;
+    this.freeNumbers.push(number);
+  }
 }

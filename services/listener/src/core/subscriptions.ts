@@ -44,14 +44,20 @@ export interface Subscriber {
   revoked(filter: string): void;
 }
 
+/** What became of a subscription; `full`: this listener can hold no further filter, and nothing has changed. */
+export type SubscribeOutcome = "added" | "replaced" | "full";
+
 /** Filters are MQTT topic filters, `$share/<group>/<filter>` included; checked by the caller. */
 export interface Subscriptions {
-  /** Holds the filter, replacing the tag when it is held already; true when it is new for this subscriber. */
-  add(subscriber: Subscriber, filter: string, tag: number): boolean;
+  /** Holds the filter, replacing the tag when the subscriber holds it already. A tag is a whole number below 2^32. */
+  add(subscriber: Subscriber, filter: string, tag: number): SubscribeOutcome;
   /** True when it was held. */
   remove(subscriber: Subscriber, filter: string): boolean;
   /** Forgets the subscriber with all its filters. */
   removeAll(subscriber: Subscriber): void;
+  /** Filters that the subscriber holds. */
+  countOf(subscriber: Subscriber): number;
+  holds(subscriber: Subscriber, filter: string): boolean;
   /** Tags of the subscriber's filters that match the path. */
   tagsOf(subscriber: Subscriber, path: string): readonly number[];
 }

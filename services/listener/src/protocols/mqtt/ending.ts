@@ -111,8 +111,8 @@ export function endConnection(c: MqttConnection): void {
   const { sessions, subscriptions, connections } = c.shared.ctx;
   c.state = STATE.closed;
   connections.remove(c, c.ending);
+  subscriptions.removeAll(c);
   if (c.session !== undefined) {
-    subscriptions.removeAll(c);
     c.session.kept?.closed(c.offer.sessionExpiry);
     const lost = c.session.giveUp();
     if (lost > 0) c.shared.ctx.metrics.undelivered.add("mqtt,disconnected", lost);

@@ -16,13 +16,15 @@ export function resume(c: MqttConnection, kept: KeptSession): void {
     session.incoming = new Map(kept.incoming.map((packetId) => [packetId, "received"]));
   }
   const denied: string[] = [];
+  const filters = new Map<string, number>();
+  session.filters = filters;
   for (const { filter, tag } of kept.filters) {
     const plain = parseFilter(filter)?.filter;
     if (plain === undefined || !ctx.admission.subscribe(c.identity, plain)) {
       denied.push(filter);
       continue;
     }
-    session.filters.set(filter, tag);
+    filters.set(filter, tag);
     if (tagQos(tag) === 0) ctx.subscriptions.add(c, filter, tag);
   }
   if (denied.length > 0) {
@@ -51,7 +53,7 @@ export function placeFilter(c: MqttConnection, filter: string, tag: number): voi
 /** Tags of the filters that match, wherever they are matched for messages of others. */
 export function tagsFor(c: MqttConnection, path: string): readonly number[] {
   const { session } = c;
-  if (session?.kept === undefined) return c.shared.ctx.subscriptions.tagsOf(c, path);
+  if (session?.filters === undefined) return c.shared.ctx.subscriptions.tagsOf(c, path);
   return [...session.filters]
     .filter(([filter]) => topicMatches(parseFilter(filter)?.filter ?? filter, path))
     .map(([, tag]) => tag);

@@ -105,7 +105,7 @@ function secondsLeft(c: MqttConnection, expiry: number, sinceMs: number): number
 
 function write(c: MqttConnection, message: OutgoingPublish, properties: PublishProperties | undefined): void {
   const out = c.outbox();
-  const aliases = c.session?.aliases;
+  const aliases = c.offer.topicAliasMaximum > 0 ? c.openSession().aliases : undefined;
   let naming = NO_ALIAS;
   if (aliases !== undefined) {
     naming = aliases.of(message.topic);

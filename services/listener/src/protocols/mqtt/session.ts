@@ -50,12 +50,12 @@ export interface SessionFigures {
 export const NO_FIGURES: SessionFigures = { inflight: 0, queued: 0, queuedBytes: 0, dropped: 0 };
 
 /**
- * Made when a client first subscribes, is sent something above QoS 0, or publishes QoS 2; most publishers never have one. Lives and dies
+ * Made when a client is first sent something above QoS 0 or by an alias, or publishes QoS 2; most clients never have one. Lives and dies
  * with its connection, except for what its home remembers, see `kept`.
  */
 export class MqttSession {
-  /** Filter to granted tag. */
-  readonly filters = new Map<string, number>();
+  /** Filter to granted tag, of a kept session; other clients have theirs in the listener's table alone. */
+  filters: Map<string, number> | undefined = undefined;
   /** Incoming QoS 2 packet ids until PUBREL; made with the first. */
   incoming: Map<number, IncomingState> | undefined = undefined;
   /** Set where the session outlives its connection. */

@@ -17,14 +17,14 @@ export function subscribe(c: MqttConnection, packet: Subscribe): number[] | Prom
   const codes = packet.items.map((item) => codeOf(c, item, fresh));
   const kept = c.session?.kept;
   if (kept !== undefined) return subscribeKept(c, kept, packet, codes).then((late) => told(c, late));
-  codes.forEach((code, i) => {
-    if (code >= 0x80) return;
-    const tag = tagOf(packet.items[i]!, packet.subscriptionId);
-    const { filter } = packet.items[i]!;
-    c.openSession().filters.set(filter, tag);
-    c.shared.ctx.subscriptions.add(c, filter, tag);
+  const { subscriptions } = c.shared.ctx;
+  const placed = codes.map((code, i) => {
+    if (code >= 0x80) return code;
+    const item = packet.items[i]!;
+    const outcome = subscriptions.add(c, item.filter, tagOf(item, packet.subscriptionId));
+    return outcome === "full" ? REASON.quotaExceeded : code;
   });
-  return told(c, codes);
+  return told(c, placed);
 }
 
 function told(c: MqttConnection, codes: number[]): number[] {
@@ -37,9 +37,10 @@ function codeOf(c: MqttConnection, { filter, qos }: SubscribeItem, fresh: Set<st
   const parsed = parseFilter(filter);
   if (parsed === undefined) return REASON.topicFilterInvalid;
   if (!ctx.admission.subscribe(c.identity, parsed.filter)) return REASON.notAuthorized;
-  const { filters } = c.openSession();
-  if (filters.has(filter)) return qos;
-  if (filters.size + fresh.size >= config.maxSubscriptions && !fresh.has(filter)) return REASON.quotaExceeded;
+  const filters = c.session?.filters;
+  if (filters?.has(filter) ?? ctx.subscriptions.holds(c, filter)) return qos;
+  const held = filters?.size ?? ctx.subscriptions.countOf(c);
+  if (held + fresh.size >= config.maxSubscriptions && !fresh.has(filter)) return REASON.quotaExceeded;
   fresh.add(filter);
   return qos;
 }
@@ -62,7 +63,7 @@ async function subscribeKept(
   }
   if (c.state !== STATE.ready) return codes;
   for (const { filter, tag } of granted) {
-    c.session!.filters.set(filter, tag);
+    c.session?.filters?.set(filter, tag);
     placeFilter(c, filter, tag);
   }
   return codes;
@@ -73,9 +74,9 @@ export function unsubscribe(c: MqttConnection, filters: readonly string[]): numb
   const kept = c.session?.kept;
   const codes = filters.map((filter) => {
     if (parseFilter(filter) === undefined) return REASON.topicFilterInvalid;
-    if (c.session?.filters.delete(filter) !== true) return REASON.noSubscriptionExisted;
-    c.shared.ctx.subscriptions.remove(c, filter);
-    return REASON.success;
+    const filters = c.session?.filters;
+    const isRemoved = c.shared.ctx.subscriptions.remove(c, filter);
+    return (filters?.delete(filter) ?? isRemoved) ? REASON.success : REASON.noSubscriptionExisted;
   });
   if (kept === undefined || !codes.includes(REASON.success)) return codes;
   const gone = filters.filter((_, i) => codes[i] === REASON.success);

@@ -222,7 +222,9 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
     if (this.filters >= config.maxSubscriptions) {
       throw new AppError("queue.full", `a client may hold ${config.maxSubscriptions} filters`);
     }
-    if (ctx.subscriptions.add(this, filter, 0)) this.filters += 1;
+    const outcome = ctx.subscriptions.add(this, filter, 0);
+    if (outcome === "full") throw new AppError("queue.full", "the listener can hold no further filter");
+    if (outcome === "added") this.filters += 1;
     this.send(`{"subscribed":${JSON.stringify(filter)}}`);
   }
 

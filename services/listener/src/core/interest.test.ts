@@ -1,0 +1,108 @@
+import { control, filterKey, subjects } from "@myelin/contract";
+import { FakeClock } from "@myelin/kernel";
+import { describe, expect, it } from "vitest";
+import { MemoryBus, MemoryHub } from "../../test/memory-bus.js";
+import { Interest } from "./interest.js";
+import { SubscriptionTable } from "./subscription-table.js";
+import type { Subscriber } from "./subscriptions.js";
+
+function interestOf() {
+  const hub = new MemoryHub();
+  const clock = new FakeClock();
+  const bus = new MemoryBus(hub, "listener-0");
+  const interest = new Interest(bus, clock);
+  const table = new SubscriptionTable(interest);
+  interest.attach(table);
+  /** A dispatcher that keeps what it is told and checks that it missed nothing. */
+  const wanted = new Set<string>();
+  let untold = new Set<string>();
+  let sequence = 0;
+  bus.subscribe(subjects.interest(), (data) => {
+    const batch = control.InterestBatch.decode(data);
+    expect(batch.sequence).toBe(sequence + 1);
+    sequence = batch.sequence;
+    if (batch.reset) untold = new Set(wanted);
+    for (const filter of batch.added) {
+      wanted.add(filter);
+      untold.delete(filter);
+    }
+    for (const filter of batch.removed) wanted.delete(filter);
+    if (batch.reset || batch.added.length + batch.removed.length > 0) return;
+    for (const filter of untold) wanted.delete(filter);
+  });
+  return { bus, clock, interest, table, wanted };
+}
+
+const who = (number: number, tenant = ""): Subscriber => ({
+  number,
+  identity: { tenant, deviceId: `d${number}`, user: "" },
+  deliver: () => true,
+  revoked: () => {},
+});
+
+describe("interest", () => {
+  it("keeps a dispatcher up to date through changes and replays", async () => {
+    const { bus, clock, interest, table, wanted } = interestOf();
+    await interest.start();
+    for (let i = 0; i < 5000; i++) table.add(who(i), `f/${i}`, 0);
+    await Promise.resolve();
+    expect(wanted.size).toBe(5000);
+    const first = who(-1);
+    table.add(first, "$share/g/a/#", 0);
+    table.add(first, "b", 0);
+    table.remove(first, "b");
+    await Promise.resolve();
+    expect(wanted.has("a/#")).toBe(true);
+    expect(wanted.has("b")).toBe(false);
+    wanted.clear();
+    wanted.add("left from before");
+    bus.publish(subjects.interestSync("all"), new Uint8Array());
+    bus.publish(subjects.interestSync("listener-0"), new Uint8Array());
+    await clock.advance(100);
+    expect(wanted.size).toBe(5001);
+    await interest.stop();
+    expect(wanted.size).toBe(0);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("lets the event loop turn in a long replay, and misses nothing that changes meanwhile", async () => {
+    const { bus, clock, interest, table, wanted } = interestOf();
+    await interest.start();
+    const all = Array.from({ length: 30_000 }, (_, i) => who(i));
+    for (const [i, one] of all.entries()) table.add(one, `f/${i}`, 0);
+    await Promise.resolve();
+    wanted.clear();
+    bus.publish(subjects.interestSync("all"), new Uint8Array());
+    await clock.advance(50);
+    expect(wanted.size).toBeGreaterThan(0);
+    expect(wanted.size).toBeLessThan(all.length);
+    table.removeAll(all[0]!);
+    table.removeAll(all[29_999]!);
+    table.add(all[0]!, "late", 0);
+    await clock.advance(100);
+    expect(wanted).toEqual(new Set(table.filters()));
+    expect(wanted.has("late")).toBe(true);
+    bus.publish(subjects.interestSync("all"), new Uint8Array());
+    await clock.advance(50);
+    // A dispatcher that asks while another one is being told has missed the beginning.
+    wanted.clear();
+    bus.publish(subjects.interestSync("all"), new Uint8Array());
+    await clock.advance(200);
+    expect(wanted.size).toBe(table.size);
+    await interest.stop();
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("tells the tenant of a filter with it", async () => {
+    const { interest, table, wanted } = interestOf();
+    await interest.start();
+    table.add(who(1, "acme"), "a", 0);
+    table.add(who(2), "a", 0);
+    await Promise.resolve();
+    expect([...wanted].sort()).toEqual(["a", filterKey("acme", "a")].sort());
+    table.removeAll(who(3));
+    await Promise.resolve();
+    expect(wanted.size).toBe(2);
+    await interest.stop();
+  });
+});
