@@ -37,18 +37,33 @@ test("a full stream refuses events in each protocol's terms, discards none, and 
     reconnectPeriod: 0,
   });
   const payload = "y".repeat(1_000_000);
-  const reason = await mqtt.publishAsync("other", payload, { qos: 1 }).then(
-    () => 0,
-    (error: { code?: number }) => error.code,
-  );
-  expect(reason).toBe(QUOTA_EXCEEDED);
+  // The first refusal may have come from a moment's lack of room: what is taken after it is kept too, and brings the lasting one nearer.
+  const reasons = new Set<number | undefined>();
+  const publish = async (): Promise<boolean> => {
+    const reason = await mqtt.publishAsync("other", payload, { qos: 1 }).then(
+      () => 0,
+      (error: { code?: number }) => error.code,
+    );
+    if (reason !== 0) reasons.add(reason);
+    return reason !== 0;
+  };
+  await waitFor(publish, { what: "a refusal of MQTT", deadlineMs: 20_000, everyMs: 0 });
+  expect([...reasons]).toEqual([QUOTA_EXCEEDED]);
   await mqtt.endAsync(true);
 
   const mcp = new McpClient({ url: `tcp://127.0.0.1:${box.ports.mcpTcp}`, deviceId: "press-1-mcp" });
   await mcp.start(AbortSignal.timeout(10_000));
-  await expect(mcp.send("other", payload.slice(0, 900_000), { lane: "event" })).rejects.toMatchObject({
-    code: "bus.stream_full",
-  });
+  const codes = new Set<string | undefined>();
+  const send = async (): Promise<boolean> => {
+    const code = await mcp.send("other", payload.slice(0, 900_000), { lane: "event" }).then(
+      () => undefined,
+      (error: { code?: string }) => error.code,
+    );
+    if (code !== undefined) codes.add(code);
+    return code !== undefined;
+  };
+  await waitFor(send, { what: "a refusal of MCP", deadlineMs: 20_000, everyMs: 0 });
+  expect([...codes]).toEqual(["bus.stream_full"]);
   await mcp.stop();
 
   app.wake();
