@@ -17,6 +17,7 @@ export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
 export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/envelope.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
+export * as ops from "./generated/myelin/ops/v1/ops.js";
 export * as retained from "./generated/myelin/retained/v1/retained.js";
 export * as session from "./generated/myelin/session/v1/session.js";
 export * from "./mcp/index.js";

@@ -87,6 +87,13 @@ export const tapInterest = (): string => "mln.tap.interest";
 /** TapGap for one tail. */
 export const tapGap = (id: string): string => `mln.tap.gap.${escapeToken(id)}`;
 
+/** Question of an operator to every process that knows of clients or sessions. Request, many Reports. */
+export const operations = (): string => "mln.ops.ask";
+/** TraceInterest: a tracer announces itself every second while it looks. */
+export const traceInterest = (): string => "mln.ops.trace";
+/** TraceBatches for one tracer. */
+export const traceBatch = (id: string): string => `mln.ops.traced.${escapeToken(id)}`;
+
 /** HomeRequest to the home of the MQTT sessions of one partition. Request/reply. */
 export const sessionHome = (partition: number): string => `mln.ses.home.${part(partition)}`;
 /** SessionReports to the home of one partition. Request/reply. */
