@@ -2,6 +2,7 @@
 /** Entry of the `myelin` command. */
 import { existsSync, readFileSync } from "node:fs";
 import { enableCompileCache } from "node:module";
+import { relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isServiceName, SUPERVISE } from "./service-names.js";
 
@@ -33,5 +34,7 @@ if (isServiceName(verb)) {
   if (verb !== "up") endWithReader();
   const bundledNats = fileURLToPath(new URL("../../.tools/bin/nats-server", folder));
   const natsServer = existsSync(bundledNats) ? bundledNats : "nats-server";
-  process.exitCode = await runCommand(process.argv, { version, natsServer });
+  const script = fileURLToPath(new URL("../../bin/myelin", folder));
+  const command = existsSync(script) ? `./${relative(process.cwd(), script)}` : "myelin";
+  process.exitCode = await runCommand(process.argv, { version, natsServer, command });
 }

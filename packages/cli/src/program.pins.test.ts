@@ -2,7 +2,12 @@ import { expect, it } from "vitest";
 import { createProgram } from "./program.js";
 
 it("keeps its verbs and options", () => {
-  const program = createProgram({ version: "0", natsServer: "nats-server", exit: () => undefined });
+  const program = createProgram({
+    version: "0",
+    natsServer: "nats-server",
+    command: "myelin",
+    exit: () => undefined,
+  });
   const lines = program.commands.map((verb) =>
     [
       verb.name(),

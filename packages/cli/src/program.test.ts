@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { runCommand } from "./program.js";
 
-const facts = { version: "1.2.3", natsServer: "nats-server" };
+const facts = { version: "1.2.3", natsServer: "nats-server", command: "myelin" };
 let out = "";
 let err = "";
 

@@ -1,13 +1,15 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
 import { Argument, Command, InvalidArgumentError, Option } from "commander";
-import { PORT_OFFSETS } from "./box/layout.js";
-import { EXIT, reportError } from "./output.js";
+import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
+import { EXIT, print, reportError } from "./output.js";
 import { SERVICE_NAMES } from "./service-names.js";
 
 export interface ProgramFacts {
   readonly version: string;
   /** nats-server that belongs to this installation, else the name to look up on PATH. */
   readonly natsServer: string;
+  /** How this command line is called from the current folder. */
+  readonly command: string;
   /** Told the exit code of the verb that ran. */
   readonly exit: (code: number) => void;
 }
@@ -71,7 +73,7 @@ export function createProgram(facts: ProgramFacts): Command {
       .command(name)
       .description(description)
       .option("--json", "print JSON, one value a line", false)
-      .option("--data-dir <folder>", "where the box keeps its data", ".myelin")
+      .option("--data-dir <folder>", "where the box keeps its data", DEFAULT_DATA_DIR)
       .action(async function (this: Command) {
         const options = { ...this.opts<O>(), version: facts.version };
         try {
@@ -91,7 +93,7 @@ export function createProgram(facts: ProgramFacts): Command {
     new Option("--nats <url>", "a NATS to talk to instead of the box here; nats://TOKEN@host:port");
 
   verb<import("./commands/up.js").UpOptions>("up", "run the embedded box until Ctrl-C", async (options) =>
-    (await import("./commands/up.js")).up({ ...options, version: facts.version }),
+    (await import("./commands/up.js")).up({ ...options, command: facts.command }),
   )
     .addOption(offset())
     .addOption(natsServer())
@@ -257,6 +259,11 @@ export async function runCommand(
   return code;
 }
 
+/** The library's script for bash asks the package bash-completion for the words, which is not everywhere. */
+const BASH_WORDS = `declare -F _get_comp_words_by_ref >/dev/null || _get_comp_words_by_ref() {
+  words=("\${COMP_WORDS[@]}") cword=$COMP_CWORD cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD-1]}
+}`;
+
 /** Loaded only here: the library is not small, and only shells ask for it. It brings a `complete` of its own. */
 async function complete(program: Command, argv: readonly string[]): Promise<void> {
   const { default: tab } = await import("@bomb.sh/tab/commander");
@@ -266,6 +273,7 @@ async function complete(program: Command, argv: readonly string[]): Promise<void
     1,
   );
   tab(program);
+  if (argv[3] === "bash") print(BASH_WORDS);
   await program.parseAsync(argv);
 }
 

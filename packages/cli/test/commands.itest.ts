@@ -224,6 +224,21 @@ describe("every verb", () => {
     expect(stderr).toBe("code 141\n");
   });
 
+  it("is completed in a bash without the package bash-completion", async () => {
+    const script = `
+      myelin() { "$0" "$@"; }
+      source <(myelin complete bash)
+      compopt() { :; }
+      COMP_WORDS=(myelin ta) COMP_CWORD=1
+      __myelin_complete 2>&1
+      echo "\${COMPREPLY[@]}"`;
+    await using dir = await tempDir("cli");
+    const command = dir.join("myelin");
+    await writeFile(command, `#!/bin/sh\nexec "${process.execPath}" "${MAIN}" "$@"\n`, { mode: 0o755 });
+    const { stdout } = await run("bash", ["--norc", "-c", script, command]);
+    expect(stdout).toBe("tail\n");
+  });
+
   it("says in a sentence that a NATS does not answer", async () => {
     const { code, stderr } = await myelin(["ledger", "--nats", `127.0.0.1:${await freePort()}`]);
     expect(code).toBe(69);

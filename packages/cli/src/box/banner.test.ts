@@ -4,7 +4,7 @@ import { banner } from "./banner.js";
 import { boxLayout, boxPorts } from "./layout.js";
 import type { Durability } from "./nats-conf.js";
 
-function text(portOffset: number, durability: Durability): string {
+function text(portOffset: number, durability: Durability, dataDir = ".myelin"): string {
   const box = {
     pid: 1,
     startedAt: "",
@@ -16,7 +16,7 @@ function text(portOffset: number, durability: Durability): string {
     appSocket: "",
     processes: [],
   };
-  const lines = banner(box, { layout: boxLayout("data"), durability }, 480);
+  const lines = banner(box, { layout: boxLayout(dataDir), durability }, "./bin/myelin", 480);
   return stripVTControlCharacters(lines.join("\n"));
 }
 
@@ -34,6 +34,13 @@ describe("the banner", () => {
     ]) {
       expect(shown).toContain(example);
     }
+  });
+
+  it("names the commands that reach this box", () => {
+    expect(text(0, "strict")).toMatch(/Watch it: \.\/bin\/myelin tail {2}.*ledger {2}/);
+    const elsewhere = text(0, "strict", "data");
+    expect(elsewhere).toContain("./bin/myelin tail --data-dir data ");
+    expect(elsewhere).toContain("./bin/myelin ledger --data-dir data ");
   });
 
   it("says when events are acknowledged and how long the start took", () => {

@@ -3,11 +3,13 @@ import path from "node:path";
 import { colour } from "../output.js";
 import type { BoxPlan } from "./box.js";
 import type { BoxFile } from "./box-file.js";
+import { DEFAULT_DATA_DIR } from "./layout.js";
 
-/** Lines for a terminal. */
+/** Lines for a terminal. `command` is how this command line is called from here. */
 export function banner(
   box: BoxFile,
   { layout, durability }: Pick<BoxPlan, "layout" | "durability">,
+  command: string,
   tookMs: number,
 ): string[] {
   const { ports } = box;
@@ -15,6 +17,7 @@ export function banner(
   const row = (name: string, port: string, example: string): string =>
     `  ${colour.bold(name.padEnd(16))}${port.padEnd(7)}${colour.dim(example)}`;
   const data = path.relative(process.cwd(), layout.root) || ".";
+  const at = data === DEFAULT_DATA_DIR ? "" : ` --data-dir ${data}`;
   return [
     `${colour.green("Myelin is ready")} after ${(tookMs / 1000).toFixed(1)} s; nats-server ${box.natsVersion}, events are acknowledged ${
       durability === "strict" ? "after fsync (strict)" : "before fsync (balanced)"
@@ -44,7 +47,7 @@ export function banner(
     row("any of these", `${ports.auto}`, "told apart by the first bytes"),
     row("apps (gRPC)", `${ports.grpc}`, `or unix:${path.relative(process.cwd(), layout.appSocket)}`),
     row("health", `${ports.admin}`, `curl localhost:${ports.admin}/metrics`),
-    `Watch it: ${colour.cyan("./bin/myelin tail")}   Books: ${colour.cyan("./bin/myelin ledger")}   Routes: ${path.join(data, "resources")}/*.yaml   End: Ctrl-C`,
+    `Watch it: ${colour.cyan(`${command} tail${at}`)}   Books: ${colour.cyan(`${command} ledger${at}`)}   Routes: ${path.join(data, "resources")}/*.yaml   End: Ctrl-C`,
     colour.dim(
       "Without a users file, anonymous devices are let in from this machine only; see docs/how-to/users-and-acl.md.",
     ),

@@ -44,6 +44,9 @@ export const PORT_OFFSETS = {
   highest: 65_535 - Math.max(...Object.values(BOX_PORTS), BOX_PORTS.admin + MAX_LISTENER_WORKERS),
 } as const;
 
+/** Where a box keeps its data unless told otherwise, below the folder it is started in. */
+export const DEFAULT_DATA_DIR = ".myelin";
+
 /** Ports moved by `offset`. */
 export function boxPorts(offset: number): BoxPorts {
   return Object.fromEntries(Object.entries(BOX_PORTS).map(([name, port]) => [name, port + offset])) as Record<

@@ -9,6 +9,7 @@ import { releaseStartMemory } from "../release-memory.js";
 export interface Supervision {
   readonly plan: BoxPlan;
   readonly json: boolean;
+  readonly command: string;
   /** When the command was given, as `performance.timeOrigin` counts. */
   readonly startedMs: number;
 }
@@ -22,7 +23,7 @@ export function reporter(json: boolean): Report {
 export async function supervise(file: string): Promise<number> {
   outliveReader();
   const asked = stopRequest();
-  const { plan, json, startedMs } = JSON.parse(await readFile(file, "utf8")) as Supervision;
+  const { plan, json, command, startedMs } = JSON.parse(await readFile(file, "utf8")) as Supervision;
   const report = reporter(json);
   const box = new Box(plan, report);
   try {
@@ -30,7 +31,7 @@ export async function supervise(file: string): Promise<number> {
     if (started !== undefined) {
       const tookMs = performance.timeOrigin + performance.now() - startedMs;
       if (json) printJson(started);
-      else for (const line of banner(started, plan, tookMs)) print(line);
+      else for (const line of banner(started, plan, command, tookMs)) print(line);
       releaseStartMemory();
       await asked;
     }

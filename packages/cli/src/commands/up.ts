@@ -20,6 +20,7 @@ export interface UpOptions {
   readonly natsServer: string;
   readonly json: boolean;
   readonly version: string;
+  readonly command: string;
 }
 
 /** A supervisor has no work that a compiler could make faster: compilers alone would be 3 MB of it. */
@@ -49,7 +50,8 @@ export async function up(options: UpOptions): Promise<number> {
   };
   try {
     const plan = await preflight(draft, reporter(options.json));
-    const supervision: Supervision = { plan, json: options.json, startedMs };
+    const { json, command } = options;
+    const supervision: Supervision = { plan, json, command, startedMs };
     await writeFile(layout.supervision, JSON.stringify(supervision, null, 2), { mode: 0o600 });
   } catch (error) {
     if (AppError.is(error) && error.code === "setup.disk_hangs") endInSpiteOfThreads(EXIT.unavailable);

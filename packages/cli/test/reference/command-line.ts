@@ -6,7 +6,12 @@ const SERVICES = ["listener", "dispatcher", "ipc-bridge"];
 
 /** Every verb of `myelin` with its arguments and options. */
 export function commandLinePage(): string {
-  const program = createProgram({ version: "0", natsServer: "nats-server", exit: () => undefined });
+  const program = createProgram({
+    version: "0",
+    natsServer: "nats-server",
+    command: "myelin",
+    exit: () => undefined,
+  });
   const verbs = program.commands.filter((verb) => !SERVICES.includes(verb.name()) && verb.name() !== "core");
   const services = program.commands.filter((verb) => SERVICES.includes(verb.name()));
   return page("Command line", "packages/cli/src/program.ts", [
