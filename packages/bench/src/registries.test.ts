@@ -45,6 +45,8 @@ describe("the registries", () => {
       "http.single_event_vs_fastify 0.8..",
       "latency.idle_p99 ..3",
       "latency.10k_p99 ..10",
+      "filters.bytes ..400",
+      "filters.subscribes 20000..",
       "idle.mqtt_15000_listener_bytes ..5000",
       "idle.mqtt_15000_all_bytes ..8000",
       "idle.tcp_15000_listener_bytes ..5000",

@@ -10,6 +10,7 @@ export const scenarios = {
   events: () => import("./events/index.js"),
   http: () => import("./http/index.js"),
   latency: () => import("./latency/index.js"),
+  filters: () => import("./filters/index.js"),
   idle: () => import("./idle/index.js"),
   base: () => import("./base/index.js"),
   recovery: () => import("./recovery/index.js"),
