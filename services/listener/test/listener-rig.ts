@@ -27,6 +27,8 @@ export interface Rig extends AsyncDisposable {
   port(name: string): number;
   /** The malformed input counted for a protocol and reason. */
   malformed(protocol: string, reason: string): Promise<number>;
+  /** The value of the first series that begins so; 0 where there is none. */
+  metric(series: string): Promise<number>;
   /** The refused connects and requests counted for a protocol and code. */
   refused(protocol: string, code: string): Promise<number>;
   /** Waits until `count` messages of the path have come. */
@@ -105,6 +107,7 @@ export async function startRig(
     bus,
     nats,
     seen,
+    metric: counted,
     malformed: (protocol, reason) =>
       counted(`myelin_listener_malformed_total{protocol="${protocol}",reason="${reason}"`),
     refused: (protocol, code) =>

@@ -6,6 +6,8 @@ import type { Logger } from "@myelin/observability";
 
 const LOOK_MS = 1_000;
 const PROBE_MS = 1_000;
+/** Looks between two that try whether the other process still lives: to it each is a connection that says nothing. */
+const LOOKS_PER_PROBE = 5;
 
 export interface UnixDoorOptions {
   readonly path: string;
@@ -20,6 +22,7 @@ export class UnixDoor {
   /** Of the socket we listen on; undefined while another process has the path. */
   private inode: bigint | undefined;
   private timer: Timer | undefined;
+  private looks = 0;
   private looking: Promise<void> | undefined;
   private stopped = false;
 
@@ -64,7 +67,7 @@ export class UnixDoor {
       // Removed by somebody, or another process was faster when both found a dead one's.
       this.inode = undefined;
       this.server.close();
-    }
+    } else if (++this.looks % LOOKS_PER_PROBE !== 0 && (await inodeOf(path)) !== undefined) return;
     if (!this.stopped && (await this.tryOpen())) log.info({ path }, "the Unix socket is open");
   }
 
