@@ -324,8 +324,7 @@ export const subscribing: readonly Case[] = [
       expect(await again.message()).toMatchObject({ text: "x", qos: 2, dup: true });
     },
   ),
-  notYet(
-    SHARED,
+  conforms(
     { v5: ["MQTT-4.8.2-5", "MQTT-4.8.2-6"] },
     "gives a QoS 2 message that was sent, or was refused, to no other member",
     async (t) => {

@@ -128,8 +128,7 @@ export const wills: readonly Case[] = [
       expect(await subscriber.message()).toMatchObject({ text: "gone", retain: true });
     },
   ),
-  notYet(
-    "will delay",
+  conforms(
     { v5: ["MQTT-3.1.3-9", "MQTT-3.1.2-8"] },
     "publishes no will of a client that is back within its will delay",
     async (t) => {
