@@ -26,7 +26,7 @@ it("keeps its verbs and options", () => {
       "ledger | --json | --data-dir <folder> | --nats <url> | -w, --watch <seconds>",
       "apps | [action] | [name] | --json | --data-dir <folder> | --nats <url> | --force",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
-      "passwd | <user> | --json | --data-dir <folder> | --device <id>",
+      "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",
       "complete | [shell]",
       "listener",
       "dispatcher",

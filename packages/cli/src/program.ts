@@ -211,7 +211,8 @@ export function createProgram(facts: ProgramFacts): Command {
     async (options, args) => (await import("./commands/passwd.js")).passwd(args[0] as string, options),
   )
     .argument("<user>", "user name")
-    .option("--device <id>", "the one device this user is");
+    .option("--device <id>", "the one device this user is")
+    .option("--scram", "let the user log in by SCRAM-SHA-256 too");
 
   program
     .command("complete")

@@ -7,6 +7,7 @@ import { systemClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import { startNats, tempDir, waitFor } from "@myelin/testkit";
 import { hashPassword } from "../src/core/password.js";
+import { scramVerifier } from "../src/core/scram.js";
 import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
 import type { Transport } from "./packet-client.js";
 
@@ -68,7 +69,11 @@ async function admissionIn(dir: string): Promise<object> {
   const usersFile = `${dir}/users.yaml`;
   const aclFile = `${dir}/acl.yaml`;
   const password = await hashPassword(Buffer.from(USER.password));
-  await writeFile(usersFile, `users:\n  - { name: ${USER.name}, password: "${password}" }\n`);
+  const scram = await scramVerifier(USER.password);
+  await writeFile(
+    usersFile,
+    `users:\n  - { name: ${USER.name}, password: "${password}", scram: "${scram}" }\n`,
+  );
   await writeFile(
     aclFile,
     `rules:\n  - { effect: deny, users: [${USER.name}], topics: ["forbidden/#"] }\n  - { effect: allow, users: [${USER.name}] }\n`,

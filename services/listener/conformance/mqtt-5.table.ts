@@ -1,8 +1,8 @@
 /** The numbered statements of MQTT 5 (OASIS standard, appendix B), each in our own words. */
 import { client, moot, type Statement, server } from "./statement.js";
 
-const NO_AUTH = "no authentication method is offered, so no exchange of AUTH takes place";
-const SENDS_NONE = "this server puts no such property into any packet but PUBLISH";
+const NO_USER_PROPERTIES = "this server puts user properties into PUBLISH only";
+const NO_REASON_STRING = "this server puts no reason string into such a packet";
 
 /** By number, in the order of the standard. */
 export const MQTT_5 = {
@@ -115,8 +115,11 @@ export const MQTT_5 = {
   "MQTT-3.2.2-16": server("An identifier the server gives is in use by nobody else."),
   "MQTT-3.2.2-17": client("A client uses no topic alias above the server's maximum."),
   "MQTT-3.2.2-18": client("A client uses no topic alias where the server allows none."),
-  "MQTT-3.2.2-19": moot("CONNACK leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.2.2-20": moot("CONNACK leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.2.2-19": server("CONNACK leaves a reason string out that would make it too large."),
+  "MQTT-3.2.2-20": moot(
+    "CONNACK leaves user properties out that would make it too large.",
+    NO_USER_PROPERTIES,
+  ),
   "MQTT-3.2.2-21": client("A client that is told a server keep alive uses it."),
   "MQTT-3.2.2-22": server("Without a server keep alive the client's own counts."),
   "MQTT-3.3.1-1": server("A PUBLISH that is delivered again has DUP set."),
@@ -172,18 +175,21 @@ export const MQTT_5 = {
   "MQTT-3.3.4-9": server("A server has no more unacknowledged messages than the client's receive maximum."),
   "MQTT-3.3.4-10": server("A server whose quota is used up goes on sending other packets."),
   "MQTT-3.4.2-1": server("PUBACK has one of the reason codes of its table."),
-  "MQTT-3.4.2-2": moot("PUBACK leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.4.2-3": moot("PUBACK leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.4.2-2": server("PUBACK leaves a reason string out that would make it too large."),
+  "MQTT-3.4.2-3": moot("PUBACK leaves user properties out that would make it too large.", NO_USER_PROPERTIES),
   "MQTT-3.5.2-1": server("PUBREC has one of the reason codes of its table."),
-  "MQTT-3.5.2-2": moot("PUBREC leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.5.2-3": moot("PUBREC leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.5.2-2": server("PUBREC leaves a reason string out that would make it too large."),
+  "MQTT-3.5.2-3": moot("PUBREC leaves user properties out that would make it too large.", NO_USER_PROPERTIES),
   "MQTT-3.6.1-1": server("PUBREL with flags other than 0010 is malformed."),
   "MQTT-3.6.2-1": server("PUBREL has one of the reason codes of its table."),
-  "MQTT-3.6.2-2": moot("PUBREL leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.6.2-3": moot("PUBREL leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.6.2-2": moot("PUBREL leaves a reason string out that would make it too large.", NO_REASON_STRING),
+  "MQTT-3.6.2-3": moot("PUBREL leaves user properties out that would make it too large.", NO_USER_PROPERTIES),
   "MQTT-3.7.2-1": server("PUBCOMP has one of the reason codes of its table."),
-  "MQTT-3.7.2-2": moot("PUBCOMP leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.7.2-3": moot("PUBCOMP leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.7.2-2": moot("PUBCOMP leaves a reason string out that would make it too large.", NO_REASON_STRING),
+  "MQTT-3.7.2-3": moot(
+    "PUBCOMP leaves user properties out that would make it too large.",
+    NO_USER_PROPERTIES,
+  ),
   "MQTT-3.8.1-1": server("SUBSCRIBE with flags other than 0010 is malformed."),
   "MQTT-3.8.3-1": server("The filters of SUBSCRIBE are UTF-8 strings."),
   "MQTT-3.8.3-2": server("SUBSCRIBE has one filter with its options at least."),
@@ -202,8 +208,8 @@ export const MQTT_5 = {
   "MQTT-3.8.4-6": server("SUBACK has a reason code for each filter."),
   "MQTT-3.8.4-7": server("That code is the granted QoS or says that the subscription failed."),
   "MQTT-3.8.4-8": server("A message is delivered with the lower of its own QoS and the granted one."),
-  "MQTT-3.9.2-1": moot("SUBACK leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.9.2-2": moot("SUBACK leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.9.2-1": moot("SUBACK leaves a reason string out that would make it too large.", NO_REASON_STRING),
+  "MQTT-3.9.2-2": moot("SUBACK leaves user properties out that would make it too large.", NO_USER_PROPERTIES),
   "MQTT-3.9.3-1": server("The reason codes of SUBACK stand in the order of the filters."),
   "MQTT-3.9.3-2": server("SUBACK has reason codes of its table only."),
   "MQTT-3.10.1-1": server("UNSUBSCRIBE with flags other than 0010 is malformed."),
@@ -219,8 +225,14 @@ export const MQTT_5 = {
   "MQTT-3.10.4-6": server(
     "An UNSUBSCRIBE with several filters is taken as one after the other, with one answer.",
   ),
-  "MQTT-3.11.2-1": moot("UNSUBACK leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.11.2-2": moot("UNSUBACK leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.11.2-1": moot(
+    "UNSUBACK leaves a reason string out that would make it too large.",
+    NO_REASON_STRING,
+  ),
+  "MQTT-3.11.2-2": moot(
+    "UNSUBACK leaves user properties out that would make it too large.",
+    NO_USER_PROPERTIES,
+  ),
   "MQTT-3.11.3-1": server("The reason codes of UNSUBACK stand in the order of the filters."),
   "MQTT-3.11.3-2": server("UNSUBACK has reason codes of its table only."),
   "MQTT-3.12.4-1": server("PINGREQ is answered with PINGRESP."),
@@ -228,15 +240,18 @@ export const MQTT_5 = {
   "MQTT-3.14.1-1": server("DISCONNECT with flags other than 0 is malformed."),
   "MQTT-3.14.2-1": server("DISCONNECT has one of the reason codes of its table."),
   "MQTT-3.14.2-2": server("A server's DISCONNECT has no session expiry interval."),
-  "MQTT-3.14.2-3": moot("DISCONNECT leaves a reason string out that would make it too large.", SENDS_NONE),
-  "MQTT-3.14.2-4": moot("DISCONNECT leaves user properties out that would make it too large.", SENDS_NONE),
+  "MQTT-3.14.2-3": server("DISCONNECT leaves a reason string out that would make it too large."),
+  "MQTT-3.14.2-4": moot(
+    "DISCONNECT leaves user properties out that would make it too large.",
+    NO_USER_PROPERTIES,
+  ),
   "MQTT-3.14.4-1": server("Nothing is sent after DISCONNECT."),
   "MQTT-3.14.4-2": server("Who sends DISCONNECT closes the connection."),
   "MQTT-3.14.4-3": server("DISCONNECT with 0x00 makes the server forget the will."),
   "MQTT-3.15.1-1": server("AUTH with flags other than 0 is malformed."),
-  "MQTT-3.15.2-1": moot("AUTH has one of the reason codes of its table.", NO_AUTH),
-  "MQTT-3.15.2-2": moot("AUTH leaves a reason string out that would make it too large.", NO_AUTH),
-  "MQTT-3.15.2-3": moot("AUTH leaves user properties out that would make it too large.", NO_AUTH),
+  "MQTT-3.15.2-1": server("AUTH has one of the reason codes of its table."),
+  "MQTT-3.15.2-2": moot("AUTH leaves a reason string out that would make it too large.", NO_REASON_STRING),
+  "MQTT-3.15.2-3": moot("AUTH leaves user properties out that would make it too large.", NO_USER_PROPERTIES),
   "MQTT-4.1.0-1": server("Session state is kept while the connection is open."),
   "MQTT-4.1.0-2": server(
     "Session state is discarded when the connection is closed and the expiry interval has passed.",
@@ -305,17 +320,16 @@ export const MQTT_5 = {
   "MQTT-4.12.0-1": server(
     "An unsupported authentication method ends the connection, with CONNACK 0x8C or 0x87 or without.",
   ),
-  "MQTT-4.12.0-2": moot("An AUTH that asks for more has the code 0x18.", NO_AUTH),
+  "MQTT-4.12.0-2": server("An AUTH that asks for more has the code 0x18."),
   "MQTT-4.12.0-3": client("AUTH is answered with AUTH of code 0x18."),
-  "MQTT-4.12.0-4": moot(
+  "MQTT-4.12.0-4": server(
     "A server may refuse in the middle, by CONNACK 0x80 or above and the end of the connection.",
-    NO_AUTH,
   ),
-  "MQTT-4.12.0-5": moot("Every AUTH, and CONNACK, names the method of CONNECT.", NO_AUTH),
+  "MQTT-4.12.0-5": server("Every AUTH, and CONNACK, names the method of CONNECT."),
   "MQTT-4.12.0-6": server("A client that named no method is sent no AUTH, and CONNACK names none."),
   "MQTT-4.12.0-7": server("A client that named no method sends no AUTH."),
   "MQTT-4.12.1-1": client("Authentication is repeated with the method of the first time."),
-  "MQTT-4.12.1-2": moot("Where repeated authentication fails the connection ends.", NO_AUTH),
+  "MQTT-4.12.1-2": server("Where repeated authentication fails the connection ends."),
   "MQTT-4.13.1-1": server("A malformed packet or protocol error that has a reason code ends the connection."),
   "MQTT-4.13.2-1": server("CONNACK or DISCONNECT of 0x80 or above ends the connection."),
   "MQTT-6.0.0-1": server("Over WebSocket packets come in binary messages; another kind ends the connection."),

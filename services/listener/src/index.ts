@@ -2,6 +2,7 @@
 
 export { type ListenerConfig, listenerSchema } from "./config.js";
 export { hashPassword } from "./core/password.js";
+export { scramVerifier } from "./core/scram.js";
 export { listenerService } from "./hosted.js";
 export { listenerMetricsList } from "./metrics.js";
 export { createListener, type Listener, type ListenerDependencies } from "./service.js";

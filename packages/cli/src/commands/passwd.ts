@@ -2,12 +2,13 @@
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { AppError } from "@myelin/kernel";
-import { hashPassword } from "@myelin/listener";
+import { hashPassword, scramVerifier } from "@myelin/listener";
 import { EXIT, note, print, printJson } from "../output.js";
 
 export interface PasswdOptions {
   readonly json: boolean;
   readonly device?: string;
+  readonly scram?: boolean;
 }
 
 /** The same bound as MQTT has for a password. */
@@ -27,6 +28,7 @@ export async function passwd(user: string, options: PasswdOptions): Promise<numb
   const entry = {
     name: user,
     password: await hashPassword(password),
+    ...(options.scram ? { scram: await scramVerifier(password.toString()) } : {}),
     ...(options.device === undefined ? {} : { device: options.device }),
   };
   if (options.json) printJson(entry);

@@ -1,4 +1,5 @@
 /** CONNECT and CONNACK of clients that keep to the rules, and of those that are refused. */
+import type { IConnackPacket } from "mqtt-packet";
 import { expect } from "vitest";
 import { bytes, packet, properties, u16 } from "../bytes.js";
 import { type Case, conforms, notYet } from "../case.js";
@@ -237,6 +238,47 @@ export const connecting: readonly Case[] = [
       const puback = await client.next("puback");
       expect(puback).not.toHaveProperty("properties.reasonString");
       expect(puback).not.toHaveProperty("properties.userProperties");
+    },
+  ),
+  conforms(
+    { v5: ["MQTT-3.2.2-19"] },
+    "says why it lets a client not in, where that fits into what the client takes",
+    async (t) => {
+      for (const [maximumPacketSize, isTold] of [
+        [1000, true],
+        [8, false],
+      ] as const) {
+        const client = await t.open();
+        client.send(t.connectPacket({ properties: { maximumPacketSize, authenticationMethod: "GUESS" } }));
+        const [told] = (await client.ended()) as [IConnackPacket];
+        expect(told).toMatchObject({ cmd: "connack", reasonCode: 0x8c });
+        expect(told.properties?.reasonString !== undefined).toBe(isTold);
+      }
+    },
+  ),
+  conforms(
+    { v5: ["MQTT-3.4.2-2", "MQTT-3.5.2-2"] },
+    "says why it does not take a message, where the client wants to know and has room for it",
+    async (t) => {
+      for (const [wanted, isTold] of [
+        [{ maximumPacketSize: 1000 }, true],
+        [{ maximumPacketSize: 20 }, false],
+        [{ requestProblemInformation: false }, false],
+      ] as const) {
+        const client = await t.connect({
+          username: USER.name,
+          password: Buffer.from(USER.password),
+          properties: wanted,
+        });
+        for (const [qos, cmd] of [
+          [1, "puback"],
+          [2, "pubrec"],
+        ] as const) {
+          client.publish("forbidden/a", "x", { qos, messageId: 1 });
+          const { reasonCode, properties: said } = await client.next(cmd);
+          expect([reasonCode, said?.reasonString !== undefined]).toEqual([0x87, isTold]);
+        }
+      }
     },
   ),
   conforms(

@@ -1,4 +1,5 @@
 /** PINGREQ, DISCONNECT, AUTH. */
+import type { IDisconnectPacket } from "mqtt-packet";
 import { expect } from "vitest";
 import { packet } from "../bytes.js";
 import { type Case, conforms } from "../case.js";
@@ -50,6 +51,22 @@ export const ending: readonly Case[] = [
       const client = await t.connect();
       client.send({ cmd: "disconnect", reasonCode: 0, properties: { sessionExpiryInterval: 60 } });
       expect(await client.ended()).toMatchObject([{ cmd: "disconnect", reasonCode: 0x82 }]);
+    },
+  ),
+  conforms(
+    { v5: ["MQTT-3.14.2-3", "MQTT-4.13.1-1"] },
+    "says why it ends a connection, where that fits into what the client takes",
+    async (t) => {
+      for (const [maximumPacketSize, isTold] of [
+        [1000, true],
+        [20, false],
+      ] as const) {
+        const client = await t.connect({ properties: { maximumPacketSize } });
+        client.raw(packet(0xf0));
+        const [told] = (await client.ended()) as [IDisconnectPacket];
+        expect(told).toMatchObject({ cmd: "disconnect", reasonCode: 0x82 });
+        expect(told.properties?.reasonString !== undefined).toBe(isTold);
+      }
     },
   ),
   conforms({ v5: ["MQTT-4.12.0-7"] }, "takes AUTH for an error where no method was agreed on", async (t) => {

@@ -1,5 +1,6 @@
 /** All cases by the file they stand in. */
 import type { Case } from "../case.js";
+import { authenticating } from "./authenticating.js";
 import { carrying } from "./carrying.js";
 import { connecting } from "./connecting.js";
 import { delivering } from "./delivering.js";
@@ -13,6 +14,7 @@ import { wills } from "./wills.js";
 
 export const CASES: Readonly<Record<string, readonly Case[]>> = {
   connecting,
+  authenticating,
   sessions,
   wills,
   publishing,

@@ -1,17 +1,21 @@
 /** Admission out of two files, or out of none: then only the machine itself may connect. */
+import { randomBytes } from "node:crypto";
 import { AppError, type Clock, type Component, type ComponentCondition } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import { isLoopback } from "../../core/addresses.js";
 import type {
   Admission,
   AdmissionListener,
+  AuthenticationExchange,
   ConnectVerdict,
   Credentials,
   Identity,
 } from "../../core/admission.js";
+import { SCRAM_SHA_256 } from "../../core/scram.js";
 import { UNIX_PEER } from "../../core/socket-peer.js";
 import { Acl, aclSchema } from "./acl.js";
 import type { StaticFileConfig } from "./config.js";
+import { ScramLogin } from "./scram-login.js";
 import { PasswordChecker, Users, usersSchema } from "./users.js";
 import { WatchedFile } from "./watched-file.js";
 
@@ -25,6 +29,7 @@ export class StaticFileAdmission implements Admission, Component {
   private passwords: PasswordChecker | undefined;
   private readonly listeners = new Set<AdmissionListener>();
   private readonly files: WatchedFile<never>[] = [];
+  private readonly secret = randomBytes(32);
   private broken: string | undefined;
 
   constructor(
@@ -94,6 +99,14 @@ export class StaticFileAdmission implements Admission, Component {
           (thrown) => this.failed(thrown),
         )
       : verdictOf(who, verdict);
+  }
+
+  authenticate(method: string, who: Credentials): AuthenticationExchange | undefined {
+    const { passwords } = this;
+    if (method !== SCRAM_SHA_256 || passwords?.offersScram !== true) return undefined;
+    return new ScramLogin(passwords, who.address, this.secret, ({ name, tenant, device }) =>
+      allow(who, name, tenant, device, false),
+    );
   }
 
   publish(identity: Identity, path: string): boolean {

@@ -4,6 +4,7 @@ import { isIPv6 } from "node:net";
 import { array, type Infer, object, optional, string } from "@myelin/config";
 import { type Clock, type ErrorCode, TokenBucket } from "@myelin/kernel";
 import { type PasswordHash, tryParseHash, verifyPassword } from "../../core/password.js";
+import { type ScramVerifier, tryParseVerifier } from "../../core/scram.js";
 
 export const usersSchema = object({
   users: array(
@@ -14,6 +15,14 @@ export const usersSchema = object({
         pattern: "^scrypt\\$",
         rule: "an entry scrypt$cost$blockSize$parallel$salt$hash",
       }),
+      scram: optional(
+        string({
+          description:
+            "What SCRAM-SHA-256 checks the password by; left out, the user cannot log in that way.",
+          pattern: "^SCRAM-SHA-256\\$",
+          rule: "an entry SCRAM-SHA-256$iterations:salt$storedKey:serverKey",
+        }),
+      ),
       tenant: string({ default: "", description: "Tenant of the user; empty is the default one." }),
       device: optional(
         string({
@@ -38,6 +47,7 @@ export interface User {
 
 interface Entry extends User {
   readonly hash: PasswordHash;
+  readonly scram: ScramVerifier | undefined;
   /** As it stands in the file. */
   readonly line: string;
 }
@@ -63,11 +73,15 @@ export class Users {
 
   constructor(file: UsersFile) {
     const problems: string[] = [];
-    file.users.forEach(({ name, password, tenant, device }, i) => {
+    file.users.forEach(({ name, password, scram: line, tenant, device }, i) => {
       const hash = tryParseHash(password);
+      const scram = line === undefined ? undefined : tryParseVerifier(line);
+      if (line !== undefined && scram === undefined) {
+        problems.push(`users[${i}].scram is no entry that can be checked`);
+      }
       if (hash === undefined) problems.push(`users[${i}].password is not a hash that can be checked`);
       else if (this.byName.has(name)) problems.push(`users[${i}].name stands twice`);
-      else this.byName.set(name, { name, tenant, device, hash, line: password });
+      else this.byName.set(name, { name, tenant, device, hash, scram, line: `${password} ${line ?? ""}` });
     });
     this.problems = problems;
   }
@@ -77,6 +91,11 @@ export class Users {
     const changed = new Set<string>();
     for (const [name, entry] of this.byName) if (!isSame(entry, next.find(name))) changed.add(name);
     return changed;
+  }
+
+  /** Somebody can log in by SCRAM. */
+  get hasScram(): boolean {
+    return [...this.byName.values()].some(({ scram }) => scram !== undefined);
   }
 
   find(name: string): Entry | undefined {
@@ -125,6 +144,30 @@ export class PasswordChecker {
     const verdict = this.verify(guesses, name, password, proof).finally(() => this.pending.delete(proof));
     this.pending.set(proof, verdict);
     return verdict;
+  }
+
+  /** Takes one guess of the source; false: it must wait. */
+  mayGuess(address: string): boolean {
+    const nowMs = this.clock.nowMs();
+    return this.guessesOf(sourceOf(address), nowMs).take(nowMs);
+  }
+
+  /** The guess that was taken last was none. Undefined: the user is gone, or has another verifier by now. */
+  guessedRight(address: string, name: string, verifier: ScramVerifier): User | undefined {
+    const entry = this.users.find(name);
+    if (entry?.scram !== verifier) return undefined;
+    const guesses = this.guessesOf(sourceOf(address), this.clock.nowMs());
+    guesses.bucketTokens = Math.min(guesses.bucketTokens + 1, GUESSES.burst);
+    return { name: entry.name, tenant: entry.tenant, device: entry.device };
+  }
+
+  /** What SCRAM checks a user by; undefined also for a name that nobody has. */
+  verifierOf(name: string): ScramVerifier | undefined {
+    return this.users.find(name)?.scram;
+  }
+
+  get offersScram(): boolean {
+    return this.users.hasScram;
   }
 
   private async verify(

@@ -185,7 +185,11 @@ function refuseConnect(c: MqttConnection, code: ErrorCode, reason: Reason): void
   c.shared.ctx.metrics.refused.add(`${c.scope.kind},${code}`);
   const out = c.outbox();
   const before = out.length;
-  writeConnackRefuse(out, c.version, reason);
+  writeConnackRefuse(out, c.version, reason, { reasonString: code });
+  if (out.length - before > c.offer.maximumPacketSize) {
+    out.length = before;
+    writeConnackRefuse(out, c.version, reason);
+  }
   if (out.length - before > c.offer.maximumPacketSize) out.length = before;
   c.ending = "refused";
   c.shutDown();
