@@ -1,4 +1,4 @@
-/** The line between a device and its listener, which can break for good. */
+/** The line between a device and its listener, which can be cut, and break for good. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
@@ -38,8 +38,14 @@ export class BreakableLine implements AsyncDisposable {
     return this;
   }
 
+  /** For good. */
   break(): void {
     this.#broken = true;
+    this.cut();
+  }
+
+  /** Once: whoever connects again gets through. */
+  cut(): void {
     for (const socket of this.#sockets) socket.destroy();
   }
 
