@@ -137,6 +137,7 @@ describe("tail", () => {
       ["d-1", "room/a/temp", "4", "--protocol", "mqtt"],
     );
     expect(await tailing.exited).toEqual({ code: 0, signal: null });
+    expect(tailing.log()).not.toContain("connection");
     const shown = tailing.stdout.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(shown).toHaveLength(2);
     for (const message of shown) {

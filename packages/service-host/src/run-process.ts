@@ -54,7 +54,7 @@ export async function runProcess(options: RunOptions): Promise<ExitCode> {
   try {
     const { mode, config: file } = parseArguments(options.argv ?? process.argv.slice(2));
     if (mode === "help") {
-      io.print(USAGE);
+      io.print(`Usage: ${options.name} [options]\n\n${USAGE}`);
       return 0;
     }
     const schema = processSchema(options.services);

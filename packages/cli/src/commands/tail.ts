@@ -76,7 +76,7 @@ export async function tail(options: TailOptions): Promise<number> {
     announce(false);
     const timer = setInterval(() => announce(false), ANNOUNCE_MS);
     if (!options.json) note(colour.dim("Listening; Ctrl-C ends."));
-    bus.onConnectionChange((connected) => {
+    const silence = bus.onConnectionChange((connected) => {
       note(
         connected
           ? "Connected again."
@@ -89,6 +89,7 @@ export async function tail(options: TailOptions): Promise<number> {
     clearInterval(timer);
     announce(true);
     await bus.flush();
+    silence();
     return EXIT.ok;
   });
 }
