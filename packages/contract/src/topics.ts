@@ -16,7 +16,7 @@ export function isTopicName(topic: string): boolean {
 
 /**
  * Whether `topic` matches `filter`. Topics that begin with `$` match no filter that begins with a wildcard (4.7.2).
- * For one-off checks; routing uses compiled tries.
+ * For one-off checks; many filters at once are what `FilterIndex` is for.
  */
 export function topicMatches(filter: string, topic: string): boolean {
   if (topic.startsWith("$") && (filter.startsWith("+") || filter.startsWith("#"))) return false;

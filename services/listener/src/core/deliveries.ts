@@ -4,8 +4,8 @@ import { BatchView, control, envelope, Lane, subjects } from "@myelin/contract";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { LedgerBook } from "./ledger.js";
-import type { Match, SubscriptionTable, Target } from "./subscription-table.js";
-import type { SubscriberExtras, SubscriberMessage } from "./subscriptions.js";
+import type { Match, SubscriptionTable } from "./subscription-table.js";
+import type { SubscriberExtras, SubscriberMessage, Target } from "./subscriptions.js";
 
 const MAX_PRODUCERS = 256;
 const MAX_CHANNELS_PER_PRODUCER = 100_000;

@@ -1,6 +1,5 @@
 /** The groups of shared subscriptions on this listener, and who is in them. */
-import type { Target } from "./subscription-table.js";
-import type { Subscriber } from "./subscriptions.js";
+import type { Subscriber, Target } from "./subscriptions.js";
 
 const SHARE = "$share/";
 

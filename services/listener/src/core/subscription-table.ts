@@ -4,16 +4,10 @@ import { FilterIndex, filterKey, MAX_LISTENER_FILTERS, splitFilterKey, topicMatc
 import type { Identity } from "./admission.js";
 import { MatchCache } from "./match-cache.js";
 import { plainFilter, SharedGroup, SharedGroups } from "./shared-groups.js";
-import type { SubscribeOutcome, Subscriber, Subscriptions } from "./subscriptions.js";
+import type { SubscribeOutcome, Subscriber, Subscriptions, Target } from "./subscriptions.js";
 
 /** Pairs of subscriber and filter. */
 const MAX_PAIRS = 4_000_000;
-
-/** One subscriber with the tags of its filters that matched. */
-export interface Target {
-  readonly subscriber: Subscriber;
-  readonly tags: readonly number[];
-}
 
 /** What a path leads to within a tenant. */
 export interface Match {
@@ -104,6 +98,15 @@ export class SubscriptionTable implements Subscriptions {
   countOf(subscriber: Subscriber): number {
     const number = this.numbers.get(subscriber);
     return (number === undefined ? 0 : this.index.countOf(number)) + this.shared.countOf(subscriber);
+  }
+
+  /** Calls `visit` for each filter of the subscriber as it was subscribed; the table must not be changed meanwhile. */
+  forEachOf(subscriber: Subscriber, visit: (filter: string, tag: number) => void): void {
+    const number = this.numbers.get(subscriber);
+    if (number !== undefined) {
+      this.index.forEachOf(number, (key, tag) => visit(splitFilterKey(key).filter, tag));
+    }
+    for (const { group, tag } of this.shared.of(subscriber)) visit(group.name, tag);
   }
 
   holds(subscriber: Subscriber, filter: string): boolean {

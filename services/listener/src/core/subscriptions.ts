@@ -44,6 +44,12 @@ export interface Subscriber {
   revoked(filter: string): void;
 }
 
+/** One subscriber with the tags of its filters that matched. */
+export interface Target {
+  readonly subscriber: Subscriber;
+  readonly tags: readonly number[];
+}
+
 /** What became of a subscription; `full`: this listener can hold no further filter, and nothing has changed. */
 export type SubscribeOutcome = "added" | "replaced" | "full";
 

@@ -42,10 +42,17 @@ export interface PresenceChange {
   reason: string;
 }
 
-/** Listener to all dispatchers: what topic filters its connections hold. Filters only, counted by the listener itself. */
+/**
+ * Listener to all dispatchers: what topic filters its connections hold. Filters only, counted by the listener itself. One of a tenant
+ * other than the default is written as tenant, NUL, filter.
+ */
 export interface InterestBatch {
   listener: string;
   incarnation: number;
+  /**
+   * All filters are told again, beginning with this batch. What was told before stays in force until a batch without any filter
+   * ends the telling: then what was not told again is no more.
+   */
   reset: boolean;
   added: string[];
   removed: string[];
