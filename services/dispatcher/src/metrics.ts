@@ -94,7 +94,7 @@ export const dispatcherMetricsList = defineMetrics({
   generation: {
     type: "gauge",
     name: "myelin_dispatcher_plan_generation",
-    help: "Grows with each change of routes or subscriptions.",
+    help: "Grows with each change of routes or of what apps subscribe to.",
   },
 });
 
