@@ -22,6 +22,7 @@ export * as retained from "./generated/myelin/retained/v1/retained.js";
 export * as session from "./generated/myelin/session/v1/session.js";
 export * from "./mcp/index.js";
 export * from "./payload/index.js";
+export { groupLinkName, tryParseGroupLinkName } from "./shared-group.js";
 export { escapeToken, MAX_TOKEN_CHARS, unescapeToken } from "./subjects/escape.js";
 export { type OverflowOwner, overflowOwner } from "./subjects/overflow-owner.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";

@@ -130,10 +130,15 @@ export class Interest implements Component, InterestListener {
     this.send(false, [], []);
   }
 
-  private send(reset: boolean, added: string[], removed: string[]): void {
+  private send(
+    reset: boolean,
+    added: string[],
+    removed: string[],
+    groups: control.GroupInterest[] = [],
+  ): void {
     this.sequence += 1;
     const { instance: listener, incarnation } = this.bus;
-    const batch = { listener, incarnation, reset, added, removed, sequence: this.sequence };
+    const batch = { listener, incarnation, reset, added, removed, sequence: this.sequence, groups };
     this.bus.publish(subjects.interest(), control.InterestBatch.encode(batch).finish());
   }
 }

@@ -58,6 +58,16 @@ export interface InterestBatch {
   removed: string[];
   /** Grows by one with each batch of the listener, so that a dispatcher that missed one asks for a replay. */
   sequence: number;
+  /** Shared subscriptions whose members have come or gone. */
+  groups: GroupInterest[];
+}
+
+/** How many members of a group of a shared subscription a listener has now. */
+export interface GroupInterest {
+  /** As a filter in `added`, with `$share/` and the group before the filter. */
+  key: string;
+  /** 0: none any more. */
+  members: number;
 }
 
 /** Bridge to all dispatchers, every second and at each change: the app instances it holds. */
@@ -544,7 +554,7 @@ export const PresenceChange: MessageFns<PresenceChange> = {
 };
 
 function createBaseInterestBatch(): InterestBatch {
-  return { listener: "", incarnation: 0, reset: false, added: [], removed: [], sequence: 0 };
+  return { listener: "", incarnation: 0, reset: false, added: [], removed: [], sequence: 0, groups: [] };
 }
 
 export const InterestBatch: MessageFns<InterestBatch> = {
@@ -566,6 +576,9 @@ export const InterestBatch: MessageFns<InterestBatch> = {
     }
     if (message.sequence !== 0) {
       writer.uint32(48).uint64(message.sequence);
+    }
+    for (const v of message.groups) {
+      GroupInterest.encode(v!, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -631,6 +644,14 @@ export const InterestBatch: MessageFns<InterestBatch> = {
             message.sequence = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.groups.push(GroupInterest.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -651,6 +672,7 @@ export const InterestBatch: MessageFns<InterestBatch> = {
       added: globalThis.Array.isArray(object?.added) ? object.added.map((e: any) => globalThis.String(e)) : [],
       removed: globalThis.Array.isArray(object?.removed) ? object.removed.map((e: any) => globalThis.String(e)) : [],
       sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => GroupInterest.fromJSON(e)) : [],
     };
   },
 
@@ -674,6 +696,9 @@ export const InterestBatch: MessageFns<InterestBatch> = {
     if (message.sequence !== 0) {
       obj.sequence = Math.round(message.sequence);
     }
+    if (message.groups?.length) {
+      obj.groups = message.groups.map((e) => GroupInterest.toJSON(e));
+    }
     return obj;
   },
 
@@ -688,6 +713,92 @@ export const InterestBatch: MessageFns<InterestBatch> = {
     message.added = object.added?.map((e) => e) || [];
     message.removed = object.removed?.map((e) => e) || [];
     message.sequence = object.sequence ?? 0;
+    message.groups = object.groups?.map((e) => GroupInterest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGroupInterest(): GroupInterest {
+  return { key: "", members: 0 };
+}
+
+export const GroupInterest: MessageFns<GroupInterest> = {
+  encode(message: GroupInterest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.members !== 0) {
+      writer.uint32(16).uint32(message.members);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupInterest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupInterest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.members = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GroupInterest {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      members: isSet(object.members) ? globalThis.Number(object.members) : 0,
+    };
+  },
+
+  toJSON(message: GroupInterest): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.members !== 0) {
+      obj.members = Math.round(message.members);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GroupInterest>): GroupInterest {
+    return GroupInterest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GroupInterest>): GroupInterest {
+    const message = createBaseGroupInterest();
+    message.key = object.key ?? "";
+    message.members = object.members ?? 0;
     return message;
   },
 };
