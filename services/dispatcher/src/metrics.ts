@@ -91,6 +91,16 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_routing_errors_total",
     help: "Events kept with the unrouted because routing them has failed by a defect.",
   },
+  filters: {
+    type: "gauge",
+    name: "myelin_dispatcher_filters",
+    help: "Topic filters known of listeners and sessions, each counted once.",
+  },
+  filtersRefused: {
+    type: "counter",
+    name: "myelin_dispatcher_filters_refused_total",
+    help: "Topic filters of listeners and sessions that are not known because there are too many: who holds them misses messages.",
+  },
   generation: {
     type: "gauge",
     name: "myelin_dispatcher_plan_generation",
@@ -106,6 +116,8 @@ export function foldMetrics(registry: MetricsRegistry, core: Dispatcher, door: E
     page.planPages.with().set(core.plans.size);
     page.appsRefused.with().value = core.appsRefused;
     page.routingErrors.with().value = core.routingErrors;
+    page.filters.with().set(core.compiler.listeners.filters.filters);
+    page.filtersRefused.with().value = core.compiler.listeners.refused;
     page.generation.with().set(core.compiler.generation);
     let pending = 0;
     let overflowing = 0;

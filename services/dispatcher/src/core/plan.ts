@@ -61,8 +61,11 @@ interface Entry {
 
 const MAX_INTERNED = 50_000;
 
-/** Subscriptions of apps, all together. */
+/** Subscriptions of all listeners and sessions together. */
+const MAX_FILTERS = 1 << 23;
+/** Subscriptions of apps, all together, and the bytes of their text. */
 const MAX_APP_FILTERS = 1 << 20;
+const MAX_APP_TEXT_BYTES = 1 << 27;
 
 /**
  * Holds the routes and subscriptions in force. `generation` grows with every change of routes and apps; plans of an older one
@@ -71,12 +74,13 @@ const MAX_APP_FILTERS = 1 << 20;
 export class PlanCompiler {
   generation = 1;
   /** By tenant: a listener shows its connections nothing of another one. */
-  readonly listeners = new SubscriberIndex<Subscriber>();
+  readonly listeners = new SubscriberIndex<Subscriber>({ maxFilters: MAX_FILTERS, maxPairs: MAX_FILTERS });
   private entries: readonly Entry[] = [];
   /** Apps see all tenants. */
   private readonly apps = new SubscriberIndex<Subscriber>({
     maxFilters: MAX_APP_FILTERS,
     maxPairs: MAX_APP_FILTERS,
+    maxTextBytes: MAX_APP_TEXT_BYTES,
   });
   private readonly interned = new Map<string, Plan>();
   private readonly legIds = new Map<Leg, number>();

@@ -40,3 +40,12 @@ it("keeps subscribers apart, whose numbers are given again when they hold nothin
     }),
   );
 });
+
+it("counts what it cannot hold", () => {
+  const index = new SubscriberIndex<Named>({ maxFilters: 1, maxPairs: 2 });
+  const one = { name: "1" };
+  expect(["a", "b", "not/#/valid"].map((filter) => index.add("", filter, one))).toEqual([
+    ...["first", "full", "malformed"],
+  ]);
+  expect(index.refused).toBe(1);
+});

@@ -5,6 +5,8 @@ import { type AddOutcome, FilterIndex, type FilterIndexOptions, type RemoveOutco
 /** Holds filters for subscribers of any kind, known by identity. */
 export class SubscriberIndex<S extends object> {
   readonly filters: FilterIndex;
+  /** Subscriptions that are not held because a bound was reached. */
+  refused = 0;
   private readonly numbers = new Map<S, number>();
   private readonly byNumber: (S | undefined)[] = [];
   private readonly free: number[] = [];
@@ -18,6 +20,7 @@ export class SubscriberIndex<S extends object> {
     const known = this.numbers.get(subscriber);
     const number = known ?? this.free.at(-1) ?? this.byNumber.length;
     const outcome = this.filters.add(tenant, filter, number, tag);
+    if (outcome === "full") this.refused++;
     if (known === undefined && (outcome === "first" || outcome === "added")) {
       if (number === this.byNumber.length) this.byNumber.push(subscriber);
       else {
