@@ -166,6 +166,25 @@ it("drains and ends all it has started when its terminal is closed", async () =>
   expect(await commandLinesWith(box.dataDir)).toEqual([]);
 });
 
+it("is one, when two are started at the same moment", async () => {
+  await using dir = await tempDir("cli");
+  const args = ["up", "--json", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const both = [0, 1].map(() => {
+    const up = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "ignore"] });
+    return {
+      up,
+      said: once(up.stdout, "data").then(([chunk]) => JSON.parse(String(chunk))),
+      ended: once(up, "exit"),
+    };
+  });
+  const said = await Promise.all(both.map(({ said }) => said));
+  for (const { up } of both) up.kill("SIGTERM");
+  const codes = (await Promise.all(both.map(({ ended }) => ended))).map(([code]) => code);
+  expect(codes.toSorted()).toEqual([0, 69]);
+  expect(said[codes.indexOf(0)]).toMatchObject({ ports: expect.anything() });
+  expect(said[codes.indexOf(69)]).toMatchObject({ error: { code: "setup.already_running" } });
+});
+
 it("runs on when nobody reads what it says any more", async () => {
   await using dir = await tempDir("cli");
   const args = [MAIN, "up", "--json", "--data-dir", dir.path, "--port-offset", String(randomOffset())];

@@ -1,5 +1,5 @@
 /** `run/box.json`: what a running box tells the other commands about itself. */
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { link, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { AppError } from "@myelin/kernel";
 import { SUPERVISE } from "../service-names.js";
 import type { BoxLayout, BoxPorts } from "./layout.js";
@@ -55,13 +55,50 @@ const CLI_FILE = /(^|[\\/])(main\.m?js|myelin)$/;
  * Where the command line cannot be read, a living process counts as the box: two boxes must never share a store.
  */
 async function isBox(pid: number, layout: BoxLayout): Promise<boolean> {
-  if (pid === process.pid || !isAlive(pid)) return false;
+  if (!(pid > 0) || pid === process.pid || !isAlive(pid)) return false;
   const args = await commandLine(pid);
   if (args === undefined) return isAlive(pid);
   return (
     args.some((arg) => arg === "up" || arg === SUPERVISE) &&
     args.some((arg) => CLI_FILE.test(arg) || arg.includes(layout.root))
   );
+}
+
+/**
+ * Takes the data directory for this process, until it ends: of two boxes that are started at the same moment one gets it.
+ * @throws AppError `setup.already_running` when a living box has it
+ */
+export async function claim(layout: BoxLayout): Promise<void> {
+  const own = `${layout.claim}-${process.pid}`;
+  await writeFile(own, String(process.pid), { mode: 0o600 });
+  try {
+    // A link is there with its content or not at all.
+    while (!(await linked(own, layout.claim))) {
+      const holder = Number(await readFile(layout.claim, "utf8").catch(() => ""));
+      if (await isBox(holder, layout)) {
+        throw new AppError(
+          "setup.already_running",
+          `A box is being started on ${layout.root} by process ${holder}.`,
+          {
+            details: { pid: holder },
+          },
+        );
+      }
+      await rm(layout.claim, { force: true });
+    }
+  } finally {
+    await rm(own, { force: true });
+  }
+}
+
+async function linked(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
 }
 
 /** Writes the box file so that a reader sees the old or the new one, never half. */

@@ -107,7 +107,9 @@ export class Box {
     await this.#core?.stop();
     await this.#nats?.stop();
     await this.#writing;
-    await rm(this.#plan.layout.boxFile, { force: true });
+    const { boxFile, claim } = this.#plan.layout;
+    await rm(boxFile, { force: true });
+    await rm(claim, { force: true });
   }
 
   /** Ctrl-C in the middle of a start: what is not yet spawned never is, what is spawned is stopped by `stop`. */

@@ -65,6 +65,7 @@ export interface BoxLayout {
   readonly output: string;
   readonly cache: string;
   readonly logs: string;
+  readonly claim: string;
   readonly supervision: string;
   readonly boxFile: string;
   readonly natsConfig: string;
@@ -86,6 +87,7 @@ export function boxLayout(dataDir: string): BoxLayout {
     output: path.join(root, "output"),
     cache: path.join(root, "cache"),
     logs: path.join(root, "logs"),
+    claim: path.join(run, "claim"),
     supervision: path.join(run, "supervision.json"),
     boxFile: path.join(run, "box.json"),
     natsConfig: path.join(run, "nats.conf"),

@@ -1,7 +1,7 @@
 /** Everything that can be wrong before a box starts, each found and said in one sentence. */
 import { AppError, withDeadline } from "@myelin/kernel";
 import type { BoxPlan, Report } from "./box.js";
-import { runningBox } from "./box-file.js";
+import { claim, runningBox } from "./box-file.js";
 import { makeFolders, makeNatsToken } from "./folders.js";
 import { checkPorts } from "./free-ports.js";
 import type { BoxLayout } from "./layout.js";
@@ -39,5 +39,6 @@ async function prepareFolders(layout: BoxLayout): Promise<void> {
       { details: { pid: other.pid } },
     );
   }
+  await claim(layout);
   await makeNatsToken(layout);
 }

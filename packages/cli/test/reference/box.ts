@@ -22,6 +22,7 @@ const PART_PURPOSE: Readonly<Record<Exclude<keyof BoxLayout, "root">, string>> =
   output: "what route targets of kind `file` write",
   cache: "may be removed at any time",
   logs: "one log file per process",
+  claim: "the process that has this folder",
   supervision: "what the supervisor was started with",
   boxFile: "ports and processes, for the other verbs and for scripts",
   natsConfig: "configuration of nats-server",
