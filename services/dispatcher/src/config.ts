@@ -59,6 +59,25 @@ export const dispatcherSchema = object({
     },
     { description: "Routing decisions that are remembered." },
   ),
+  retained: object(
+    {
+      messages: integer({
+        default: 1_000_000,
+        minimum: 1,
+        maximum: 100_000_000,
+        description:
+          "Retained messages of the whole deployment; shortly before there are so many, publishers are refused with quota exceeded.",
+      }),
+      memory: bytes({
+        default: "64MiB",
+        min: "0B",
+        max: "64GiB",
+        description:
+          "Retained messages that this process holds in memory; the rest is read from the stream when a subscriber asks.",
+      }),
+    },
+    { description: "Retained messages; their bytes are bounded by their share of nats.maxStore." },
+  ),
   handover: durationMs({
     default: "2s",
     min: "0s",

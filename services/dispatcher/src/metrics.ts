@@ -3,6 +3,7 @@ import { bounded, defineMetrics, type MetricsRegistry } from "@myelin/observabil
 import type { Dispatcher } from "./core/dispatcher.js";
 import type { EventDoor } from "./core/event-door.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
+import type { RetainedKeeper } from "./retained/keeper.js";
 
 const lane = ["telemetry", "event"] as const;
 const target = bounded(200);
@@ -71,6 +72,26 @@ export const dispatcherMetricsList = defineMetrics({
     help: "How full the streams are that take what cannot be delivered; events are refused from 0.75 on.",
     labels: { stream: ["overflow", "unrouted"] },
   },
+  retainedMessages: {
+    type: "gauge",
+    name: "myelin_dispatcher_retained_messages",
+    help: "Retained messages kept, in the owned partitions of topics.",
+  },
+  retainedBytes: {
+    type: "gauge",
+    name: "myelin_dispatcher_retained_bytes",
+    help: "Their bytes.",
+  },
+  retainedAccepted: {
+    type: "gauge",
+    name: "myelin_dispatcher_retained_accepted",
+    help: "1 while retained messages are accepted, 0 while they are refused because there are too many.",
+  },
+  retainedRefused: {
+    type: "counter",
+    name: "myelin_dispatcher_retained_refused_messages_total",
+    help: "Messages of the telemetry lane that were not kept because there are too many.",
+  },
   devices: {
     type: "gauge",
     name: "myelin_dispatcher_connected_devices",
@@ -109,7 +130,12 @@ export const dispatcherMetricsList = defineMetrics({
 });
 
 /** Registers the list and fills it from the core before each scrape. */
-export function foldMetrics(registry: MetricsRegistry, core: Dispatcher, door: EventDoor): void {
+export function foldMetrics(
+  registry: MetricsRegistry,
+  core: Dispatcher,
+  door: EventDoor,
+  retained: RetainedKeeper,
+): void {
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
@@ -134,6 +160,10 @@ export function foldMetrics(registry: MetricsRegistry, core: Dispatcher, door: E
       page.sideStreamFill.with({ stream }).set(door.fill[stream]);
     }
     page.devices.with().set(devices);
+    page.retainedMessages.with().set(retained.budget.messages);
+    page.retainedBytes.with().set(retained.budget.bytes);
+    page.retainedAccepted.with().set(retained.budget.isFull ? 0 : 1);
+    page.retainedRefused.with().value = retained.refused;
     for (const account of core.ledger.all()) {
       if (account.received === 0) continue;
       const labels = { hop: account.hop, lane: account.lane, target: account.target };

@@ -19,6 +19,8 @@ import { Dispatcher } from "./core/dispatcher.js";
 import { EventDoor } from "./core/event-door.js";
 import type { CoreLog } from "./core/ports.js";
 import { foldMetrics } from "./metrics.js";
+import { RetainedKeeper } from "./retained/keeper.js";
+import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
 import { TargetPlugins } from "./targets/plugins.js";
 
@@ -76,6 +78,17 @@ export async function createDispatcher(
     log,
     (ms) => clock.sleep(ms),
   );
+  const liveness = createLiveness(bus, { service: "dispatcher", clock });
+  const { messages, memory: memoryBytes } = config.retained;
+  const routedEvents = (): number => {
+    let sum = 0;
+    for (const partition of core.partitions.values()) sum += partition.routed;
+    return sum;
+  };
+  const retained = new RetainedKeeper(
+    createKeeperPorts({ bus, liveness, partitions, clock, log, routedEvents }),
+    { messages, memoryBytes },
+  );
   const core: Dispatcher = new Dispatcher({
     ports,
     limits: {
@@ -95,6 +108,7 @@ export async function createDispatcher(
         listeners: owner.listeners,
         onChange: (subject, listener) => owner.watch(subject, listener),
         dataDir,
+        retained,
       }),
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
@@ -108,17 +122,26 @@ export async function createDispatcher(
     accounts: () => core.ledger.snapshot(),
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door);
-  const liveness = createLiveness(bus, { service: "dispatcher", clock });
+  core.keepRetained();
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door, retained);
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
-    acquired: (ownership) => core.acquire(ownership),
-    released: (ownership, reason) => core.release(ownership.partition, reason !== "lost"),
+    acquired: async (ownership) => {
+      retained.acquire(ownership);
+      await core.acquire(ownership);
+    },
+    released: async ({ partition }, reason) => {
+      const settle = reason !== "lost";
+      const left = settle ? undefined : retained.release(partition, settle);
+      await core.release(partition, settle);
+      await (left ?? retained.release(partition, settle));
+    },
   });
   const host = new ComponentHost(
     [
       ledger,
       door,
+      retained,
       coreComponent(bus, core, apps),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),

@@ -7,6 +7,7 @@ import { natsBusOf } from "./nats-bus.js";
 /** How full a stream is; `maxBytes` is what it may hold when it is open, -1 without a limit. */
 export interface StreamRoom {
   readonly bytes: number;
+  readonly messages: number;
   readonly maxBytes: number;
   readonly isOpen: boolean;
 }
@@ -66,5 +67,5 @@ export function createStreamDoor(bus: Bus): StreamDoor {
 function roomOf({ config, state }: StreamInfo): StreamRoom {
   const isOpen = config.max_bytes !== CLOSED_BYTES;
   const maxBytes = isOpen ? config.max_bytes : Number(config.metadata?.[OPEN_BYTES_KEY] ?? -1);
-  return { bytes: state.bytes, maxBytes, isOpen };
+  return { bytes: state.bytes, messages: state.messages, maxBytes, isOpen };
 }

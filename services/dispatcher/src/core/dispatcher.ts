@@ -217,6 +217,11 @@ export class Dispatcher {
     return this.targets.ensure(kind, name, spec);
   }
 
+  /** From now on messages with `retain` set are kept, by the target of that kind. */
+  keepRetained(): void {
+    this.router.keepRetained(this.ensure("retained", "messages", "messages"));
+  }
+
   /** Calls back when the instances behind `subject` change. */
   watch(subject: string, listener: (gone: readonly string[]) => void): Release {
     const set = this.watchers.get(subject) ?? new Set();
@@ -255,7 +260,9 @@ export class Dispatcher {
 
   private isWanted({ kind, name }: TargetRef): boolean {
     if (kind === "app") return this.apps.has(name);
-    return kind === "listener" ? this.listeners.incarnationOf(name) !== undefined : kind === "unrouted";
+    return kind === "listener"
+      ? this.listeners.incarnationOf(name) !== undefined
+      : kind === "unrouted" || kind === "retained";
   }
 
   private targetGone(ref: TargetRef): void {

@@ -77,6 +77,11 @@ export class EventLinks {
     return sum;
   }
 
+  /** Batches held for their turn. */
+  get heldBatches(): number {
+    return this.held + (this.gathered?.length ?? 0);
+  }
+
   /** Takes a batch whose header the view has read; the view may be reset during the call. */
   accept(view: BatchView, batch: TrackedBatch): void {
     const { hop } = view;

@@ -98,6 +98,11 @@ export class Partition {
     return this.tracker.size;
   }
 
+  /** Those of them that were given to their targets. */
+  get routed(): number {
+    return this.tracker.size - this.links.heldBatches;
+  }
+
   /** Resolves when messages of both lanes are being taken. */
   async start(): Promise<void> {
     const { signal } = this.stopping;

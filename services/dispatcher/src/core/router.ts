@@ -24,11 +24,18 @@ export interface DoubleCheck {
 export class Router {
   private readonly scratch = new BatchView();
   private scratchOf: Buffer | undefined;
+  private retained: Leg | undefined;
+  private readonly retainedPlans = new WeakMap<Plan, Plan>();
 
   constructor(
     private readonly plans: PlanCache,
     private readonly nowUs: () => number,
   ) {}
+
+  /** From now on messages with `retain` set go to this target too, whatever their plan says. */
+  keepRetained(target: TargetRef): void {
+    this.retained = { target, transform: undefined };
+  }
 
   /**
    * Routes every envelope of `view` and hands the shares to the queues. `source` is claimed once per share.
@@ -44,6 +51,7 @@ export class Router {
     const { queues, account } = lane;
     const cached = this.plans.sync(view);
     const { flags } = view.hop;
+    const retaining = this.retained !== undefined && (flags & BATCH_FLAGS.retained) !== 0;
     const careful = (flags & (BATCH_FLAGS.expiry | BATCH_FLAGS.senderIds)) !== 0;
     let received = 0;
     let routed = 0;
@@ -69,6 +77,7 @@ export class Router {
         }
         let plan = this.plans.find(cached, view);
         if (plan.conditions !== undefined) plan = plan.variant(outcomesOf(view, plan.conditions, flags));
+        if (retaining && view.retain) plan = this.withRetained(plan);
         if (plan !== current) {
           if (current !== undefined)
             routed += this.close(view, lane, current, start, view.recordStart, count);
@@ -133,6 +142,15 @@ export class Router {
       } else queue.refuse(1, "codec_error");
     }
     return true;
+  }
+
+  private withRetained(plan: Plan): Plan {
+    let made = this.retainedPlans.get(plan);
+    if (made === undefined) {
+      made = { ...plan, legs: [...plan.legs, this.retained!] };
+      this.retainedPlans.set(plan, made);
+    }
+    return made;
   }
 
   private isExpired(view: BatchView, flags: number): boolean {

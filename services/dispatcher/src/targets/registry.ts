@@ -7,5 +7,6 @@ export const targets = {
   file: () => import("./file/index.js"),
   listener: () => import("./listener/index.js"),
   nats: () => import("./nats/index.js"),
+  retained: () => import("./retained/index.js"),
   unrouted: () => import("./unrouted/index.js"),
 } satisfies TargetRegistry;

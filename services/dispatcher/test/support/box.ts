@@ -65,6 +65,13 @@ export class Producer {
     this.telemetry.append(this.channel(device, path, Kind.TELEMETRY), payload, 0, payload.length);
   }
 
+  /** As `send`, to be kept for subscribers to come. */
+  retain(device: string, path: string, text: string): void {
+    const payload = Buffer.from(text);
+    const channel = this.channel(device, path, Kind.TELEMETRY);
+    this.telemetry.appendWith(channel, payload, 0, payload.length, { retain: true });
+  }
+
   /** Resolves when stored. */
   event(device: string, path: string, text: string, extras?: EnvelopeExtras): Promise<void> {
     const payload = Buffer.from(text);

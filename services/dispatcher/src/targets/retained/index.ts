@@ -1,0 +1,1 @@
+export { retainedTarget as plugin } from "./retained-target.js";
