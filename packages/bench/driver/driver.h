@@ -14,11 +14,11 @@ typedef struct {
   int port;
   int connections;
   int qos;
-  int window;          // unacknowledged QoS 1 PUBLISHes per connection
+  int window;          // unfinished PUBLISHes above QoS 0 per connection
   int payload;         // bytes of one payload, or of one NDJSON line without its newline
   int topics;          // different topics over all connections; 0 = one per connection
   const char *topic;   // publish topic; {c} = connection, {t} = topic number, both zero-padded
-  const char *filter;  // subscription
+  const char *filter;  // subscription; {c} = connection. idle: none unless given
   const char *client;  // client id prefix
   const char *user;
   const char *password;
@@ -27,6 +27,8 @@ typedef struct {
   uint64_t count;      // 0 = no limit
   bool gather;         // subscribe: look once per millisecond instead of at every wake-up
   bool eager;          // publish: look at every PUBACK instead of at half a window of them
+  bool retain;         // publish: with the RETAIN flag
+  bool persistent;     // the session is to outlive its connection (clean session 0)
   bool stamp;          // payload carries the scheduled send time, CLOCK_MONOTONIC ns
   const char *protocol; // idle: mqtt or tcp
   int keepalive;       // seconds
@@ -93,10 +95,11 @@ void histogram_print(FILE *out, const char *name, const Histogram *h);
 // --- mqtt.c: MQTT 3.1.1
 size_t mqtt_connect(uint8_t *out, const Options *o, const char *client, int keepalive);
 void mqtt_open(int fd, const Options *o, const char *client, int keepalive);
+size_t mqtt_subscribe_packet(uint8_t *out, const char *filter, int qos);
 void mqtt_subscribe(int fd, const char *filter, int qos);
-size_t mqtt_publish(uint8_t *out, const char *topic, size_t topic_length, int qos, uint16_t id,
+size_t mqtt_publish(uint8_t *out, const char *topic, size_t topic_length, int flags, uint16_t id,
                     const char *payload, size_t payload_length, size_t *payload_offset);
-#define MQTT_PUBACK_BYTES 4
+#define MQTT_ACK_BYTES 4 // PUBACK, PUBREC, PUBREL, PUBCOMP
 #define MQTT_LONG_KEEPALIVE 3600 // seconds: longer than a run, so that nobody pings; some brokers refuse 0
 
 #endif

@@ -21,7 +21,7 @@
 #define TICK_MS 100
 #define MAX_TRIES 50 // a refused device comes again a moment later, as a real one does; each try is counted
 
-typedef enum { CONNECTING, GREETING, OPEN, CLOSED, WAITING } State;
+typedef enum { CONNECTING, GREETING, SUBSCRIBING, OPEN, CLOSED, WAITING } State;
 
 typedef struct {
   int fd;
@@ -32,7 +32,7 @@ typedef struct {
 /** One per child, in shared memory; the child writes, the parent reads. */
 typedef struct {
   _Atomic int connected, failed, closed, done, error;
-  _Atomic unsigned long long pings, retries;
+  _Atomic unsigned long long pings, retries, settled_ns;
 } Shared;
 
 typedef struct {
@@ -48,7 +48,7 @@ typedef struct {
 static const uint8_t MQTT_PING[2] = {0xc0, 0};
 
 static void settle(Holder *h, Connection *c, State state) {
-  if (c->state == CONNECTING || c->state == GREETING) {
+  if (c->state == CONNECTING || c->state == GREETING || c->state == SUBSCRIBING) {
     h->in_progress--;
     if (state == CLOSED && ++c->tries < MAX_TRIES) {
       if (c->fd >= 0) close(c->fd);
@@ -92,6 +92,16 @@ static void greet(Holder *h, int index) {
   if (send(c->fd, packet, length, MSG_NOSIGNAL) != (ssize_t)length) settle(h, c, CLOSED);
 }
 
+static void subscribe(Holder *h, int index) {
+  Connection *c = &h->connections[index];
+  char filter[512];
+  uint8_t packet[700];
+  expand(filter, sizeof filter, h->o->filter, h->first + index, h->first + index);
+  size_t length = mqtt_subscribe_packet(packet, filter, h->o->qos);
+  c->state = SUBSCRIBING;
+  if (send(c->fd, packet, length, MSG_NOSIGNAL) != (ssize_t)length) settle(h, c, CLOSED);
+}
+
 static void begin(Holder *h, int index) {
   const Options *o = h->o;
   Connection *c = &h->connections[index];
@@ -129,10 +139,13 @@ static void on_event(Holder *h, int index, uint32_t events) {
   if (n < 0 && errno == EAGAIN) return;
   if (n == 0) errno = ECONNRESET;
   if (n <= 0) return settle(h, c, CLOSED);
-  if (c->state != GREETING) return;
-  bool refused = strcmp(h->o->protocol, "mqtt") == 0 && (n < 4 || bytes[0] != 0x20 || bytes[3] != 0);
+  if (c->state != GREETING && c->state != SUBSCRIBING) return;
+  bool mqtt = strcmp(h->o->protocol, "mqtt") == 0;
+  bool refused = c->state == SUBSCRIBING ? n < 5 || bytes[0] != 0x90 || bytes[4] > 2
+                                         : mqtt && (n < 4 || bytes[0] != 0x20 || bytes[3] != 0);
   errno = ECONNREFUSED;
-  settle(h, c, refused ? CLOSED : OPEN);
+  if (!refused && c->state == GREETING && mqtt && h->o->filter) subscribe(h, index);
+  else settle(h, c, refused ? CLOSED : OPEN);
 }
 
 /** Spreads the pings evenly: every connection gets one in each half of its keep-alive. */
@@ -171,6 +184,7 @@ static void hold(Holder *h) {
     if (!h->shared->done && (h->settled == h->count || now - moved > STALL_NS)) {
       h->shared->failed += h->count - h->settled;
       h->begun = h->count;
+      h->shared->settled_ns = moved;
       h->shared->done = 1;
     }
     if (now - ticked >= TICK_MS * 1000000ull) {
@@ -183,17 +197,19 @@ static void hold(Holder *h) {
 
 static int report(const Options *o, const Shared *shared, int children, const char *event, uint64_t started) {
   int connected = 0, failed = 0, closed = 0, done = 0, error = 0;
-  unsigned long long pings = 0, retries = 0;
+  unsigned long long pings = 0, retries = 0, settled_ns = 0;
   for (int i = 0; i < children; i++) {
     connected += shared[i].connected, failed += shared[i].failed, closed += shared[i].closed, done += shared[i].done;
     pings += shared[i].pings, retries += shared[i].retries;
+    if (shared[i].settled_ns > settled_ns) settled_ns = shared[i].settled_ns;
     if (shared[i].error) error = shared[i].error;
   }
   if (event == NULL) return done;
   printf("{\"event\":\"%s\",\"role\":\"idle\",\"time_ns\":\"%llu\",\"protocol\":\"%s\",\"connections\":%d,\"connected\":%d,"
-         "\"open\":%d,\"failed\":%d,\"closed\":%d,\"pings\":%llu,\"retries\":%llu,\"seconds\":%.3f,\"processes\":%d,\"error\":\"%s\"}\n",
+         "\"open\":%d,\"failed\":%d,\"closed\":%d,\"pings\":%llu,\"retries\":%llu,\"seconds\":%.3f,\"connect_seconds\":%.6f,\"processes\":%d,\"error\":\"%s\"}\n",
          event, (unsigned long long)now_ns(), o->protocol, o->connections, connected, connected - closed, failed,
-         closed, pings, retries, (double)(now_ns() - started) / 1e9, children, error ? strerror(error) : "");
+         closed, pings, retries, (double)(now_ns() - started) / 1e9,
+         done == children ? (double)(settled_ns - started) / 1e9 : 0.0, children, error ? strerror(error) : "");
   fflush(stdout);
   return failed + closed;
 }

@@ -1,6 +1,7 @@
 // Publishes over N connections. Each connection owns a ring of pre-built PUBLISH packets of one size, so that a
-// message costs a share of one send() and nothing else. QoS 1 packet ids belong to ring slots: as a window never
-// exceeds the ring, an id is free again when its slot comes round.
+// message costs a share of one send() and nothing else. Packet ids belong to ring slots: as a window never
+// exceeds the ring, an id is free again when its slot comes round. With QoS 2 a message is finished by PUBCOMP; PUBRELs go between
+// two PUBLISHes, where the next one begins.
 #include "driver.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -20,8 +21,11 @@ typedef struct {
   uint64_t sent;     // bytes handed to the kernel
   uint64_t filled;   // messages that may be sent
   uint64_t acked;
-  uint8_t ack[MQTT_PUBACK_BYTES];
+  uint8_t ack[MQTT_ACK_BYTES];
   size_t ack_length;
+  uint64_t released; // QoS 2: PUBRECs taken
+  uint8_t *releases; // PUBRELs not yet in the kernel
+  size_t releases_length;
 } Connection;
 
 typedef struct {
@@ -51,22 +55,24 @@ static void build_ring(Publisher *p, int index) {
   char payload[65536], topic[512];
   if (o->payload > (int)sizeof payload) die("--payload is at most %zu bytes", sizeof payload);
   size_t stamp = build_payload(payload, o->payload, o->stamp), at;
+  int flags = o->qos << 1 | (o->retain ? 1 : 0);
+  if (o->qos == 2) c->releases = malloc((size_t)o->window * MQTT_ACK_BYTES);
   uint32_t own = o->topics > o->connections ? (uint32_t)(o->topics / o->connections) : 1;
   uint32_t least = o->qos ? (uint32_t)o->window : (uint32_t)(MAX_SEND_BYTES / (o->payload + 32) + 1);
   p->slots = own >= least ? own : (least + own - 1) / own * own;
-  if (o->qos && p->slots > 65535) die("%u topics per connection need more packet ids than QoS 1 has", own);
+  if (o->qos && p->slots > 65535) die("%u topics per connection need more packet ids than there are", own);
   for (uint32_t slot = 0; slot < p->slots; slot++) {
     uint32_t number = o->topics > o->connections ? (uint32_t)index * own + slot % own
                                                  : (uint32_t)(o->topics ? index % o->topics : index);
     size_t length = expand(topic, sizeof topic, o->topic, index, (int)number);
     if (slot == 0) {
       uint8_t *probe = malloc((size_t)o->payload + 600);
-      p->size = mqtt_publish(probe, topic, length, o->qos, 1, payload, (size_t)o->payload, &at);
+      p->size = mqtt_publish(probe, topic, length, flags, 1, payload, (size_t)o->payload, &at);
       free(probe);
       c->ring = malloc(p->size * p->slots);
       if (c->ring == NULL) die("no memory for %u prepared messages", p->slots);
     }
-    mqtt_publish(c->ring + slot * p->size, topic, length, o->qos, (uint16_t)(slot + 1), payload, (size_t)o->payload, &at);
+    mqtt_publish(c->ring + slot * p->size, topic, length, flags, (uint16_t)(slot + 1), payload, (size_t)o->payload, &at);
     p->stamp_at = at + stamp;
   }
 }
@@ -99,14 +105,27 @@ static void fill(Publisher *p, int index) {
   c->filled = limit;
 }
 
+/** Only where no PUBLISH is half sent. False: the socket takes no more. */
+static bool send_releases(Publisher *p, Connection *c) {
+  if (c->releases_length == 0) return true;
+  ssize_t n = send(c->fd, c->releases, c->releases_length, MSG_NOSIGNAL);
+  if (n < 0 && errno != EAGAIN) close_connection(p, c);
+  if (n <= 0) return false;
+  memmove(c->releases, c->releases + n, c->releases_length -= (size_t)n);
+  return c->releases_length == 0;
+}
+
 static void pump(Publisher *p, int index) {
   Connection *c = &p->connections[index];
   if (c->fd < 0) return;
   uint64_t ring_bytes = (uint64_t)p->size * p->slots;
   for (size_t budget = MAX_SEND_BYTES; budget > 0;) {
+    uint64_t begun = c->sent % p->size;
+    if (begun == 0 && !send_releases(p, c)) break;
     fill(p, index);
     uint64_t left = c->filled * p->size - c->sent;
     if (left == 0) break;
+    if (begun > 0 && c->releases_length > 0) left = p->size - begun;
     uint64_t at = c->sent % ring_bytes;
     size_t length = ring_bytes - at < left ? (size_t)(ring_bytes - at) : (size_t)left;
     if (length > budget) length = budget;
@@ -115,7 +134,8 @@ static void pump(Publisher *p, int index) {
     if (n > 0) c->sent += (uint64_t)n, budget -= (size_t)n;
     if (n < (ssize_t)length) break;
   }
-  bool more = c->filled * p->size > c->sent || (!p->stopping && !p->o->qos && p->o->rate == 0);
+  if (c->fd < 0) return;
+  bool more = c->filled * p->size > c->sent || c->releases_length > 0 || (!p->stopping && !p->o->qos && p->o->rate == 0);
   if (more != c->waiting) {
     c->waiting = more;
     epoll_set(p->epoll, EPOLL_CTL_MOD, c->fd, EPOLLIN | (more ? EPOLLOUT : 0), (uint64_t)index);
@@ -131,10 +151,20 @@ static void take_acks(Publisher *p, int index) {
   uint64_t now = p->o->stamp ? now_ns() : 0;
   for (ssize_t i = 0; i < n; i++) {
     c->ack[c->ack_length++] = buffer[i];
-    if (c->ack_length < MQTT_PUBACK_BYTES) continue;
+    if (c->ack_length < MQTT_ACK_BYTES) continue;
     c->ack_length = 0;
-    // PUBACKs come in the order of their PUBLISHes (MQTT 3.1.1, 4.6.0-2).
-    if (c->ack[0] != 0x40 || (uint32_t)(c->ack[2] << 8 | c->ack[3]) != c->acked % p->slots + 1) p->bad_acks++;
+    // Acknowledgements come in the order of their PUBLISHes and PUBRELs (MQTT 3.1.1, 4.6.0-2 to 4.6.0-4).
+    uint32_t id = (uint32_t)(c->ack[2] << 8 | c->ack[3]);
+    if (p->o->qos == 2 && c->ack[0] == 0x50) {
+      if (id != c->released % p->slots + 1) p->bad_acks++;
+      if (c->releases_length + MQTT_ACK_BYTES > (size_t)p->o->window * MQTT_ACK_BYTES) die("more PUBRECs than PUBLISHes");
+      uint8_t *release = c->releases + c->releases_length;
+      release[0] = 0x62, release[1] = 2, release[2] = c->ack[2], release[3] = c->ack[3];
+      c->releases_length += MQTT_ACK_BYTES;
+      c->released++;
+      continue;
+    }
+    if (c->ack[0] != (p->o->qos == 2 ? 0x70 : 0x40) || id != c->acked % p->slots + 1) p->bad_acks++;
     if (p->o->stamp) {
       uint64_t at = scheduled(p, c->acked * (uint64_t)p->o->connections + (uint64_t)index);
       histogram_add(&p->ack_latency, now > at ? now - at : 0);
@@ -236,7 +266,7 @@ int role_publish(const Options *o) {
     set_nonblocking(c->fd);
     // Half a window of PUBACKs at once: at least the other half stays in flight, so the system always has work.
     // A count has an end at which fewer may be missing, a schedule has gaps: both look at every PUBACK.
-    if (o->qos && !o->eager && o->rate == 0 && o->count == 0) wake_at(c->fd, (o->window + 1) / 2 * MQTT_PUBACK_BYTES);
+    if (o->qos == 1 && !o->eager && o->rate == 0 && o->count == 0) wake_at(c->fd, (o->window + 1) / 2 * MQTT_ACK_BYTES);
     epoll_set(p.epoll, EPOLL_CTL_ADD, c->fd, EPOLLIN, (uint64_t)i);
   }
   p.timer = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #define BUFFER_BYTES (512 * 1024)
+#define CROWD 64 // from so many connections on each has a small buffer
+#define CROWD_BUFFER_BYTES (64 * 1024)
 #define MAX_PENDING_ACKS 65536
 // With --gather: a broker that writes message by message then neither wakes us nor costs us a system call for each.
 #define GATHER_BYTES 65536
@@ -17,7 +19,8 @@ typedef struct {
   int fd;
   uint8_t *buffer;
   size_t length;
-  uint8_t *acks; // PUBACKs not yet in the kernel
+  uint64_t received;
+  uint8_t *acks; // PUBACKs, PUBRECs and PUBCOMPs not yet in the kernel
   size_t acks_length;
   bool armed; // EPOLLOUT
 } Connection;
@@ -26,16 +29,26 @@ typedef struct {
   const Options *o;
   int epoll;
   Connection *connections;
+  size_t buffer_bytes;
+  uint64_t subscribed_ns; // when the last SUBSCRIBE was sent
   uint64_t received, duplicates, bytes, first_ns, last_ns, closed, started;
   Histogram latency;
 } Subscriber;
 
 static void report(const Subscriber *s, const char *event) {
+  uint64_t least = UINT64_MAX, most = 0;
+  for (int i = 0; i < s->o->connections; i++) {
+    uint64_t one = s->connections[i].received;
+    if (one < least) least = one;
+    if (one > most) most = one;
+  }
   printf("{\"event\":\"%s\",\"role\":\"subscribe\",\"time_ns\":\"%llu\",\"received\":%llu,\"duplicates\":%llu,"
-         "\"bytes\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"closed\":%llu",
+         "\"bytes\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f,\"closed\":%llu,"
+         "\"least\":%llu,\"most\":%llu,\"since_subscribe\":%.6f",
          event, (unsigned long long)now_ns(), (unsigned long long)s->received, (unsigned long long)s->duplicates,
          (unsigned long long)s->bytes, (double)(s->last_ns - s->first_ns) / 1e9, cpu_seconds(),
-         (unsigned long long)s->closed);
+         (unsigned long long)s->closed, (unsigned long long)least, (unsigned long long)most,
+         s->last_ns > s->subscribed_ns ? (double)(s->last_ns - s->subscribed_ns) / 1e9 : 0.0);
   if (s->o->stamp) histogram_print(stdout, "latency", &s->latency);
   puts("}");
   fflush(stdout);
@@ -57,18 +70,23 @@ static void flush_acks(Subscriber *s, Connection *c, uint64_t tag) {
   epoll_set(s->epoll, EPOLL_CTL_MOD, c->fd, EPOLLIN | (c->armed ? EPOLLOUT : 0), tag);
 }
 
+static void put_ack(Connection *c, uint8_t type, const uint8_t *id) {
+  if (c->acks_length + MQTT_ACK_BYTES > MAX_PENDING_ACKS * MQTT_ACK_BYTES) die("the system does not take our acknowledgements");
+  uint8_t *ack = c->acks + c->acks_length;
+  ack[0] = type, ack[1] = 2, ack[2] = id[0], ack[3] = id[1];
+  c->acks_length += MQTT_ACK_BYTES;
+}
+
 static void take_publish(Subscriber *s, Connection *c, const uint8_t *packet, const uint8_t *rest, const uint8_t *end,
                          uint64_t now) {
   int qos = packet[0] >> 1 & 3;
   const uint8_t *at = rest + 2 + (rest[0] << 8 | rest[1]);
   if (qos) {
-    if (c->acks_length + MQTT_PUBACK_BYTES > MAX_PENDING_ACKS * MQTT_PUBACK_BYTES) die("the system does not take our PUBACKs");
-    uint8_t *ack = c->acks + c->acks_length;
-    ack[0] = 0x40, ack[1] = 2, ack[2] = at[0], ack[3] = at[1];
-    c->acks_length += MQTT_PUBACK_BYTES;
+    put_ack(c, qos == 2 ? 0x50 : 0x40, at);
     at += 2;
   }
   s->received++;
+  c->received++;
   if (packet[0] & 8) s->duplicates++;
   if (s->o->stamp && end - at >= STAMP_OFFSET + STAMP_DIGITS) {
     uint64_t sent = read_stamp((const char *)at + STAMP_OFFSET);
@@ -95,15 +113,16 @@ static void take_packets(Subscriber *s, Connection *c, uint64_t now) {
     if (!complete && shift > 21) die("a packet's length is malformed");
     if (!complete || (size_t)(end - rest) < length) break;
     if (at[0] >> 4 == 3) take_publish(s, c, at, rest, rest + length, now);
+    if (at[0] >> 4 == 6) put_ack(c, 0x70, rest);
     at = rest + length;
   }
   c->length = (size_t)(end - at);
-  if (c->length == BUFFER_BYTES) die("a packet is longer than %d bytes", BUFFER_BYTES);
+  if (c->length == s->buffer_bytes) die("a packet is longer than %zu bytes", s->buffer_bytes);
   memmove(c->buffer, at, c->length);
 }
 
 static void on_readable(Subscriber *s, Connection *c, uint64_t tag) {
-  ssize_t n = recv(c->fd, c->buffer + c->length, BUFFER_BYTES - c->length, 0);
+  ssize_t n = recv(c->fd, c->buffer + c->length, s->buffer_bytes - c->length, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return close_connection(s, c);
   uint64_t now = now_ns();
@@ -119,16 +138,19 @@ int role_subscribe(const Options *o) {
   static Subscriber s;
   s.o = o;
   s.epoll = epoll_new();
+  s.buffer_bytes = o->connections < CROWD ? BUFFER_BYTES : CROWD_BUFFER_BYTES;
   s.connections = calloc((size_t)o->connections, sizeof *s.connections);
   for (int i = 0; i < o->connections; i++) {
     Connection *c = &s.connections[i];
-    char client[128];
+    char client[128], filter[512];
     snprintf(client, sizeof client, "%s%06d", o->client, i);
-    c->buffer = malloc(BUFFER_BYTES);
-    c->acks = malloc(MAX_PENDING_ACKS * MQTT_PUBACK_BYTES);
+    expand(filter, sizeof filter, o->filter, i, i);
+    c->buffer = malloc(s.buffer_bytes);
+    c->acks = malloc(MAX_PENDING_ACKS * MQTT_ACK_BYTES);
     c->fd = connect_blocking(o);
     mqtt_open(c->fd, o, client, MQTT_LONG_KEEPALIVE);
-    mqtt_subscribe(c->fd, o->filter, o->qos);
+    s.subscribed_ns = now_ns();
+    mqtt_subscribe(c->fd, filter, o->qos);
     set_nonblocking(c->fd);
     if (o->gather) wake_at(c->fd, GATHER_BYTES);
     epoll_set(s.epoll, EPOLL_CTL_ADD, c->fd, EPOLLIN, (uint64_t)i);

@@ -14,6 +14,8 @@ export interface IdleOptions {
   readonly protocol: "mqtt" | "tcp";
   readonly connections: number;
   readonly settleSeconds: number;
+  /** More options of the driver's role, such as a filter for each. */
+  readonly more?: DriverOptions;
 }
 
 const CONNECT_MS = 300_000;
@@ -45,7 +47,7 @@ export async function measureIdle(options: IdleOptions): Promise<Figures> {
   const figures: Record<string, number> = {
     connected: numberIn(held, "open"),
     refused_tries: numberIn(held, "retries"),
-    connects_per_second: Math.round(numberIn(ready, "connected") / numberIn(ready, "seconds")),
+    connects_per_second: Math.round(numberIn(ready, "connected") / numberIn(ready, "connect_seconds")),
     // Pages that several processes share (the program itself) are there once: PSS counts them so, a sum of RSS does not.
     bytes_per_connection: Math.round((after.all.pssBytes - before.all.pssBytes) / connections),
     rss_bytes_per_connection: Math.round((after.all.rssBytes - before.all.rssBytes) / connections),
@@ -59,8 +61,8 @@ export async function measureIdle(options: IdleOptions): Promise<Figures> {
   return figures;
 }
 
-function holderOptions({ running, protocol, connections }: IdleOptions): DriverOptions {
-  const common = { connections, protocol, keepalive: KEEP_ALIVE_SECONDS };
+function holderOptions({ running, protocol, connections, more }: IdleOptions): DriverOptions {
+  const common = { connections, protocol, keepalive: KEEP_ALIVE_SECONDS, ...more };
   if (protocol === "mqtt") return { ...common, port: running.mqttPort };
   const hex = (bytes: Uint8Array | undefined): string | undefined =>
     bytes && Buffer.from(bytes).toString("hex");

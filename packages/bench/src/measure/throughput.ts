@@ -8,15 +8,25 @@ import { numberIn, rateBetween, secondsBetween } from "./reports.js";
 import { type Figures, significant } from "./stats.js";
 import { coresBetween, readCpu, readMemory } from "./usage.js";
 
-/** `load` starts with fields of the driver's role; without `consume` only the sending side is measured. */
+/**
+ * `load` starts with fields of the driver's role. Without `consume` and `subscribers` only the sending side is measured;
+ * `subscribers` are the driver's over MQTT, also where the system has an app of its own.
+ */
 export interface ThroughputOptions {
   readonly driver: Driver;
   readonly running: Running;
   readonly role: Extract<DriverRole, "publish" | "http">;
   readonly load: DriverOptions;
   readonly consume?: ConsumeOptions & ReadingOptions;
+  readonly subscribers?: Subscribers;
   readonly warmUpSeconds: number;
   readonly seconds: number;
+}
+
+/** Options of the driver's role, without the port; each message is to come `copies` times over all of them. */
+export interface Subscribers {
+  readonly options: DriverOptions;
+  readonly copies: number;
 }
 
 const DRAIN_MS = 60_000;
@@ -33,7 +43,8 @@ const LOOK_EVERY_MS = 20;
  */
 export async function measureThroughput(options: ThroughputOptions): Promise<Figures> {
   const { driver, running, role, load } = options;
-  await using consumer = options.consume && (await startConsumer(driver, running, options.consume));
+  await using consumer = await startConsuming(options);
+  const copies = options.subscribers?.copies ?? 1;
   const idle = readCpu(running);
   await using sender = await driver.start(role, load);
   const started = await sender.snapshot();
@@ -43,7 +54,7 @@ export async function measureThroughput(options: ThroughputOptions): Promise<Fig
   const to = await look(sender, consumer, running);
   const memory = readMemory(running);
   const sent = await sender.stop();
-  const drained = consumer && (await drain(consumer, numberIn(sent, "sent")));
+  const drained = consumer && (await drain(consumer, copies * numberIn(sent, "sent")));
   const accepted = acceptedField(role, load);
   const rate = consumer
     ? rateBetween(from.received as ControlReport, to.received as ControlReport, "received")
@@ -62,13 +73,18 @@ export async function measureThroughput(options: ThroughputOptions): Promise<Fig
     figures.refused = numberIn(sent, "sent") - numberIn(sent, accepted);
   }
   if (drained !== undefined) {
-    const promised = numberIn(sent, accepted ?? "sent");
+    const promised = copies * numberIn(sent, accepted ?? "sent");
     const missing = Math.max(0, promised - drained.received);
     if (drained.complete) {
       figures.lost = missing;
       figures.lost_percent = significant((100 * missing) / Math.max(1, promised), 3);
     } else {
       figures.undelivered = missing;
+    }
+    const most = drained.last.most;
+    if (options.subscribers !== undefined && typeof most === "number") {
+      figures.least_per_subscriber = numberIn(drained.last, "least");
+      figures.most_per_subscriber = most;
     }
     figures.doubled = Math.max(0, drained.received - promised);
     const seconds = secondsBetween(started, drained.last) + numberIn(started, "seconds");
@@ -77,6 +93,12 @@ export async function measureThroughput(options: ThroughputOptions): Promise<Fig
     figures.cpu_us_per_message_whole_run = significant((cpuSeconds / drained.received) * 1e6);
   }
   return figures;
+}
+
+async function startConsuming(options: ThroughputOptions): Promise<Consumer | undefined> {
+  const { driver, running, consume, subscribers } = options;
+  if (subscribers === undefined) return consume && startConsumer(driver, running, consume);
+  return driver.start("subscribe", { port: running.mqttPort, client: "sub-", ...subscribers.options });
 }
 
 interface Look {
@@ -100,7 +122,7 @@ function driverCores(from: Look, to: Look): number {
 
 function acceptedField(role: string, load: DriverOptions): string | undefined {
   if (role === "http") return "readings";
-  return load.qos === 1 ? "acked" : undefined;
+  return load.qos === undefined || load.qos === 0 ? undefined : "acked";
 }
 
 /** Waits until all has come or nothing more comes; not `complete` when messages still came at the deadline. */

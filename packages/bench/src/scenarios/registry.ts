@@ -14,4 +14,11 @@ export const scenarios = {
   idle: () => import("./idle/index.js"),
   base: () => import("./base/index.js"),
   recovery: () => import("./recovery/index.js"),
+  pubsub: () => import("./pubsub/index.js"),
+  fanout: () => import("./fanout/index.js"),
+  shared: () => import("./shared/index.js"),
+  retained: () => import("./retained/index.js"),
+  storm: () => import("./storm/index.js"),
+  qos2: () => import("./qos2/index.js"),
+  sessions: () => import("./sessions/index.js"),
 } satisfies ScenarioRegistry;
