@@ -119,6 +119,9 @@ export abstract class Connection implements WheelEntry, ChannelSource {
     );
   }
 
+  /** The rules of admission have changed: what the listener's tables do not know of must be looked through by the protocol. */
+  rulesChanged?(): void;
+
   /** The client is known: from here on the first-packet deadline no longer counts. */
   admitted(identity: Identity): void {
     this.identity = identity;

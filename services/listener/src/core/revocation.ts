@@ -18,7 +18,10 @@ export class Revocation implements Component {
   async start(): Promise<void> {
     this.end = this.admission.onChange((isRevoked) => {
       for (const connection of [...this.connections.connections()]) {
-        if (!isRevoked(connection.identity)) continue;
+        if (!isRevoked(connection.identity)) {
+          connection.rulesChanged?.();
+          continue;
+        }
         connection.disconnect(
           "revoked",
           new AppError("auth.bad_credentials", "the user has changed: log in again"),

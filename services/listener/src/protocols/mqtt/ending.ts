@@ -111,6 +111,7 @@ export function endConnection(c: MqttConnection): void {
   const { sessions, subscriptions, connections } = c.shared.ctx;
   c.state = STATE.closed;
   connections.remove(c, c.ending);
+  c.shared.patience.forget(c);
   subscriptions.removeAll(c);
   if (c.session !== undefined) {
     c.session.kept?.closed(c.offer.sessionExpiry);

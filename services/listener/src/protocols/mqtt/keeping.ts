@@ -40,6 +40,14 @@ export function resume(c: MqttConnection, kept: KeptSession): void {
   kept.begin();
 }
 
+/** A filter of a kept session that its client may hold no longer; a home knows nothing of the rules. */
+export function deniedFilter(c: MqttConnection): string | undefined {
+  for (const filter of c.session?.filters?.keys() ?? []) {
+    if (!c.shared.ctx.admission.subscribe(c.identity, parseFilter(filter)?.filter ?? filter)) return filter;
+  }
+  return undefined;
+}
+
 /**
  * Filters of QoS 0 are matched here, while the connection lasts; the others by the home. Those that were of the other kind before change
  * sides.

@@ -25,6 +25,7 @@ import { onControlPacket } from "./control.js";
 import { deliverKept, deliverMessage } from "./delivery.js";
 import { deliverDownlink } from "./downlink.js";
 import { endConnection, onFault, sayGoodbye } from "./ending.js";
+import { deniedFilter } from "./keeping.js";
 import { sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
 import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
@@ -116,6 +117,11 @@ export class MqttConnection
     if (!this.gone) this.scope.manager.wheel.schedule(this, LINGER_TICKS);
   }
 
+  override slowDown(ms: number): void {
+    if (this.shared.patience.isOver(this, this.shared.ctx.clock.nowMs(), ms)) this.disconnect("rate");
+    else super.slowDown(ms);
+  }
+
   override onWheel(now: number): number {
     if (this.state === STATE.closed) {
       if (!this.gone) this.stream.destroy();
@@ -161,6 +167,11 @@ export class MqttConnection
   sessionLost(why: HolderLoss): void {
     if (this.session !== undefined) this.session.kept = undefined;
     this.disconnect(why === "taken_over" ? "takeover" : why);
+  }
+
+  override rulesChanged(): void {
+    const denied = deniedFilter(this);
+    if (denied !== undefined) this.revoked(denied);
   }
 
   takenOver(): void {

@@ -6,6 +6,7 @@ import { Outbox } from "./codec/outbox.js";
 import { PacketReader } from "./codec/reader.js";
 import type { MqttConfig } from "./config.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { RatePatience } from "./rate-patience.js";
 
 const POOLED_OUTBOXES = 64;
 
@@ -13,6 +14,7 @@ const POOLED_OUTBOXES = 64;
 export class MqttShared {
   readonly reader = new PacketReader();
   readonly counters: Traffic;
+  readonly patience: RatePatience;
   private readonly pool: Outbox[] = [];
   private dirty: MqttConnection[] = [];
   private spare: MqttConnection[] = [];
@@ -22,6 +24,7 @@ export class MqttShared {
     readonly ctx: ProtocolContext,
     readonly scope: ConnectionScope,
   ) {
+    this.patience = new RatePatience(config.ratePatience);
     this.counters = ctx.metrics.traffic(scope.kind);
   }
 
