@@ -109,7 +109,11 @@ export interface MqttRig {
   connected(clientId?: string, version?: 4 | 5, connect?: object): MqttClient;
 }
 
-export function mqttRig(settings: Partial<Record<keyof MqttConfig, unknown>> = {}): MqttRig {
+/** @param more over the context of the port */
+export function mqttRig(
+  settings: Partial<Record<keyof MqttConfig, unknown>> = {},
+  more: Partial<ProtocolContext> = {},
+): MqttRig {
   const { value: config, problems } = checkValue(schema, settings);
   if (problems.length > 0) throw new Error(JSON.stringify(problems));
   const clock = new FakeClock();
@@ -135,6 +139,7 @@ export function mqttRig(settings: Partial<Record<keyof MqttConfig, unknown>> = {
     subscriptions: table,
     wills: new WillKeeper(clock),
     metrics,
+    ...more,
   } as unknown as ProtocolContext;
   manager.start();
   const port = new MqttPort(config, ctx);

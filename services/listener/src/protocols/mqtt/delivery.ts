@@ -32,8 +32,10 @@ export function deliverMessage(
 /** As `SessionHolder.deliverKept`: the home has matched, and has decided QoS and identifier. */
 export function deliverKept(c: MqttConnection, kept: KeptMessage): boolean {
   const { message, tags, qos, packetId, dup } = kept;
-  if (c.state !== STATE.ready) return false;
-  return sendMatched(c, message, tags, qos, message.retain && tags.some(tagRetain), packetId, dup);
+  if (c.state !== STATE.ready) return true;
+  const retain = message.retain && tags.some(tagRetain);
+  // A connection that ends over it leaves the message to its home.
+  return sendMatched(c, message, tags, qos, retain, packetId, dup) || c.state !== STATE.ready;
 }
 
 function sendMatched(

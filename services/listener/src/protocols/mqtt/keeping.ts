@@ -69,11 +69,6 @@ export function tagsFor(c: MqttConnection, path: string): readonly number[] {
 
 /** What a client is told when its session's home could not do something. */
 export function sessionReasonOf(code: ErrorCode, otherwise: Reason): Reason {
-  switch (code) {
-    case "bus.stream_full":
-    case "queue.full":
-      return REASON.quotaExceeded;
-    default:
-      return otherwise;
-  }
+  const isFull = code === "bus.stream_full" || code === "queue.full" || code.startsWith("limit.");
+  return isFull ? REASON.quotaExceeded : otherwise;
 }

@@ -183,6 +183,6 @@ function finish(c: MqttConnection, packetId: number, acked: AckCallback | undefi
 /** Books a message that the client does not get. */
 export function drop(c: MqttConnection, reason: DropReason): "dropped" {
   c.shared.ctx.metrics.undelivered.add(`mqtt,${reason}`);
-  c.openSession().dropped += 1;
+  if (c.session !== undefined) c.session.dropped += 1;
   return "dropped";
 }

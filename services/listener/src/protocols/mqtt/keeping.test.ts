@@ -1,0 +1,353 @@
+import { AppError } from "@myelin/kernel";
+import type { IPublishPacket, ISubackPacket, Packet } from "mqtt-packet";
+import { describe, expect, it } from "vitest";
+import { connectPacket, type MqttClient, type MqttRig, mqttRig } from "../../../test/mqtt-rig.js";
+import type {
+  KeptFilter,
+  KeptSession,
+  SessionHolder,
+  SessionHomes,
+  SessionRequest,
+} from "../../core/session-home.js";
+import type { SubscriberMessage } from "../../core/subscriptions.js";
+
+/** A home that answers when it is told to, and writes down what it hears. */
+class Home implements SessionHomes {
+  readonly heard: string[] = [];
+  present = false;
+  filters: KeptFilter[] = [];
+  incoming: number[] = [];
+  request: SessionRequest | undefined;
+  holder: SessionHolder | undefined;
+  /** Set: subscribing and opening fail with it. */
+  failure: AppError | undefined;
+
+  async open(request: SessionRequest, holder: SessionHolder): Promise<KeptSession> {
+    if (this.failure !== undefined) throw this.failure;
+    this.request = request;
+    this.holder = holder;
+    const { heard, present, filters, incoming } = this;
+    const hear = (text: string): void => void heard.push(text);
+    return {
+      present,
+      filters,
+      incoming,
+      begin: () => hear("begin"),
+      subscribe: async (added) => {
+        if (this.failure !== undefined) throw this.failure;
+        hear(`subscribe ${added.map(({ filter, tag }) => `${filter}:${tag & 3}`).join(" ")}`);
+      },
+      unsubscribe: async (removed) => {
+        hear(`unsubscribe ${removed.join(" ")}`);
+        return removed.map(() => true);
+      },
+      progress: (id, progress, reason) => hear(`${progress} ${id} ${reason}`),
+      stored: (id) => hear(`stored ${id}`),
+      forget: (id) => hear(`forget ${id}`),
+      closed: (seconds) => hear(`closed ${seconds}`),
+    };
+  }
+
+  discard({ deviceId }: { readonly deviceId: string }): void {
+    this.heard.push(`discard ${deviceId}`);
+  }
+
+  /** What was heard since the last call. */
+  said(): string[] {
+    return this.heard.splice(0);
+  }
+}
+
+interface World {
+  readonly rig: MqttRig;
+  readonly home: Home;
+  readonly client: MqttClient;
+}
+
+const KEPT = { clean: false, properties: { sessionExpiryInterval: 300 } };
+
+async function world(prepare: (home: Home) => void = () => {}, connect: object = {}): Promise<World> {
+  const home = new Home();
+  prepare(home);
+  const rig = mqttRig({}, { sessionHomes: home });
+  const client = rig.client();
+  client.send(connectPacket("d", 5, { ...KEPT, ...connect }));
+  await settled();
+  return { rig, home, client };
+}
+
+/** After the promises that the home answers by. */
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function message(text: string): SubscriberMessage {
+  const bytes = Buffer.from(text);
+  return {
+    path: "a",
+    bytes,
+    payloadStart: 0,
+    payloadEnd: bytes.length,
+    contentType: "",
+    qos: 2,
+    retain: false,
+    tenant: "",
+    deviceId: "other",
+    extras: () => undefined,
+  };
+}
+
+const kept = (text: string, packetId: number, qos: 0 | 1 | 2, dup = false) => ({
+  message: message(text),
+  tags: [qos],
+  packetId,
+  qos,
+  dup,
+});
+
+const short = (packet: Packet): string =>
+  packet.cmd === "publish"
+    ? `${(packet as IPublishPacket).payload} ${packet.messageId ?? 0}${packet.dup ? " dup" : ""}`
+    : `${packet.cmd} ${packet.messageId ?? 0}`;
+const came = ({ client }: World): string[] => client.packets().map(short);
+
+describe("CONNECT that asks for a session that is kept", () => {
+  it("waits for the home, and says what it says", async () => {
+    const w = await world((home) => {
+      home.present = true;
+    });
+    expect(w.home.request).toMatchObject({ clean: false, expirySeconds: 300, receiveMaximum: 256 });
+    const [connack] = w.client.packets(5);
+    expect(connack).toMatchObject({ cmd: "connack", sessionPresent: true, reasonCode: 0 });
+    expect(connack).not.toHaveProperty("properties.sessionExpiryInterval");
+    expect(w.home.said()).toEqual(["begin"]);
+  });
+
+  it("is refused while the home is away, in the terms of either version", async () => {
+    for (const [version, code, expected] of [
+      [5, "request.timeout", { reasonCode: 0x88 }],
+      [5, "bus.stream_full", { reasonCode: 0x97 }],
+      [4, "request.timeout", { returnCode: 3 }],
+    ] as const) {
+      const home = new Home();
+      home.failure = new AppError(code, "away");
+      const client = mqttRig({}, { sessionHomes: home }).client();
+      client.send(connectPacket("d", version, version === 5 ? KEPT : { clean: false }));
+      await settled();
+      expect(client.packets(version)).toMatchObject([{ cmd: "connack", ...expected }]);
+    }
+  });
+
+  it("before MQTT 5 asks for one that never ends", async () => {
+    const home = new Home();
+    const client = mqttRig({}, { sessionHomes: home }).client();
+    client.send(connectPacket("d", 4, { clean: false }));
+    await settled();
+    expect(home.request).toMatchObject({ expirySeconds: 0xffff_ffff });
+    expect(client.packets(4)).toMatchObject([{ cmd: "connack", sessionPresent: false }]);
+  });
+
+  it("gives the session back when the client has not waited, and when it goes", async () => {
+    const home = new Home();
+    const impatient = mqttRig({}, { sessionHomes: home }).client();
+    impatient.send(connectPacket("d", 5, KEPT));
+    impatient.lose();
+    await settled();
+    expect(home.said()).toEqual(["closed 300"]);
+    const w = await world();
+    w.client.send({ cmd: "disconnect", reasonCode: 0, properties: { sessionExpiryInterval: 7 } });
+    w.client.lose();
+    expect(w.home.said()).toEqual(["begin", "closed 7"]);
+  });
+
+  it("leaves none behind where it asks for none", async () => {
+    const w = await world(() => {}, { properties: {} });
+    expect(w.home.said()).toEqual(["discard d"]);
+  });
+});
+
+describe("the filters of a kept session", () => {
+  it("are recorded before SUBACK, those of QoS 0 are matched here and the others at home", async () => {
+    const w = await world();
+    w.client.packets();
+    w.client.send({
+      cmd: "subscribe",
+      messageId: 1,
+      subscriptions: [
+        { topic: "zero", qos: 0 },
+        { topic: "one", qos: 1 },
+      ],
+    } as never);
+    expect(w.client.packets()).toEqual([]);
+    await settled();
+    expect((w.client.packets()[0] as ISubackPacket).granted).toEqual([0, 1]);
+    expect(w.home.said()).toEqual(["begin", "subscribe zero:0 one:1"]);
+    expect([...w.rig.table.filters()]).toEqual(["zero"]);
+    w.client.send({ cmd: "unsubscribe", messageId: 2, unsubscriptions: ["one", "none"] });
+    await settled();
+    expect(w.client.packets()).toMatchObject([{ cmd: "unsuback", granted: [0, 0x11] }]);
+    expect(w.home.said()).toEqual(["unsubscribe one"]);
+  });
+
+  it("that cannot be recorded are refused", async () => {
+    const w = await world();
+    w.client.packets();
+    for (const [code, reason] of [
+      ["bus.stream_full", 0x97],
+      ["request.timeout", 0x80],
+    ] as const) {
+      w.home.failure = new AppError(code, "no");
+      w.client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] } as never);
+      await settled();
+      expect((w.client.packets()[0] as ISubackPacket).granted).toEqual([reason]);
+    }
+  });
+
+  it("from before hold on, except those that the rules deny by now", async () => {
+    const home = new Home();
+    home.present = true;
+    home.filters = [
+      { filter: "zero", tag: 0 },
+      { filter: "one", tag: 1 },
+      { filter: "secret/#", tag: 1 },
+    ];
+    const rig = mqttRig({}, { sessionHomes: home });
+    rig.admission.refusedFilters.add("secret/#");
+    const client = rig.client();
+    client.send(connectPacket("d", 5, KEPT));
+    await settled();
+    client.packets();
+    expect(home.said()).toEqual(["unsubscribe secret/#", "begin"]);
+    expect([...rig.table.filters()]).toEqual(["zero"]);
+    const down = {
+      path: "one",
+      payload: Buffer.from("x"),
+      contentType: "",
+      timeoutMs: 1,
+      waitForDevice: false,
+    };
+    await expect(client.connection.downlink(down)).resolves.toBe("written");
+    await expect(client.connection.downlink({ ...down, path: "secret/a" })).rejects.toMatchObject({
+      code: "device.not_subscribed",
+    });
+    rig.admission.refusedFilters.add("one");
+    client.connection.rulesChanged();
+    expect(client.packets().at(-1)).toMatchObject({ cmd: "disconnect", reasonCode: 0x87 });
+  });
+});
+
+describe("a message from home", () => {
+  it("goes out under its identifier, and home hears of every step", async () => {
+    const w = await world();
+    w.client.packets();
+    expect(w.home.holder!.deliverKept(kept("one", 5, 1))).toBe(true);
+    expect(w.home.holder!.deliverKept(kept("two", 6, 2, true))).toBe(true);
+    expect(w.home.holder!.deliverKept(kept("zero", 0, 0))).toBe(true);
+    expect(came(w)).toEqual(["one 5", "two 6 dup", "zero 0"]);
+    w.home.said();
+    w.client.send({ cmd: "puback", messageId: 5 });
+    w.client.send({ cmd: "pubrec", messageId: 6 });
+    expect(w.home.said()).toEqual(["acknowledged 5 0", "received 6 0"]);
+    // PUBREL waits until that is recorded.
+    expect(came(w)).toEqual([]);
+    w.home.holder!.sendPubrel(6);
+    expect(came(w)).toEqual(["pubrel 6"]);
+    w.client.send({ cmd: "pubcomp", messageId: 6 });
+    expect(w.home.said()).toEqual(["completed 6 0"]);
+    expect(w.client.connection.figures().inflight).toBe(0);
+  });
+
+  it("is not lost from home's books when the connection ends", async () => {
+    const w = await world();
+    w.home.holder!.deliverKept(kept("one", 5, 1));
+    w.client.lose();
+    expect(w.rig.metrics.undelivered.values.get("mqtt,disconnected") ?? 0).toBe(0);
+    // Home's still.
+    expect(w.home.holder!.deliverKept(kept("late", 6, 1))).toBe(true);
+  });
+
+  it("is home's no longer when it cannot be sent, and is home's still when it was too much", async () => {
+    const small = { properties: { sessionExpiryInterval: 300, maximumPacketSize: 50 } };
+    const w = await world(() => {}, small);
+    expect(w.home.holder!.deliverKept(kept("x".repeat(100), 5, 1))).toBe(false);
+    const full = await world(() => {}, { properties: { sessionExpiryInterval: 300, receiveMaximum: 1 } });
+    const { holder } = full.home;
+    for (let id = 1; id <= 1002; id++) expect(holder!.deliverKept(kept("x", id, 1))).toBe(true);
+    expect(full.client.packets().at(-1)).toMatchObject({ cmd: "disconnect", reasonCode: 0x97 });
+  });
+
+  it("and one for the device itself never share an identifier", async () => {
+    const w = await world((home) => {
+      home.filters = [{ filter: "a", tag: 1 }];
+    });
+    w.client.packets();
+    w.home.holder!.deliverKept(kept("home", 1, 1));
+    const payload = Buffer.from("here");
+    await w.client.connection.downlink({
+      path: "a",
+      payload,
+      contentType: "",
+      timeoutMs: 1,
+      waitForDevice: false,
+    });
+    expect(came(w)).toEqual(["home 1", "here 32768"]);
+    w.home.said();
+    w.client.send({ cmd: "puback", messageId: 32768 });
+    expect(w.home.said()).toEqual([]);
+  });
+
+  it("is acknowledged by a client that had it over an earlier connection", async () => {
+    const w = await world();
+    w.home.said();
+    w.client.send({ cmd: "puback", messageId: 9 });
+    w.home.holder!.sendPubrel(10);
+    w.client.send({ cmd: "pubcomp", messageId: 10 });
+    expect(w.home.said()).toEqual(["acknowledged 9 0", "completed 10 0"]);
+  });
+});
+
+describe("a QoS 2 message of a client with a kept session", () => {
+  it("is acknowledged and completed when home has recorded it", async () => {
+    const w = await world();
+    w.client.packets();
+    w.home.said();
+    const publish = { cmd: "publish", topic: "a", payload: "x", qos: 2, messageId: 3, dup: false } as Packet;
+    w.client.send(publish);
+    w.rig.events.settle();
+    expect(came(w)).toEqual([]);
+    expect(w.home.said()).toEqual(["stored 3"]);
+    w.home.holder!.sendPubrec(3);
+    w.client.send({ cmd: "pubrel", messageId: 3 });
+    expect(came(w)).toEqual(["pubrec 3"]);
+    expect(w.home.said()).toEqual(["forget 3"]);
+    w.home.holder!.sendPubcomp(3);
+    expect(came(w)).toEqual(["pubcomp 3"]);
+  });
+
+  it("that was stored over an earlier connection is not taken again", async () => {
+    const w = await world((home) => {
+      home.incoming = [3];
+    });
+    w.client.packets();
+    w.home.said();
+    w.client.send({ cmd: "publish", topic: "a", payload: "x", qos: 2, messageId: 3, dup: true } as Packet);
+    expect(w.rig.events.taken).toEqual([]);
+    expect(w.home.said()).toEqual(["stored 3"]);
+    w.client.send({ cmd: "pubrel", messageId: 3 });
+    expect(w.home.said()).toEqual(["forget 3"]);
+  });
+});
+
+describe("a session that leaves its connection", () => {
+  it.each([
+    ["taken_over", 0x8e],
+    ["home_lost", 0x89],
+    ["deleted", 0x98],
+  ] as const)("because it was %s tells the client so, and home nothing more", async (why, reasonCode) => {
+    const w = await world();
+    w.client.packets();
+    w.home.said();
+    w.home.holder!.sessionLost(why);
+    expect(w.client.packets()).toMatchObject([{ cmd: "disconnect", reasonCode }]);
+    w.client.lose();
+    expect(w.home.said()).toEqual([]);
+  });
+});
