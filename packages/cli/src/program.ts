@@ -1,6 +1,8 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
-import { Argument, Command, InvalidArgumentError, Option } from "commander";
+import { Argument, Command, Option } from "commander";
+import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
+import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
 import { SERVICE_NAMES } from "./service-names.js";
 
@@ -16,42 +18,6 @@ export interface ProgramFacts {
 
 const GIB = 1024 ** 3;
 const DEFAULT_PARTITIONS = 8;
-
-function integer(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < low || value > high) {
-      throw new InvalidArgumentError(`A whole number from ${low} to ${high} is needed.`);
-    }
-    return value;
-  };
-}
-
-/** Not split at commas: topics and device ids may hold them. */
-function list(text: string, before: readonly string[] | undefined): string[] {
-  return [...(before ?? []), text];
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  "": 1,
-  KiB: 1024,
-  MiB: 1024 ** 2,
-  GiB: GIB,
-  TiB: 1024 * GIB,
-};
-
-function size(low: number, high: number): (text: string) => number {
-  return (text) => {
-    const [, number, unit = ""] = /^(\d+(?:\.\d+)?) ?([KMGT]iB)?$/.exec(text) ?? [];
-    const bytes = Math.ceil(Number(number) * (UNITS[unit] as number));
-    if (!(bytes >= low && bytes <= high)) {
-      throw new InvalidArgumentError(
-        `A size from ${low / 1024 ** 2}MiB to ${high / 1024 ** 4}TiB is needed, such as 8GiB.`,
-      );
-    }
-    return bytes;
-  };
-}
 
 /** Builds the program; parsing it runs a verb. */
 export function createProgram(facts: ProgramFacts): Command {
@@ -195,6 +161,8 @@ export function createProgram(facts: ProgramFacts): Command {
     .argument("[name]", "the app to describe or delete")
     .addOption(nats())
     .option("--force", "delete it although instances are connected", false);
+
+  addOperatorVerbs(verb, nats);
 
   verb<import("./commands/doctor.js").DoctorOptions>(
     "doctor",

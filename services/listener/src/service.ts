@@ -2,6 +2,7 @@
 import {
   type Bus,
   createHeartbeat,
+  createLiveness,
   type EventSender,
   LedgerKeeper,
   openKeyValue,
@@ -26,6 +27,8 @@ import { ingressAccount, LedgerBook } from "./core/ledger.js";
 import { McpSessions } from "./core/mcp/mcp-sessions.js";
 import { ListenerMetrics } from "./core/metrics.js";
 import { NewChannels } from "./core/new-channels.js";
+import { OperationsClient } from "./core/operations-client.js";
+import { OperationsServer } from "./core/operations-server.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
@@ -142,10 +145,12 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     downlinks: new DownlinkClient(bus, partitions),
     mcpSessions,
     wills,
+    operations: new OperationsClient(bus, clock),
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],
   });
   const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
+  const listeners = createLiveness(bus, { service: "listener", clock });
   const host = new ComponentHost(
     [
       // Stopped last: what the senders still send or give up belongs into the books.
@@ -163,6 +168,8 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
       heartbeat,
+      listeners,
+      new OperationsServer({ bus, clock, connections, table, live: { listener: listeners } }),
       new InputDrain(connections, events.counters, clock, config.drainTimeout, () =>
         heartbeat.setDraining(true),
       ),

@@ -59,6 +59,9 @@ export interface AuthenticationExchange {
 /** Told of each change. `isRevoked` is true for who was let in by what holds no longer: a removed user, an old password. */
 export type AdmissionListener = (isRevoked: (identity: Identity) => boolean) => void;
 
+/** Whose clients and sessions somebody may see and end: those of all tenants, or of its own. */
+export type AdminScope = "all" | "tenant";
+
 /** Decides who may connect, publish and subscribe. Never asked per message: answers are kept with the connection. */
 export interface Admission {
   /** Grows whenever an answer might differ from before; tables that hold answers compare it and start anew. */
@@ -77,6 +80,8 @@ export interface Admission {
   publish(identity: Identity, path: string): boolean;
   /** May this client hold this MQTT filter? Asked once per subscription; answers from memory. */
   subscribe(identity: Identity, filter: string): boolean;
+  /** What of the HTTP API for operators is open to the client; undefined: nothing. Asked per request; answers from memory. Absent: nothing is. */
+  administer?(identity: Identity): AdminScope | undefined;
   /**
    * Calls the listener after each change, when every question is answered by the new rules already; a `connect` that is under way is
    * decided by them too. Returns what ends it.

@@ -6,6 +6,7 @@ import type { ChannelTable } from "./channel-table.js";
 import type { ConnectionManager } from "./connection-manager.js";
 import type { ChannelSource } from "./ingress.js";
 import type { ConnectionLimits } from "./limits.js";
+import type { ProtocolFacts, SubscriptionOptions } from "./operations-facts.js";
 import { ticksOf, type WheelEntry } from "./timing-wheel.js";
 
 /** Why a connection ended: label of the disconnect counter, so a closed set. */
@@ -27,6 +28,7 @@ export type DisconnectReason =
   | "drain"
   | "home_lost"
   | "deleted"
+  | "administrative"
   | "internal";
 
 /** Bits of `Connection.held`: reading stops while any is set. */
@@ -100,6 +102,24 @@ export abstract class Connection implements WheelEntry, ChannelSource {
   get contentType(): string {
     return "";
   }
+
+  /** For operators: the version of the protocol, as its standard calls it; empty where there is one only. */
+  get versionName(): string {
+    return "";
+  }
+
+  /** For operators: filters that it holds beside the table of subscriptions, with their tags; undefined: the table has them all. */
+  get keptFilters(): ReadonlyMap<string, number> | undefined {
+    return undefined;
+  }
+
+  /** For operators: what only the protocol knows. Made when it is asked for. */
+  facts(): ProtocolFacts {
+    return {};
+  }
+
+  /** For operators: what the tag of a subscription says; absent: tags say nothing. */
+  subscriptionOptions?(tag: number): SubscriptionOptions;
 
   /** Says goodbye in the protocol's terms where it can, and closes the transport. Safe twice. */
   abstract disconnect(reason: DisconnectReason, error?: AppError): void;

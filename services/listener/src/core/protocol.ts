@@ -12,6 +12,7 @@ import type { DownlinkClient } from "./downlink-client.js";
 import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
+import type { OperationsClient } from "./operations-client.js";
 import type { Sessions } from "./session.js";
 import type { SessionHomes } from "./session-home.js";
 import type { Subscriptions } from "./subscriptions.js";
@@ -41,6 +42,8 @@ export interface ProtocolContext {
   readonly sessionHomes?: SessionHomes | undefined;
   /** Wills of clients that may come back in time. */
   readonly wills: WillKeeper;
+  /** Asks all listeners about clients, for operators. */
+  readonly operations: OperationsClient;
   readonly metrics: ListenerMetrics;
   /**
    * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed

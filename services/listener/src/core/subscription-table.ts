@@ -109,6 +109,15 @@ export class SubscriptionTable implements Subscriptions {
     for (const { group, tag } of this.shared.of(subscriber)) visit(group.name, tag);
   }
 
+  /** Calls `visit` for each filter of the subscriber as it was subscribed; the table must not be changed meanwhile. */
+  forEachOf(subscriber: Subscriber, visit: (filter: string, tag: number) => void): void {
+    const number = this.numbers.get(subscriber);
+    if (number !== undefined) {
+      this.index.forEachOf(number, (key, tag) => visit(splitFilterKey(key).filter, tag));
+    }
+    for (const { group, tag } of this.shared.of(subscriber)) visit(group.name, tag);
+  }
+
   holds(subscriber: Subscriber, filter: string): boolean {
     if (this.shared.holds(subscriber, filter)) return true;
     const number = this.numbers.get(subscriber);

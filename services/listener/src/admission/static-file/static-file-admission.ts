@@ -4,6 +4,7 @@ import { AppError, type Clock, type Component, type ComponentCondition } from "@
 import type { Logger } from "@myelin/observability";
 import { isLoopback } from "../../core/addresses.js";
 import type {
+  AdminScope,
   Admission,
   AdmissionListener,
   AuthenticationExchange,
@@ -63,6 +64,9 @@ export class StaticFileAdmission implements Admission, Component {
     if (anonymous === "loopback" && usersFile === "") {
       this.log.info("no users file is set: only clients on this machine may connect, without a password");
     }
+    if (anonymous === "loopback") {
+      this.log.info("clients on this machine may see and end the clients of others, without a password");
+    }
   }
 
   async stop(): Promise<void> {
@@ -115,6 +119,13 @@ export class StaticFileAdmission implements Admission, Component {
 
   subscribe(identity: Identity, filter: string): boolean {
     return this.decide("subscribe", identity, filter);
+  }
+
+  /** By the users file as it is now; the machine itself is trusted with everything. */
+  administer(identity: Identity): AdminScope | undefined {
+    if (identity.local === true) return "all";
+    const { admin = "no" } = this.users?.find(identity.user) ?? {};
+    return admin === "no" ? undefined : admin;
   }
 
   onChange(listener: AdmissionListener): () => void {

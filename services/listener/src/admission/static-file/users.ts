@@ -1,7 +1,7 @@
 /** The users file, and checking passwords against it without stopping anything else. */
 import { createHmac, randomBytes } from "node:crypto";
 import { isIPv6 } from "node:net";
-import { array, type Infer, object, optional, string } from "@myelin/config";
+import { array, type Infer, object, oneOf, optional, string } from "@myelin/config";
 import { type Clock, type ErrorCode, TokenBucket } from "@myelin/kernel";
 import { type PasswordHash, tryParseHash, verifyPassword } from "../../core/password.js";
 import { type ScramVerifier, tryParseVerifier } from "../../core/scram.js";
@@ -31,6 +31,11 @@ export const usersSchema = object({
           maxLength: 1024,
         }),
       ),
+      admin: oneOf(["no", "tenant", "all"], {
+        default: "no",
+        description:
+          "Whose clients and sessions the user may see and end over the HTTP API: nobody's, those of its tenant, or all.",
+      }),
     }),
     { description: "Everybody who may log in.", maxItems: 1_000_000 },
   ),
@@ -48,6 +53,8 @@ export interface User {
 interface Entry extends User {
   readonly hash: PasswordHash;
   readonly scram: ScramVerifier | undefined;
+  /** Absent: "no". */
+  readonly admin?: UsersFile["users"][number]["admin"] | undefined;
   /** As it stands in the file. */
   readonly line: string;
 }
@@ -73,7 +80,7 @@ export class Users {
 
   constructor(file: UsersFile) {
     const problems: string[] = [];
-    file.users.forEach(({ name, password, scram: line, tenant, device }, i) => {
+    file.users.forEach(({ name, password, scram: line, tenant, device, admin }, i) => {
       const hash = tryParseHash(password);
       const scram = line === undefined ? undefined : tryParseVerifier(line);
       if (line !== undefined && scram === undefined) {
@@ -81,7 +88,10 @@ export class Users {
       }
       if (hash === undefined) problems.push(`users[${i}].password is not a hash that can be checked`);
       else if (this.byName.has(name)) problems.push(`users[${i}].name stands twice`);
-      else this.byName.set(name, { name, tenant, device, hash, scram, line: `${password} ${line ?? ""}` });
+      else {
+        const whole = `${password} ${line ?? ""}`;
+        this.byName.set(name, { name, tenant, device, admin, hash, scram, line: whole });
+      }
     });
     this.problems = problems;
   }

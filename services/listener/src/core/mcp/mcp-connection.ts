@@ -10,6 +10,7 @@ import {
 import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { ByteStream, StreamSink } from "../byte-stream.js";
 import { Connection, type DisconnectReason, HOLD } from "../connection.js";
+import { type ProtocolFacts, transportBytes } from "../operations-facts.js";
 import type { DeviceSession, Downlink, DownlinkState } from "../session.js";
 import type { McpChild } from "./mcp-child.js";
 import { onControlMessage } from "./mcp-control.js";
@@ -77,6 +78,10 @@ export class McpConnection
       return;
     }
     this.consume(chunk);
+  }
+
+  override facts(): ProtocolFacts {
+    return { ...transportBytes(this.stream), inflight: this.session?.unacknowledged ?? 0 };
   }
 
   onDrain(): void {

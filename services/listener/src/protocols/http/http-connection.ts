@@ -10,6 +10,7 @@ import {
   HOLD,
   NOBODY,
 } from "../../core/connection.js";
+import { type ProtocolFacts, transportBytes } from "../../core/operations-facts.js";
 import type { HostCheck } from "../../core/origins.js";
 import { addressOf, certificateOf } from "../../core/socket-peer.js";
 import type { DirectRequests } from "./direct-requests.js";
@@ -117,6 +118,10 @@ export class HttpConnection extends Connection {
 
   get certificate(): ClientCertificate | undefined {
     return certificateOf(this.socket);
+  }
+
+  override facts(): ProtocolFacts {
+    return transportBytes(this.socket);
   }
 
   /** Closes at once, whatever is under way. */

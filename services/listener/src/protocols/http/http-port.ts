@@ -15,6 +15,8 @@ import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import { hostCheck, type OriginCheck, originCheck, originRefused } from "../../core/origins.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { TcpPort } from "../../core/tcp-port.js";
+import { adminHandlers } from "./admin/handlers.js";
+import { ADMIN_ROUTES } from "./admin/routes.js";
 import { NDJSON_TYPES } from "./body-type.js";
 import type { HttpConfig } from "./config.js";
 import { DeviceMessages } from "./device-messages.js";
@@ -23,7 +25,7 @@ import { DirectRequests, type DirectScope } from "./direct-requests.js";
 import { connectionOf, HttpConnection, type HttpScope } from "./http-connection.js";
 import { postMessages } from "./post-messages.js";
 import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
-import { addRoutes } from "./routes.js";
+import { addRoutes, DEVICE_ROUTES } from "./routes.js";
 
 const MAX_PARAM_LENGTH = 4096;
 
@@ -147,7 +149,8 @@ export class HttpPort implements ProtocolPort {
       hideUntagged: false,
     });
     app.after(() => {
-      addRoutes(app, {
+      addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
+      addRoutes(app, DEVICE_ROUTES, {
         postMessages: postMessages(config, ctx) as never,
         pollMessages: this.messages.poll as never,
         streamMessages: this.messages.stream as never,

@@ -5,7 +5,8 @@ import type { FastifyInstance, FastifySchema, RouteHandlerMethod } from "fastify
 
 const DEVICE = { deviceId: { type: "string", minLength: 1, maxLength: 256, description: "The device." } };
 const PATH = { "*": { type: "string", minLength: 1, description: "Topic path, slashes included." } };
-const PROBLEM = {
+/** Answer of a request that failed. */
+export const PROBLEM = {
   description: "What went wrong, as RFC 9457 problem details",
   content: {
     "application/problem+json": {
@@ -40,19 +41,21 @@ const COUNTS = {
   type: "object",
   properties: { accepted: { type: "integer" }, rejected: { type: "integer" } },
 } as const;
-const json = (description: string, schema: object) => ({
+/** Answer with a JSON body. */
+export const json = (description: string, schema: object) => ({
   description,
   content: { "application/json": { schema } },
 });
 
 /** One route. */
-interface Route {
-  readonly method: "GET" | "POST";
+export interface Route {
+  readonly method: "GET" | "POST" | "DELETE";
   readonly url: string;
   readonly schema: FastifySchema & Readonly<Record<string, unknown>>;
 }
 
-const ROUTES = {
+/** What devices use. */
+export const DEVICE_ROUTES = {
   postMessages: {
     method: "POST",
     url: "/api/v1/devices/:deviceId/messages/*",
@@ -144,15 +147,19 @@ const ROUTES = {
 } as const satisfies Record<string, Route>;
 
 /** What answers each route. */
-export type RouteHandlers = { readonly [K in keyof typeof ROUTES]: RouteHandlerMethod };
+export type RouteHandlers<Routes> = { readonly [K in keyof Routes]: RouteHandlerMethod };
 
 const METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"] as const;
 
 /** Adds all routes, and for each of their paths the answer 405 to every other method. */
-export function addRoutes(app: FastifyInstance, handlers: RouteHandlers): void {
+export function addRoutes<Routes extends Readonly<Record<string, Route>>>(
+  app: FastifyInstance,
+  routes: Routes,
+  handlers: RouteHandlers<Routes>,
+): void {
   const allowed = new Map<string, string[]>();
-  for (const [name, route] of Object.entries(ROUTES)) {
-    app.route({ ...route, exposeHeadRoute: false, handler: handlers[name as keyof RouteHandlers] } as never);
+  for (const [name, route] of Object.entries(routes)) {
+    app.route({ ...route, exposeHeadRoute: false, handler: handlers[name] } as never);
     allowed.set(route.url, [...(allowed.get(route.url) ?? []), route.method]);
   }
   for (const [url, methods] of allowed) {

@@ -28,6 +28,7 @@ export function disconnectReasonCode(reason: DisconnectReason, error: AppError |
     case "home_lost":
       return REASON.serverBusy;
     case "deleted":
+    case "administrative":
       return REASON.administrativeAction;
     case "slow_client":
       return REASON.quotaExceeded;

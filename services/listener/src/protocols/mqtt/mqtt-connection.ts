@@ -4,6 +4,7 @@ import type { EventTicket } from "@myelin/bus";
 import type { AppError, ErrorCode } from "@myelin/kernel";
 import type { ByteStream, StreamSink } from "../../core/byte-stream.js";
 import { Connection, type DisconnectReason, HOLD } from "../../core/connection.js";
+import type { ProtocolFacts, SubscriptionOptions } from "../../core/operations-facts.js";
 import type { DeviceSession, Downlink, DownlinkState } from "../../core/session.js";
 import {
   FIRST_LOCAL_PACKET_ID,
@@ -11,7 +12,7 @@ import {
   type KeptMessage,
   type SessionHolder,
 } from "../../core/session-home.js";
-import type { Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
+import type { GiveBack, Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
 import type { Authentication } from "./authentication.js";
 import { ANY_OFFER, type ClientOffer } from "./client-offer.js";
 import type { Version, Will } from "./codec/connect.js";
@@ -25,6 +26,7 @@ import { onControlPacket } from "./control.js";
 import { deliverKept, deliverMessage } from "./delivery.js";
 import { deliverDownlink } from "./downlink.js";
 import { endConnection, onFault, sayGoodbye } from "./ending.js";
+import { factsOf, optionsOf, versionNameOf } from "./facts.js";
 import { deniedFilter } from "./keeping.js";
 import { sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
@@ -138,8 +140,15 @@ export class MqttConnection
     if (this.state !== STATE.closed) writeAcks(this, numbers, from, to, error);
   }
 
-  deliver(message: SubscriberMessage, tags: readonly number[]): boolean {
-    return deliverMessage(this, message, tags);
+  /** See `Subscriber`: while others of a shared subscription have room, messages need not wait here. */
+  get isBusy(): boolean {
+    const { session } = this;
+    const isFull = session !== undefined && (session.isWaiting || session.windowFull);
+    return isFull || this.waiting > this.scope.limits.maxWriteBufferBytes >>> 1;
+  }
+
+  deliver(message: SubscriberMessage, tags: readonly number[], giveBack?: GiveBack): boolean {
+    return deliverMessage(this, message, tags, giveBack);
   }
 
   downlink(message: Downlink): Promise<DownlinkState> {
@@ -207,6 +216,22 @@ export class MqttConnection
     // Messages are dropped before this; what is left are answers to a client that asks and never listens.
     if (this.stream.writableLength > 2 * max + maxFrameBytes) this.disconnect("slow_client");
     else if (this.stream.writableLength > max >>> 1) this.hold(HOLD.writing);
+  }
+
+  override get versionName(): string {
+    return versionNameOf(this.version);
+  }
+
+  override get keptFilters(): ReadonlyMap<string, number> | undefined {
+    return this.session?.filters;
+  }
+
+  override facts(): ProtocolFacts {
+    return factsOf(this);
+  }
+
+  override subscriptionOptions(tag: number): SubscriptionOptions {
+    return optionsOf(tag);
   }
 
   /** For operators: what is on the way to this client, and what was lost of it. */

@@ -183,6 +183,8 @@ function finish(c: MqttConnection, packetId: number, acked: AckCallback | undefi
 /** Books a message that the client does not get. */
 export function drop(c: MqttConnection, reason: DropReason): "dropped" {
   c.shared.ctx.metrics.undelivered.add(`mqtt,${reason}`);
-  if (c.session !== undefined) c.session.dropped += 1;
+  const session = c.openSession();
+  session.dropped ??= new Map();
+  session.dropped.set(reason, (session.dropped.get(reason) ?? 0) + 1);
   return "dropped";
 }

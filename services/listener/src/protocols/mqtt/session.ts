@@ -44,10 +44,18 @@ export interface SessionFigures {
   readonly queuedBytes: number;
   /** Messages for this client that were dropped because it was too slow, too small or too late for them. */
   readonly dropped: number;
+  /** The same by reason. */
+  readonly droppedBy: ReadonlyMap<string, number>;
 }
 
 /** Of a client that was sent nothing above QoS 0 and is no subscriber. */
-export const NO_FIGURES: SessionFigures = { inflight: 0, queued: 0, queuedBytes: 0, dropped: 0 };
+export const NO_FIGURES: SessionFigures = {
+  inflight: 0,
+  queued: 0,
+  queuedBytes: 0,
+  dropped: 0,
+  droppedBy: new Map(),
+};
 
 /**
  * Made when a client is first sent something above QoS 0 or by an alias, or publishes QoS 2; most clients never have one. Lives and dies
@@ -62,7 +70,8 @@ export class MqttSession {
   kept: KeptSession | undefined = undefined;
   /** Set where the client takes topic aliases. */
   aliases: TopicAliases | undefined = undefined;
-  dropped = 0;
+  /** By reason; made with the first. */
+  dropped: Map<string, number> | undefined = undefined;
   queuedBytes = 0;
   private sent: Map<number, Sent> | undefined = undefined;
   private queue: QueuedPublish[] | undefined = undefined;
@@ -84,11 +93,15 @@ export class MqttSession {
   }
 
   figures(): SessionFigures {
+    const droppedBy = this.dropped ?? NO_FIGURES.droppedBy;
+    let dropped = 0;
+    for (const count of droppedBy.values()) dropped += count;
     return {
       inflight: this.sent?.size ?? 0,
       queued: this.queue?.length ?? 0,
       queuedBytes: this.queuedBytes,
-      dropped: this.dropped,
+      dropped,
+      droppedBy,
     };
   }
 

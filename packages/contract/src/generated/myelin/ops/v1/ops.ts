@@ -105,13 +105,13 @@ export interface DeleteSession {
   client: string;
 }
 
-/** What one process answers. Entries are in order; as many as the limit says that there may be more. */
+/** What one process answers. Entries are in order. */
 export interface Report {
   service: string;
   instance: string;
   incarnation: number;
-  /** Instances of the service that this one hears of: who of them does not answer is missing. */
-  peers: string[];
+  /** Processes that this one hears of and that serve questions, itself included: who of them does not answer is missing. */
+  peers: Peer[];
   /** The question could not be answered; the rest is empty. */
   problem: Problem | undefined;
   clients: Client[];
@@ -125,6 +125,13 @@ export interface Report {
   subscriptions: Subscription[];
   sessions: Session[];
   deleted: number;
+  /** The list goes on behind its last entry. */
+  more: boolean;
+}
+
+export interface Peer {
+  service: string;
+  instance: string;
 }
 
 export interface Problem {
@@ -1479,6 +1486,7 @@ function createBaseReport(): Report {
     subscriptions: [],
     sessions: [],
     deleted: 0,
+    more: false,
   };
 }
 
@@ -1494,7 +1502,7 @@ export const Report: MessageFns<Report> = {
       writer.uint32(25).fixed64(message.incarnation);
     }
     for (const v of message.peers) {
-      writer.uint32(34).string(v!);
+      Peer.encode(v!, writer.uint32(34).fork()).join();
     }
     if (message.problem !== undefined) {
       Problem.encode(message.problem, writer.uint32(42).fork()).join();
@@ -1519,6 +1527,9 @@ export const Report: MessageFns<Report> = {
     }
     if (message.deleted !== 0) {
       writer.uint32(96).uint32(message.deleted);
+    }
+    if (message.more !== false) {
+      writer.uint32(104).bool(message.more);
     }
     return writer;
   },
@@ -1565,7 +1576,7 @@ export const Report: MessageFns<Report> = {
               break;
             }
 
-            message.peers.push(reader.string());
+            message.peers.push(Peer.decode(reader, reader.uint32()));
             continue;
           }
           case 5: {
@@ -1632,6 +1643,14 @@ export const Report: MessageFns<Report> = {
             message.deleted = reader.uint32();
             continue;
           }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1649,7 +1668,7 @@ export const Report: MessageFns<Report> = {
       service: isSet(object.service) ? globalThis.String(object.service) : "",
       instance: isSet(object.instance) ? globalThis.String(object.instance) : "",
       incarnation: isSet(object.incarnation) ? globalThis.Number(object.incarnation) : 0,
-      peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => globalThis.String(e)) : [],
+      peers: globalThis.Array.isArray(object?.peers) ? object.peers.map((e: any) => Peer.fromJSON(e)) : [],
       problem: isSet(object.problem) ? Problem.fromJSON(object.problem) : undefined,
       clients: globalThis.Array.isArray(object?.clients) ? object.clients.map((e: any) => Client.fromJSON(e)) : [],
       details: globalThis.Array.isArray(object?.details)
@@ -1666,6 +1685,7 @@ export const Report: MessageFns<Report> = {
         : [],
       sessions: globalThis.Array.isArray(object?.sessions) ? object.sessions.map((e: any) => Session.fromJSON(e)) : [],
       deleted: isSet(object.deleted) ? globalThis.Number(object.deleted) : 0,
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
     };
   },
 
@@ -1681,7 +1701,7 @@ export const Report: MessageFns<Report> = {
       obj.incarnation = Math.round(message.incarnation);
     }
     if (message.peers?.length) {
-      obj.peers = message.peers;
+      obj.peers = message.peers.map((e) => Peer.toJSON(e));
     }
     if (message.problem !== undefined) {
       obj.problem = Problem.toJSON(message.problem);
@@ -1707,6 +1727,9 @@ export const Report: MessageFns<Report> = {
     if (message.deleted !== 0) {
       obj.deleted = Math.round(message.deleted);
     }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
     return obj;
   },
 
@@ -1718,7 +1741,7 @@ export const Report: MessageFns<Report> = {
     message.service = object.service ?? "";
     message.instance = object.instance ?? "";
     message.incarnation = object.incarnation ?? 0;
-    message.peers = object.peers?.map((e) => e) || [];
+    message.peers = object.peers?.map((e) => Peer.fromPartial(e)) || [];
     message.problem = (object.problem !== undefined && object.problem !== null)
       ? Problem.fromPartial(object.problem)
       : undefined;
@@ -1731,6 +1754,92 @@ export const Report: MessageFns<Report> = {
     message.subscriptions = object.subscriptions?.map((e) => Subscription.fromPartial(e)) || [];
     message.sessions = object.sessions?.map((e) => Session.fromPartial(e)) || [];
     message.deleted = object.deleted ?? 0;
+    message.more = object.more ?? false;
+    return message;
+  },
+};
+
+function createBasePeer(): Peer {
+  return { service: "", instance: "" };
+}
+
+export const Peer: MessageFns<Peer> = {
+  encode(message: Peer, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== "") {
+      writer.uint32(10).string(message.service);
+    }
+    if (message.instance !== "") {
+      writer.uint32(18).string(message.instance);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Peer {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePeer();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.instance = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Peer {
+    return {
+      service: isSet(object.service) ? globalThis.String(object.service) : "",
+      instance: isSet(object.instance) ? globalThis.String(object.instance) : "",
+    };
+  },
+
+  toJSON(message: Peer): unknown {
+    const obj: any = {};
+    if (message.service !== "") {
+      obj.service = message.service;
+    }
+    if (message.instance !== "") {
+      obj.instance = message.instance;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Peer>): Peer {
+    return Peer.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Peer>): Peer {
+    const message = createBasePeer();
+    message.service = object.service ?? "";
+    message.instance = object.instance ?? "";
     return message;
   },
 };
