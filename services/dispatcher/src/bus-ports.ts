@@ -2,6 +2,7 @@
 import {
   type Bus,
   createEventConsumer,
+  createFencedLog,
   createLinkAcker,
   createStreamDoor,
   createStreamWriter,
@@ -12,6 +13,7 @@ import { Lane, overflowOwner, STREAMS, subjects } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { DoorPorts, SideStream } from "./core/event-door.js";
 import type { CoreLog, DispatcherPorts, Ownership } from "./core/ports.js";
+import type { JournalPort } from "./sessions/journal.js";
 
 export interface BusPortsOptions {
   readonly bus: Bus;
@@ -55,6 +57,7 @@ export function createDoorPorts(bus: Bus): DoorPorts {
 const MOST_WAITING = 5;
 
 const OVERFLOW_READ = { messages: 16, bytes: 2 * 1024 * 1024 };
+const JOURNAL_READ = { messages: 64, bytes: 8 * 1024 * 1024 };
 const DEDUPE_READ = { messages: 256, bytes: 4 * 1024 * 1024 };
 
 /** Does no I/O by itself. */
@@ -119,5 +122,20 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
         }
       }
     },
+  };
+}
+
+/** Opens the journal of the MQTT sessions of a partition. Does no I/O by itself. */
+export function createJournals(bus: Bus): (partition: number) => JournalPort {
+  const log = createSubjectLog(bus, STREAMS.sessions.name);
+  const fenced = createFencedLog(bus);
+  return (partition) => {
+    const subject = subjects.sessionJournal(partition);
+    return {
+      append: (data, after) => fenced.append(subject, data, after),
+      read: (from) => log.read(subject, from, JOURNAL_READ),
+      lastSequence: () => log.lastSequence(subject),
+      removeUpTo: (sequence) => log.removeUpTo(subject, sequence),
+    };
   };
 }

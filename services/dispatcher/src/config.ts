@@ -1,5 +1,5 @@
 /** Settings of the dispatcher. */
-import { bytes, durationMs, type Infer, integer, object } from "@myelin/config";
+import { bytes, durationMs, type Infer, integer, object, oneOf } from "@myelin/config";
 
 /** The section `dispatcher`. */
 export const dispatcherSchema = object({
@@ -46,6 +46,54 @@ export const dispatcherSchema = object({
       }),
     },
     { description: "The event stream." },
+  ),
+  sessions: object(
+    {
+      maxQueuedMessages: integer({
+        default: 1_000,
+        minimum: 1,
+        maximum: 1_000_000,
+        description:
+          "Messages above QoS 0 that wait for one MQTT session, those on their way to its client included.",
+      }),
+      maxQueuedBytes: bytes({
+        default: "8MiB",
+        min: "64KiB",
+        max: "1GiB",
+        description: "The same in bytes.",
+      }),
+      whenFull: oneOf(["refuse", "oldest"], {
+        default: "refuse",
+        description:
+          "`refuse`: a new message is dropped and counted; `oldest`: the oldest one that is not on its way is.",
+      }),
+      window: integer({
+        default: 1_000,
+        minimum: 1,
+        maximum: 30_000,
+        description: "Messages on their way to one client, if its receive maximum allows as many.",
+      }),
+      memory: bytes({
+        default: "64MiB",
+        min: "1MiB",
+        max: "16GiB",
+        description:
+          "Messages that wait for the sessions of one partition, in memory; beyond it new ones go to the overflow stream.",
+      }),
+      maxSessions: integer({
+        default: 1_000_000,
+        minimum: 1,
+        maximum: 10_000_000,
+        description: "Sessions of one partition that outlive their connections; more are refused.",
+      }),
+      maxFilters: integer({
+        default: 1_000,
+        minimum: 1,
+        maximum: 100_000,
+        description: "Filters of one such session.",
+      }),
+    },
+    { description: "MQTT sessions that outlive their connections." },
   ),
   plans: object(
     {

@@ -27,7 +27,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "counter myelin_dispatcher_filters_refused_total",
     "gauge myelin_dispatcher_plan_generation",
   ]);
-  expect(HOPS).toEqual(["route", "fanout", "drain", "unrouted"]);
+  expect(HOPS).toEqual(["route", "fanout", "drain", "unrouted", "sessions"]);
   expect(DROP_REASONS).toEqual([
     "app_deleted",
     "bad_envelope",
@@ -35,10 +35,14 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "double",
     "lagging",
     "lost_in_transit",
+    "no_local",
+    "no_session",
     "queue_full",
     "released",
     "requeued",
     "routing_error",
+    "session_ended",
+    "session_queue_full",
     "target_away",
     "target_error",
     "unrouted",

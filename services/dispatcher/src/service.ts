@@ -12,16 +12,18 @@ import { resourcesOf, type Snapshot } from "@myelin/config";
 import { type BatchView, BUCKETS } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
-import { createBusPorts, createDoorPorts } from "./bus-ports.js";
+import { createBusPorts, createDoorPorts, createJournals } from "./bus-ports.js";
 import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
 import { EventDoor } from "./core/event-door.js";
-import type { CoreLog } from "./core/ports.js";
+import type { CoreLog, DispatcherPorts } from "./core/ports.js";
 import { foldMetrics } from "./metrics.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
+import type { JournalPort } from "./sessions/journal.js";
+import { Sessions } from "./sessions/sessions.js";
 import { TargetPlugins } from "./targets/plugins.js";
 
 /** What a dispatcher needs of its process. The bus is started by the caller, and its streams exist. */
@@ -47,6 +49,7 @@ export interface DispatcherService extends Component {
   readonly owner: PartitionOwner;
   readonly ledger: LedgerKeeper;
   readonly door: EventDoor;
+  readonly sessions: Sessions;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
 }
@@ -78,6 +81,7 @@ export async function createDispatcher(
     log,
     (ms) => clock.sleep(ms),
   );
+  let sessions: Sessions | undefined;
   const liveness = createLiveness(bus, { service: "dispatcher", clock });
   const { messages, memory: memoryBytes } = config.retained;
   const routedEvents = (): number => {
@@ -106,6 +110,7 @@ export async function createDispatcher(
         links: owner.links,
         apps: owner.apps,
         listeners: owner.listeners,
+        homes: { epochOf: (partition) => sessions?.directory.epochOf(partition) ?? 0 },
         onChange: (subject, listener) => owner.watch(subject, listener),
         dataDir,
         retained,
@@ -113,6 +118,10 @@ export async function createDispatcher(
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
+    createSessions: (dispatcher) => {
+      sessions = createSessions(dispatcher, ports, createJournals(bus), config.sessions);
+      return sessions;
+    },
   });
   const ledger = new LedgerKeeper({
     service: "dispatcher",
@@ -153,10 +162,44 @@ export async function createDispatcher(
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
-  return Object.assign(host, { core, owner, ledger, door, applyResources });
+  return Object.assign(host, { core, sessions: sessions!, owner, ledger, door, applyResources });
 }
 
 const STOP_MARGIN_MS = 6_000;
+
+function createSessions(
+  dispatcher: Dispatcher,
+  ports: DispatcherPorts,
+  openJournal: (partition: number) => JournalPort,
+  {
+    maxQueuedMessages,
+    maxQueuedBytes,
+    whenFull,
+    window,
+    memory,
+    maxSessions,
+    maxFilters,
+  }: DispatcherConfig["sessions"],
+): Sessions {
+  return new Sessions({
+    ports,
+    ledger: dispatcher.ledger,
+    limits: {
+      maxMessages: maxQueuedMessages,
+      maxBytes: maxQueuedBytes,
+      whenFull,
+      window,
+      maxPartitionBytes: memory,
+      maxSessions,
+      maxFilters,
+    },
+    openJournal,
+    incarnationOf: (listener) => dispatcher.listeners.incarnationOf(listener),
+    wanted: (partition, key) => dispatcher.sessionsWant(partition, key),
+    unwanted: (partition, key) => dispatcher.sessionsForgo(partition, key),
+    moved: (partition) => dispatcher.homeMoved(partition),
+  });
+}
 
 /** One span per traced envelope of a batch; only batches that carry a trace context come here. */
 function tracedBy(tracing: Tracing | undefined): ((view: BatchView) => void) | undefined {

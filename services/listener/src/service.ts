@@ -34,6 +34,7 @@ import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
 import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
+import { SessionHomeClient } from "./core/session-homes.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
 import { Takeover } from "./core/takeover.js";
 import { WillKeeper } from "./core/will-keeper.js";
@@ -134,6 +135,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
   const wills = new WillKeeper(clock);
+  const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const ports = createPorts(config, {
     clock,
     log,
@@ -145,6 +147,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     downlinks: new DownlinkClient(bus, partitions),
     mcpSessions,
     wills,
+    sessionHomes,
     operations: new OperationsClient(bus, clock),
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],
@@ -164,6 +167,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       interest,
       mcpSessions,
       wills,
+      sessionHomes,
       new Revocation(admission, connections, table),
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),

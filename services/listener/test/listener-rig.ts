@@ -58,7 +58,14 @@ export async function startRig(
     logger: silentLogger,
   });
   await bus.start(AbortSignal.timeout(10_000));
-  const streams = { events: SMALL, unrouted: SMALL, overflow: SMALL, dedupe: SMALL };
+  const streams = {
+    events: SMALL,
+    unrouted: SMALL,
+    overflow: SMALL,
+    dedupe: SMALL,
+    sessions: SMALL,
+    retained: SMALL,
+  };
   await ensureStreams(bus, { partitions: PARTITIONS, streams });
   const seen: Seen[] = [];
   for (let p = 0; p < PARTITIONS; p++) {

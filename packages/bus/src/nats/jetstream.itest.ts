@@ -37,7 +37,14 @@ async function connect(nats: NatsServer, instance = "test-0"): Promise<Bus> {
 
 async function setUp(nats: NatsServer, events: StreamOverrides = SMALL): Promise<Bus> {
   const bus = await connect(nats);
-  const streams = { events, unrouted: SMALL, overflow: SMALL, dedupe: SMALL };
+  const streams = {
+    events,
+    unrouted: SMALL,
+    overflow: SMALL,
+    dedupe: SMALL,
+    sessions: SMALL,
+    retained: SMALL,
+  };
   await ensureStreams(bus, { partitions: PARTITIONS, streams });
   return bus;
 }
@@ -379,7 +386,14 @@ describe("streams and buckets", () => {
   test("are made by many at once, and hold a deployment to its number of partitions", async () => {
     await using nats = await startNats();
     const buses = await Promise.all(["a", "b", "c"].map((instance) => connect(nats, instance)));
-    const streams = { events: SMALL, unrouted: SMALL, overflow: SMALL, dedupe: SMALL };
+    const streams = {
+      events: SMALL,
+      unrouted: SMALL,
+      overflow: SMALL,
+      dedupe: SMALL,
+      sessions: SMALL,
+      retained: SMALL,
+    };
     await Promise.all(buses.map((bus) => ensureStreams(bus, { partitions: 8, streams })));
     await ensureStreams(buses[0]!, { partitions: 8, streams });
     for (const partitions of [4, 16]) {

@@ -40,7 +40,14 @@ test("marks what any earlier owner was given, also when a later one was not give
   const bus = await connect(nats);
   await ensureStreams(bus, {
     partitions: 1,
-    streams: { events: SMALL, unrouted: SMALL, overflow: SMALL, dedupe: SMALL },
+    streams: {
+      events: SMALL,
+      unrouted: SMALL,
+      overflow: SMALL,
+      dedupe: SMALL,
+      sessions: SMALL,
+      retained: SMALL,
+    },
   });
   const writer = createStreamWriter(bus);
   for (let n = 1; n <= 10; n++) await writer.store(subjects.eventBatch(0), Buffer.from(`m${n}`), `m${n}`);
@@ -62,7 +69,14 @@ test("marks what an owner may have been given when NATS has forgotten it", async
   const bus = await connect(nats);
   await ensureStreams(bus, {
     partitions: 1,
-    streams: { events: SMALL, unrouted: SMALL, overflow: SMALL, dedupe: SMALL },
+    streams: {
+      events: SMALL,
+      unrouted: SMALL,
+      overflow: SMALL,
+      dedupe: SMALL,
+      sessions: SMALL,
+      retained: SMALL,
+    },
   });
   const writer = createStreamWriter(bus);
   for (let n = 1; n <= 3; n++) await writer.store(subjects.eventBatch(0), Buffer.from(`m${n}`), `m${n}`);

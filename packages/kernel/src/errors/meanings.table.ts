@@ -43,6 +43,10 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "auth.not_authorized": "The sender is known but may not do this.",
   "limit.rate": "The sender is faster than its rate limit.",
   "limit.connections": "The listener holds as many connections as it may.",
+  "limit.sessions": "A partition holds as many MQTT sessions that outlive their connections as it may.",
+  "limit.filters": "A client holds as many topic filters as it may.",
+  "session.lost":
+    "A connection has asked for something in an MQTT session that another connection holds now, or that has another home.",
   "limit.apps":
     "The deployment knows as many applications as it may, those that are away included; deleting one makes room.",
   "limit.frame_too_large": "A request, packet or frame exceeds the size limit of its port.",

@@ -1,5 +1,12 @@
 /** Holds the parts of a dispatcher together: what is known of routes, apps and listeners, and the partitions it owns. */
-import { type BatchView, control, subjects, toAppErrorMessage, app as wire } from "@myelin/contract";
+import {
+  type BatchView,
+  control,
+  splitFilterKey,
+  subjects,
+  toAppErrorMessage,
+  app as wire,
+} from "@myelin/contract";
 import type { AppError, Timer } from "@myelin/kernel";
 import { AppDirectory, type AppRecord, subscriptionTest } from "./app-directory.js";
 import type { QueueLimits } from "./lane-queues.js";
@@ -32,12 +39,30 @@ export interface DispatcherOptions {
   readonly specOf: (kind: string, name: string) => unknown;
   /** An app's subscriptions have changed and should be stored. */
   readonly keepApp: (record: AppRecord) => void;
+  /** Absent: there are no sessions. */
+  readonly createSessions?: ((dispatcher: Dispatcher) => SessionHomes) | undefined;
   /** Told of batches that carry a trace context; undefined: nothing is traced. */
   readonly onTraced?: ((view: BatchView) => void) | undefined;
 }
 
+/** The homes of MQTT sessions, as the core sees them. */
+export interface SessionHomes {
+  start(): void;
+  stop(): void;
+  /** Resolves when the sessions of the partition are served. */
+  acquire(ownership: Ownership): Promise<void>;
+  /** Resolves when it is known what all sessions want, so that no message passes them by. */
+  known(): Promise<void>;
+  /** @param deadlineMs 0: at once */
+  release(partition: number, deadlineMs: number): Promise<void>;
+  listenerChanged(listener: string): void;
+  reconnected(): void;
+}
+
 const SWEEP_MS = 500;
 const SECOND_MS = 1_000;
+/** How long a home whose partition is given up may write what is in its memory only. */
+const SESSIONS_SETTLE_MS = 1_000;
 /** Subscriptions that come in a burst cost one recompilation of plans per this time. */
 const COALESCE_MS = 20;
 /** How long a start waits for apps and listeners to say that they are there. */
@@ -60,6 +85,8 @@ export class Dispatcher {
   appsRefused = 0;
   private readonly router: Router;
   private readonly unrouted: TargetRef;
+  private readonly sessions: SessionHomes | undefined;
+  private readonly homeSubscribers = new Map<number, Subscriber>();
   private readonly watchers = new Map<string, Set<(gone: readonly string[]) => void>>();
   private readonly appSubscribers = new Map<string, { filter: string; subscriber: Subscriber }[]>();
   /** Given up, and not yet closed. */
@@ -99,7 +126,10 @@ export class Dispatcher {
         test: undefined,
       })),
       events: {
-        listenerUp: (listener) => this.notify(`listener:${listener}`, []),
+        listenerUp: (listener) => {
+          this.notify(`listener:${listener}`, []);
+          this.sessions?.listenerChanged(listener);
+        },
         listenerGone: (listener) => this.listenerGone(listener),
         replayNeeded: (listener) => void ports.publish(subjects.interestSync(listener), new Uint8Array(0)),
       },
@@ -113,12 +143,14 @@ export class Dispatcher {
       onGone: (ref) => this.targetGone(ref),
     });
     this.unrouted = this.ensure("unrouted", "events", "events");
+    this.sessions = options.createSessions?.(this);
   }
 
   /** Begins to listen to the others. Partitions are taken by `acquire`. */
   start(): void {
     const { ports } = this.options;
     this.links.start();
+    this.sessions?.start();
     this.releases.push(
       ports.subscribe(subjects.appAnnounce(), (d) => this.apps.announced(control.AppAnnouncement.decode(d))),
       ports.subscribe(subjects.interest(), (d) => this.listeners.interest(control.InterestBatch.decode(d))),
@@ -156,12 +188,15 @@ export class Dispatcher {
   reconnected(): void {
     this.introduce();
     this.links.reconnected();
+    this.sessions?.reconnected();
   }
 
   /** The lease of a partition was taken: resolves when its messages are being taken. */
   async acquire(ownership: Ownership): Promise<void> {
     const { ports, limits, maxPending, maxPendingBytes, order, onTraced } = this.options;
     await this.introduced;
+    await this.sessions?.acquire(ownership);
+    await this.sessions?.known();
     await this.targets.started();
     const partition = new Partition({
       ownership,
@@ -190,20 +225,51 @@ export class Dispatcher {
   /** The lease ends: nothing is taken any more; with `settle`, what is on the way gets a moment. */
   async release(number: number, settle: boolean): Promise<void> {
     const partition = this.partitions.get(number);
-    if (partition === undefined) return;
+    if (partition === undefined) {
+      await this.sessions?.release(number, 0);
+      return;
+    }
     this.partitions.delete(number);
     this.leaving.add(partition);
     const stopped = partition.stopTaking();
     // A lease that was lost must not be worked on while anything is awaited.
     if (!settle) partition.close();
+    const left = settle ? undefined : this.sessions?.release(number, 0);
     try {
       await stopped;
+      await left;
       if (settle) await partition.settle(this.options.handoverMs);
     } finally {
       partition.close();
       this.leaving.delete(partition);
       this.apps.resizeWindows();
+      if (settle) await this.sessions?.release(number, SESSIONS_SETTLE_MS);
     }
+  }
+
+  /** Messages that match a filter of sessions go to the home of their partition. @param key as `filterKey` makes it */
+  sessionsWant(partition: number, key: string): void {
+    let subscriber = this.homeSubscribers.get(partition);
+    if (subscriber === undefined) {
+      const name = String(partition);
+      subscriber = { target: this.ensure("sessions", name, name), test: undefined };
+      this.homeSubscribers.set(partition, subscriber);
+    }
+    const { tenant, filter } = splitFilterKey(key);
+    this.compiler.listeners.add(tenant, filter, subscriber);
+  }
+
+  /** They do so no longer. */
+  sessionsForgo(partition: number, key: string): void {
+    const subscriber = this.homeSubscribers.get(partition);
+    if (subscriber === undefined) return;
+    const { tenant, filter } = splitFilterKey(key);
+    this.compiler.listeners.remove(tenant, filter, subscriber);
+  }
+
+  /** The home of a partition's sessions is another. */
+  homeMoved(partition: number): void {
+    this.notify(`sessions:${partition}`, []);
   }
 
   /** Replaces the routes between two batches. Targets that no route names any more stay until nothing waits for them. */
@@ -240,6 +306,7 @@ export class Dispatcher {
     clock.clear(this.coalesceTimer);
     this.coalesceTimer = undefined;
     for (const number of [...this.partitions.keys()]) await this.release(number, false);
+    this.sessions?.stop();
     this.links.stop();
     await this.targets.stop();
   }
@@ -260,6 +327,7 @@ export class Dispatcher {
 
   private isWanted({ kind, name }: TargetRef): boolean {
     if (kind === "app") return this.apps.has(name);
+    if (kind === "sessions") return true;
     return kind === "listener"
       ? this.listeners.incarnationOf(name) !== undefined
       : kind === "unrouted" || kind === "retained";
@@ -309,6 +377,7 @@ export class Dispatcher {
     this.plans.forget(listener);
     for (const partition of this.partitions.values()) partition.forgetListener(listener);
     this.notify(`listener:${listener}`, []);
+    this.sessions?.listenerChanged(listener);
   }
 
   /** At once when it was quiet, so that a subscriber hears the next message; in a burst, a little later and once. */

@@ -4,9 +4,9 @@ import { Lane } from "@myelin/contract";
 import type { LaneWord } from "./words.js";
 
 /** Places in the dispatcher where messages are counted. */
-export const HOPS = ["route", "fanout", "drain", "unrouted"] as const;
+export const HOPS = ["route", "fanout", "drain", "unrouted", "sessions"] as const;
 
-/** One of them: routing, per target, per target out of its overflow, and what nobody wanted. */
+/** One of them: routing, per target, per target out of its overflow, what nobody wanted, and per MQTT session. */
 export type Hop = (typeof HOPS)[number];
 
 /** Why the dispatcher gives a message up. `requeued` is no loss: the event comes again from its stream. */
@@ -17,10 +17,14 @@ export const DROP_REASONS = [
   "double",
   "lagging",
   "lost_in_transit",
+  "no_local",
+  "no_session",
   "queue_full",
   "released",
   "requeued",
   "routing_error",
+  "session_ended",
+  "session_queue_full",
   "target_away",
   "target_error",
   "unrouted",

@@ -61,6 +61,7 @@ export class Partition {
   private relief: Timer | undefined;
   private startedAtMs = 0;
   private stopped = false;
+  private started = false;
   private readonly stopping = new AbortController();
 
   constructor(private readonly options: PartitionOptions) {
@@ -127,7 +128,13 @@ export class Partition {
     this.reader = ports.openEvents(ownership, (delivery) => this.onEvents(delivery));
     await this.reader.start(signal);
     if (this.stopped) return;
+    this.started = true;
     this.relief = ports.clock.setInterval(() => this.relieve(), RELIEF_EVERY_MS).unref();
+  }
+
+  /** Messages of both lanes are being taken, and requests answered. */
+  get isTaking(): boolean {
+    return this.started && !this.stopped;
   }
 
   /** Takes nothing more; resolves when nothing more is delivered to this partition. */

@@ -1,5 +1,5 @@
 /** The sessions of one partition in memory: what the journal says, and what it will say soon. */
-import { FilterIndex, splitFilterKey } from "@myelin/contract";
+import { FilterIndex, filterKey, splitFilterKey } from "@myelin/contract";
 import { Deque } from "../core/deque.js";
 import { RecentMessages } from "./recent-messages.js";
 import { type Entry, type Message, type MessageWaiter, Session, tagQos } from "./session.js";
@@ -101,54 +101,40 @@ export class SessionStore {
 
   /** How many filters it has, of whatever sort. */
   filtersOf(session: Session): number {
-    return this.index.countOf(session.slot) + (session.shared?.size ?? 0) + (session.parked?.size ?? 0);
+    return this.index.countOf(session.slot) + (session.unindexed?.size ?? 0);
   }
 
   forEachFilter(session: Session, visit: (filter: string, tag: number) => void): void {
     this.index.forEachOf(session.slot, (key, tag) => visit(splitFilterKey(key).filter, tag));
-    for (const [filter, tag] of session.shared ?? []) visit(filter, tag);
-    for (const [filter, tag] of session.parked ?? []) visit(filter, tag);
+    for (const [filter, tag] of session.unindexed ?? []) visit(filter, tag);
   }
 
   /** False: it cannot be held, since it is no filter or there is no room. */
   addFilter(session: Session, filter: string, tag: number): boolean {
-    if (filter.startsWith(SHARE)) {
-      session.shared ??= new Map();
-      session.shared.set(filter, tag);
-      return true;
-    }
-    if (session.offlineAtMs !== 0 && tagQos(tag) === 0) {
+    if (tagQos(tag) === 0 || filter.startsWith(SHARE)) {
       this.unindex(session, filter);
-      session.parked ??= new Map();
-      session.parked.set(filter, tag);
+      session.unindexed ??= new Map();
+      session.unindexed.set(filter, tag);
       return true;
     }
-    session.parked?.delete(filter);
+    session.unindexed?.delete(filter);
     const outcome = this.index.add(session.tenant, filter, session.slot, tag);
     if (outcome === "full" || outcome === "malformed") return false;
-    if (outcome === "first") this.interest.wanted(keyOf(session, filter));
+    if (outcome === "first") this.interest.wanted(filterKey(session.tenant, filter));
     this.generation++;
     return true;
   }
 
   /** False: it was not there. */
   removeFilter(session: Session, filter: string): boolean {
-    const known = (session.shared?.delete(filter) ?? false) || (session.parked?.delete(filter) ?? false);
+    const known = session.unindexed?.delete(filter) ?? false;
     return this.unindex(session, filter) || known;
   }
 
   /** No connection holds it any more; or, with 0, one does again. */
   setOffline(session: Session, atMs: number, expirySeconds: number): void {
     session.expirySeconds = expirySeconds;
-    if (atMs !== 0 && session.offlineAtMs === 0) {
-      session.offlineAtMs = atMs;
-      this.park(session);
-    } else if (atMs === 0 && session.offlineAtMs !== 0) {
-      session.offlineAtMs = 0;
-      const { parked } = session;
-      session.parked = undefined;
-      for (const [filter, tag] of parked ?? []) this.addFilter(session, filter, tag);
-    } else session.offlineAtMs = atMs;
+    session.offlineAtMs = atMs;
   }
 
   /** A message for at least one session. Keeps `record` and the tags. */
@@ -198,24 +184,10 @@ export class SessionStore {
     session.inflight.set(packetId, entry);
   }
 
-  private park(session: Session): void {
-    let parked: Map<string, number> | undefined;
-    this.index.forEachOf(session.slot, (key, tag) => {
-      if (tagQos(tag) !== 0) return;
-      parked ??= new Map();
-      parked.set(splitFilterKey(key).filter, tag);
-    });
-    if (parked === undefined) return;
-    const isIdle = (tag: number): boolean => tagQos(tag) === 0;
-    this.index.removeOwner(session.slot, (key) => this.interest.unwanted(key), isIdle);
-    this.generation++;
-    session.parked = parked;
-  }
-
   private unindex(session: Session, filter: string): boolean {
     const outcome = this.index.remove(session.tenant, filter, session.slot);
     if (outcome === "absent") return false;
-    if (outcome === "last") this.interest.unwanted(keyOf(session, filter));
+    if (outcome === "last") this.interest.unwanted(filterKey(session.tenant, filter));
     this.generation++;
     return true;
   }
@@ -237,10 +209,6 @@ export class SessionStore {
 /** The message is in safe hands, or needed no longer. */
 export function tellWaiters(message: Message): void {
   for (const waiter of message.waiters.splice(0)) waiter.messageDone();
-}
-
-function keyOf(session: Session, filter: string): string {
-  return session.tenant === "" ? filter : `${session.tenant}\0${filter}`;
 }
 
 /** A client's key among the sessions. */

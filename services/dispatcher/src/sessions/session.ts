@@ -67,10 +67,8 @@ export class Session {
   bytes = 0;
   /** Packet identifiers of QoS 2 messages of the client that are stored and not released. */
   incoming: Set<number> | undefined = undefined;
-  /** Filters that are kept for the listener, which serves them: those of shared groups. */
-  shared: Map<string, number> | undefined = undefined;
-  /** Filters of QoS 0 while no connection holds the session: nothing waits for them. */
-  parked: Map<string, number> | undefined = undefined;
+  /** Filters that the listener serves while there is a connection: those of QoS 0, and of shared groups. */
+  unindexed: Map<string, number> | undefined = undefined;
   nextPacketId = 1;
 
   /** @param number never used again; @param slot small, its place in the index, used again after the session's end */

@@ -8,5 +8,6 @@ export const targets = {
   listener: () => import("./listener/index.js"),
   nats: () => import("./nats/index.js"),
   retained: () => import("./retained/index.js"),
+  sessions: () => import("./sessions/index.js"),
   unrouted: () => import("./unrouted/index.js"),
 } satisfies TargetRegistry;

@@ -14,7 +14,9 @@ export interface TargetContext {
   readonly links: LinkHub;
   readonly apps: AppDirectory;
   readonly listeners: ListenerDirectory;
-  /** Tells of changes of an app's instances (`app:<name>`) or of a listener (`listener:<name>`). */
+  /** Who is the home of the MQTT sessions of which partition. */
+  readonly homes: { epochOf(partition: number): number };
+  /** Tells of changes of an app's instances (`app:<name>`), of a listener (`listener:<name>`) or of a home (`sessions:<partition>`). */
   readonly onChange: (subject: string, listener: (gone: readonly string[]) => void) => Release;
   /** Files may be written below it; undefined when the process has no data directory. */
   readonly dataDir: string | undefined;

@@ -125,6 +125,7 @@ export class World {
           links: core.links,
           apps: core.apps,
           listeners: core.listeners,
+          homes: { epochOf: () => 0 },
           onChange: (subject: string, listener: (gone: readonly string[]) => void) =>
             core.watch(subject, listener),
           dataDir: undefined,

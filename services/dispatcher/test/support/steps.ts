@@ -21,10 +21,13 @@ export const snapshot = (...resources: Resource<"Route">[]): Snapshot => ({
 
 /** Waits until a dispatcher owns so many partitions. */
 export const owning = (dispatcher: DispatcherService, count: number) =>
-  waitFor(() => dispatcher.core.partitions.size === count, {
-    what: `${count} partitions`,
-    deadlineMs: 15_000,
-  });
+  waitFor(
+    () => [...dispatcher.core.partitions.values()].filter(({ isTaking }) => isTaking).length === count,
+    {
+      what: `${count} partitions`,
+      deadlineMs: 15_000,
+    },
+  );
 
 /** Waits until an app has seen so many messages, doubles included. */
 export const seeing = (seen: readonly Seen[], count: number, what = "messages") =>

@@ -47,7 +47,8 @@ export interface SessionHolder {
   readonly number: number;
   /**
    * Sends a message, or keeps it until the client has room. The home never has more unacknowledged than the client's receive maximum.
-   * False: it was dropped and never will be sent, since it has expired or is larger than the client takes: the home is done with it.
+   * False: it was dropped and never will be sent, since it has expired or is larger than the client takes: the home is done with it. A
+   * connection that is about to end says true, and leaves it to the home.
    */
   deliverKept(kept: KeptMessage): boolean;
   /** For a message of the home: PUBREC is recorded, or this is a connection after the one that had it. */
@@ -80,7 +81,7 @@ export interface KeptSession {
   begin(): void;
   /**
    * Adds or replaces filters; resolves when that is recorded, so that SUBACK may follow.
-   * @throws AppError `bus.*`, `request.*`, `store.full`, `limit.quota_exceeded`
+   * @throws AppError `bus.*`, `request.*`, `limit.filters`, `session.lost`
    */
   subscribe(filters: readonly KeptFilter[]): Promise<void>;
   /** Resolves when it is recorded, with what was there and what was not. @throws AppError as `subscribe` */
@@ -111,8 +112,8 @@ export interface SessionHomes {
   /**
    * Opens the session of a client, or makes one, and takes it from the connection that has it. `holder` is called only after `begin`,
    * except for `sessionLost`.
-   * @throws AppError `request.no_responder`, `request.timeout`, `bus.*`: the home is away, the client should come again;
-   * `store.full`: no room for the record
+   * @throws AppError `request.no_responder`, `request.timeout`, `bus.*`: the home is away, or has no room for the record: the client
+   * should come again; `limit.sessions`
    */
   open(request: SessionRequest, holder: SessionHolder): Promise<KeptSession>;
   /** A client has connected without a session that outlives the connection: one that it had before ends. Does not wait; tried until it is done. */

@@ -25,7 +25,7 @@ export function resume(c: MqttConnection, kept: KeptSession): void {
       continue;
     }
     filters.set(filter, tag);
-    if (tagQos(tag) === 0) ctx.subscriptions.add(c, filter, tag);
+    if (isMatchedHere(filter, tag)) ctx.subscriptions.add(c, filter, tag);
   }
   if (denied.length > 0) {
     // The rules have changed while the client was away.
@@ -49,12 +49,17 @@ export function deniedFilter(c: MqttConnection): string | undefined {
 }
 
 /**
- * Filters of QoS 0 are matched here, while the connection lasts; the others by the home. Those that were of the other kind before change
- * sides.
+ * Filters of QoS 0 are matched here, while the connection lasts, and so are those of shared groups, whose other members get what
+ * comes while it does not; all others are matched by the home.
  */
+function isMatchedHere(filter: string, tag: number): boolean {
+  return tagQos(tag) === 0 || filter.startsWith("$share/");
+}
+
+/** Those that were of the other kind before change sides. */
 export function placeFilter(c: MqttConnection, filter: string, tag: number): void {
   const { subscriptions } = c.shared.ctx;
-  if (tagQos(tag) === 0) subscriptions.add(c, filter, tag);
+  if (isMatchedHere(filter, tag)) subscriptions.add(c, filter, tag);
   else subscriptions.remove(c, filter);
 }
 

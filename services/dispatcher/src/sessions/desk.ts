@@ -1,0 +1,259 @@
+/** What listeners ask a home and tell it: sessions opened, filters changed, how far clients are, connections gone. */
+import { session as wire } from "@myelin/contract";
+import { AppError, type Clock } from "@myelin/kernel";
+import type { Journal } from "./journal.js";
+import { type ListenerLink, linkKey } from "./listener-link.js";
+import type { Outgoing } from "./outgoing.js";
+import { endedRecord, filtersRecord, heldRecord, madeRecord, setIncoming } from "./records.js";
+import type { Session } from "./session.js";
+import type { SessionStore } from "./session-store.js";
+
+export interface DeskOptions {
+  readonly epoch: number;
+  readonly clock: Clock;
+  readonly store: SessionStore;
+  readonly journal: Journal;
+  readonly outgoing: Outgoing;
+  readonly maxSessions: number;
+  readonly maxFilters: number;
+  readonly createLink: (listener: string, incarnation: number) => ListenerLink;
+}
+
+const NEVER = 0xffff_ffff;
+const { ReportKind, SignalKind } = wire;
+/** A listener that does not come back is told of what it has lost for this long. */
+const TELL_GONE_MS = 10 * 60_000;
+
+/** One per home. */
+export class Desk {
+  /** By `linkKey`. */
+  readonly links = new Map<string, ListenerLink>();
+  /** QoS 2 identifiers of clients to be recorded with the next batch. */
+  private incoming: { session: number; packetId: number; forgotten: boolean }[] = [];
+
+  constructor(private readonly options: DeskOptions) {}
+
+  /** Resolves when the journal holds it. @throws AppError `limit.sessions` */
+  async open(request: wire.OpenSession): Promise<wire.OpenedSession> {
+    const { store, journal, epoch } = this.options;
+    const { tenant, client, holder = wire.Holder.create() } = request;
+    let session = store.ofClient(tenant, client);
+    if (session !== undefined) this.take(session, SignalKind.TAKEN_OVER);
+    if (session !== undefined && (request.clean || this.isExpired(session))) {
+      this.end(session);
+      session = undefined;
+    }
+    const present = session !== undefined;
+    if (session === undefined) {
+      if (store.size >= this.options.maxSessions) {
+        throw new AppError("limit.sessions", `this partition holds ${store.size} sessions already`);
+      }
+      session = store.make(store.nextSession, tenant, client);
+      journal.add(madeRecord(session), 64 + client.length);
+    }
+    session.openedAtUs = request.atUs;
+    session.receiveMaximum = Math.max(1, request.receiveMaximum);
+    this.hold(session, holder);
+    store.setOffline(session, 0, request.expirySeconds);
+    journal.add(heldRecord(session));
+    const filters: wire.Filter[] = [];
+    store.forEachFilter(session, (filter, tag) => filters.push({ filter, tag }));
+    const incoming = [...(session.incoming ?? [])];
+    await this.stored();
+    return { present, epoch, filters, incoming };
+  }
+
+  /** Resolves when the journal holds it. @throws AppError `session.lost`, `limit.filters` */
+  async change({ holder, added, removed }: wire.ChangeFilters): Promise<wire.ChangedFilters> {
+    const { store, journal, maxFilters } = this.options;
+    const session = this.heldBy(holder ?? wire.Holder.create());
+    if (session === undefined) {
+      throw new AppError("session.lost", "the connection does not hold the session any more");
+    }
+    if (store.filtersOf(session) + added.length > maxFilters) {
+      throw new AppError("limit.filters", `a session has at most ${maxFilters} filters`);
+    }
+    for (const { filter, tag } of added) {
+      if (!store.addFilter(session, filter, tag)) {
+        throw new AppError("limit.filters", "there is no room for more filters, or it is none");
+      }
+    }
+    const wasThere = removed.map((filter) => store.removeFilter(session, filter));
+    journal.add(filtersRecord(session, added, removed), 64 * (added.length + removed.length));
+    await this.stored();
+    return { wasThere };
+  }
+
+  /** Takes what a listener reports; of another home's it takes the discards only. */
+  report(reports: wire.SessionReports): void {
+    const { epoch, store } = this.options;
+    for (const { tenant, client, atUs } of reports.discards) {
+      const session = store.ofClient(tenant, client);
+      if (session === undefined || session.openedAtUs > atUs) continue;
+      this.take(session, SignalKind.TAKEN_OVER);
+      this.end(session);
+    }
+    if (reports.epoch !== epoch) return;
+    const link = this.links.get(linkKey(reports.listener, reports.incarnation));
+    if (link === undefined) return;
+    reports.connections.forEach((connection, i) => {
+      const session = link.sessions.get(connection);
+      if (session !== undefined)
+        this.reported(session, reports.kinds[i]! as wire.ReportKind, reports.values[i]!);
+    });
+  }
+
+  /** A listener is silent, or its place was taken by another start of it. */
+  listenerGone(link: ListenerLink, isReplaced: boolean): void {
+    if (link.goneAtMs === 0) {
+      link.goneAtMs = this.options.clock.nowMs();
+      // It may be there all the same, cut off for a while: then it must hear what it has lost.
+      for (const session of [...link.sessions.values()]) this.take(session, SignalKind.HOME_LOST);
+    }
+    if (isReplaced) this.drop(link);
+  }
+
+  /** Ends sessions whose time is over. Called about once a second. */
+  sweep(): void {
+    for (const session of this.options.store.all()) if (this.isExpired(session)) this.end(session);
+    const longAgoMs = this.options.clock.nowMs() - TELL_GONE_MS;
+    for (const link of this.links.values()) {
+      if (link.goneAtMs !== 0 && link.goneAtMs < longAgoMs) this.drop(link);
+    }
+  }
+
+  /** An operator has deleted it. False: there is none. */
+  delete(tenant: string, client: string): boolean {
+    const session = this.options.store.ofClient(tenant, client);
+    if (session === undefined) return false;
+    this.take(session, SignalKind.DELETED);
+    this.end(session);
+    return true;
+  }
+
+  /** Adds to the journal what was gathered for it. */
+  collect(): void {
+    const { incoming } = this;
+    if (incoming.length === 0) return;
+    this.incoming = [];
+    const value = {
+      sessions: incoming.map(({ session }) => session),
+      packetIds: incoming.map(({ packetId }) => packetId),
+      forgotten: incoming.map(({ forgotten }) => forgotten),
+    };
+    this.options.journal.add({ record: { $case: "incoming", value } }, incoming.length * 8);
+  }
+
+  close(): void {
+    for (const link of this.links.values()) link.close();
+    this.links.clear();
+  }
+
+  private reported(session: Session, kind: wire.ReportKind, value: number): void {
+    const { outgoing } = this.options;
+    switch (kind) {
+      case ReportKind.BEGUN:
+        session.begun = true;
+        outgoing.resume(session);
+        return;
+      case ReportKind.ACKNOWLEDGED:
+      case ReportKind.COMPLETED:
+        outgoing.done(session, value);
+        return;
+      case ReportKind.RECEIVED:
+        outgoing.received(session, value);
+        return;
+      case ReportKind.STORED:
+        this.noteIncoming(session, value, SignalKind.PUBREC);
+        return;
+      case ReportKind.FORGOTTEN:
+        this.noteIncoming(session, value, SignalKind.PUBCOMP);
+        return;
+      case ReportKind.CLOSED:
+        this.closed(session, value);
+        return;
+      default:
+    }
+  }
+
+  private noteIncoming(session: Session, packetId: number, answer: wire.SignalKind): void {
+    const forgotten = answer === SignalKind.PUBCOMP;
+    setIncoming(session, packetId, !forgotten);
+    this.incoming.push({ session: session.number, packetId, forgotten });
+    const { connection } = session;
+    const link = session.link as ListenerLink | undefined;
+    this.options.journal.whenStored(() => {
+      if (session.link === link && session.connection === connection)
+        link?.signal(connection, answer, packetId);
+    });
+  }
+
+  private closed(session: Session, expirySeconds: number): void {
+    session.expirySeconds = expirySeconds;
+    this.letGo(session);
+    if (expirySeconds === 0) this.end(session);
+  }
+
+  /** Ends the hold of a connection on the session and tells it why. */
+  private take(session: Session, why: wire.SignalKind): void {
+    const { connection } = session;
+    const link = session.link as ListenerLink | undefined;
+    if (link === undefined) return;
+    this.letGo(session);
+    link.signal(connection, why);
+  }
+
+  private letGo(session: Session): void {
+    const { store, journal, clock, outgoing } = this.options;
+    const link = session.link as ListenerLink | undefined;
+    if (link === undefined) return;
+    link.sessions.delete(session.connection);
+    session.link = undefined;
+    session.begun = false;
+    store.setOffline(session, clock.wallMs(), session.expirySeconds);
+    journal.add(heldRecord(session));
+    // Nobody acknowledges them now.
+    if (session.queued > 0) outgoing.secureAll();
+  }
+
+  private hold(session: Session, { listener, incarnation, connection }: wire.Holder): void {
+    const key = linkKey(listener, incarnation);
+    let link = this.links.get(key);
+    if (link === undefined) {
+      link = this.options.createLink(listener, incarnation);
+      this.links.set(key, link);
+    }
+    link.goneAtMs = 0;
+    link.sessions.set(connection, session);
+    session.link = link;
+    session.connection = connection;
+    session.begun = false;
+  }
+
+  private heldBy({ listener, incarnation, connection }: wire.Holder): Session | undefined {
+    return this.links.get(linkKey(listener, incarnation))?.sessions.get(connection);
+  }
+
+  private end(session: Session): void {
+    const { store, journal, outgoing } = this.options;
+    outgoing.abandon(session);
+    journal.add(endedRecord(session));
+    store.end(session);
+  }
+
+  private isExpired({ link, offlineAtMs, expirySeconds }: Session): boolean {
+    if (link !== undefined || expirySeconds === NEVER) return false;
+    return this.options.clock.wallMs() >= offlineAtMs + expirySeconds * 1_000;
+  }
+
+  private stored(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.options.journal.whenStored(resolve);
+    return promise;
+  }
+
+  private drop(link: ListenerLink): void {
+    link.close();
+    this.links.delete(link.key);
+  }
+}

@@ -1,0 +1,124 @@
+/** The receiving end of the links from the routers to a home: batches once and in order, acknowledged when nothing of them can be lost. */
+import { type BatchView, control, Lane, subjects } from "@myelin/contract";
+import { Deque } from "../core/deque.js";
+import type { MessageWaiter } from "./session.js";
+
+/** One batch of events until all its messages are in safe hands. */
+export class IntakeShare implements MessageWaiter {
+  /** Of its own, until the whole batch was looked at. */
+  private open = 1;
+
+  constructor(
+    private readonly link: Link,
+    readonly sequence: number,
+    readonly ordinal: number,
+  ) {}
+
+  get isDone(): boolean {
+    return this.open === 0;
+  }
+
+  claim(): void {
+    this.open++;
+  }
+
+  messageDone(): void {
+    this.open--;
+    if (this.open === 0) this.link.settle();
+  }
+}
+
+/** One router's link for one of its partitions and a lane. */
+class Link {
+  /** Last batch taken. */
+  sequence = 0;
+  private settledSequence = 0;
+  private settledOrdinal = 0;
+  private isScheduled = false;
+  readonly shares = new Deque<IntakeShare>();
+
+  constructor(
+    private readonly ack: Omit<control.LinkAck, "sequence" | "ordinal">,
+    readonly sender: string,
+    private readonly publish: (subject: string, data: Uint8Array) => void,
+  ) {}
+
+  settle(): void {
+    for (let share = this.shares.peek(); share?.isDone; share = this.shares.peek()) {
+      this.shares.shift();
+      this.settledSequence = share.sequence;
+      this.settledOrdinal = share.ordinal;
+    }
+    this.acknowledgeSoon();
+  }
+
+  /** Taken and done with at once. */
+  took(sequence: number, ordinal: number): void {
+    this.settledSequence = sequence;
+    this.settledOrdinal = ordinal;
+    this.acknowledgeSoon();
+  }
+
+  /** Also where nothing new is settled: the sender may not have heard of the last one. */
+  acknowledgeSoon(): void {
+    if (this.isScheduled || this.settledSequence === 0) return;
+    this.isScheduled = true;
+    setImmediate(() => {
+      this.isScheduled = false;
+      const ack = { ...this.ack, sequence: this.settledSequence, ordinal: this.settledOrdinal };
+      this.publish(subjects.linkAck(this.sender), control.LinkAck.encode(ack).finish());
+    });
+  }
+}
+
+/** What became of a batch. */
+export type Arrival = { readonly share: IntakeShare | undefined } | "refused";
+
+/** All links of one home. */
+export class Intake {
+  private readonly links = new Map<string, Link>();
+  /** Highest epoch heard of per partition: batches of older owners are refused. */
+  private readonly epochs = new Map<number, number>();
+
+  /** @param instance what a batch must be addressed to: the home's epoch */
+  constructor(
+    private readonly instance: string,
+    private readonly publish: (subject: string, data: Uint8Array) => void,
+  ) {}
+
+  /**
+   * Says whether a batch is to be taken. One that comes ahead of a lost one is refused: its sender repeats both, in order. Of events a
+   * share comes with it, to be finished by `messageDone` when every message has claimed it.
+   */
+  accept({ hop }: BatchView, mayTake: boolean): Arrival {
+    const { sender, incarnation, partition, lane, epoch, target, targetInstance, sequence } = hop;
+    if (targetInstance !== this.instance) return "refused";
+    const known = this.epochs.get(partition) ?? 0;
+    if (epoch < known) return "refused";
+    if (epoch > known) {
+      this.epochs.set(partition, epoch);
+      for (const key of this.links.keys()) if (key.startsWith(`${partition} `)) this.links.delete(key);
+    }
+    const key = `${partition} ${lane} ${incarnation} ${sender}`;
+    let link = this.links.get(key);
+    if (link === undefined) {
+      link = new Link({ target, targetInstance, partition, lane, epoch, incarnation }, sender, this.publish);
+      this.links.set(key, link);
+    }
+    if (sequence <= link.sequence) {
+      link.acknowledgeSoon();
+      return "refused";
+    }
+    const ordinal = hop.firstOrdinal + hop.count;
+    if (lane !== Lane.EVENT) {
+      link.sequence = sequence;
+      link.took(sequence, ordinal);
+      return { share: undefined };
+    }
+    if (sequence !== link.sequence + 1 || !mayTake) return "refused";
+    link.sequence = sequence;
+    const share = new IntakeShare(link, sequence, ordinal);
+    link.shares.push(share);
+    return { share };
+  }
+}

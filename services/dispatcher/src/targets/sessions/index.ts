@@ -1,0 +1,1 @@
+export { sessionsTarget as plugin } from "./sessions-target.js";

@@ -1,0 +1,335 @@
+/** Sessions that outlive their connections, on whole listeners and dispatchers: what survives what. */
+import { createBus } from "@myelin/bus";
+import { checkValue } from "@myelin/config";
+import {
+  createDispatcher,
+  type DispatcherConfig,
+  type DispatcherService,
+  dispatcherSchema,
+} from "@myelin/dispatcher";
+import { systemClock } from "@myelin/kernel";
+import { silentLogger } from "@myelin/observability";
+import { type NatsServer, startNats, type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { describe, expect, it } from "vitest";
+import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
+import { PacketClient } from "./packet-client.js";
+
+/** A deployment whose parts can be stopped one by one. */
+class World implements AsyncDisposable {
+  readonly stack = new AsyncDisposableStack();
+
+  private constructor(
+    readonly nats: NatsServer,
+    private readonly dir: TempDir,
+  ) {}
+
+  static async open(): Promise<World> {
+    const nats = await startNats();
+    const world = new World(nats, await tempDir("sessions"));
+    world.stack.use(nats);
+    world.stack.use(world.dir);
+    return world;
+  }
+
+  async listener(instance: string): Promise<Rig> {
+    return this.stack.use(await startRig({ mqtt: { mqtt: {} } }, { nats: this.nats, instance }));
+  }
+
+  async dispatcher(
+    instance = "core",
+    settings: object = {},
+  ): Promise<DispatcherService & { kill(): Promise<void> }> {
+    const bus = createBus({
+      servers: [this.nats.url],
+      instance,
+      service: "dispatcher",
+      logger: silentLogger,
+    });
+    await bus.start(AbortSignal.timeout(10_000));
+    this.stack.defer(() => bus.stop());
+    const { value } = checkValue(dispatcherSchema, settings);
+    const made = await createDispatcher(value as DispatcherConfig, {
+      bus,
+      partitions: PARTITIONS,
+      log: silentLogger,
+      clock: systemClock,
+      version: "0.0.0",
+      dataDir: this.dir.path,
+      resourcesDir: this.dir.path,
+    });
+    await made.start(AbortSignal.timeout(30_000));
+    this.stack.defer(() => made.stop());
+    await waitFor(() => made.core.partitions.size === PARTITIONS, {
+      what: "all partitions",
+      deadlineMs: 20_000,
+    });
+    return Object.assign(made, { kill: () => bus.stop() });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stack.disposeAsync();
+  }
+}
+
+interface Client extends AsyncDisposable {
+  readonly mqtt: MqttClient;
+  readonly sessionPresent: boolean;
+  readonly received: { text: string; qos: number; dup: boolean }[];
+  /** Resolves with the texts when at least `count` have come. */
+  texts(count: number): Promise<string[]>;
+  cut(): Promise<void>;
+}
+
+async function connect(rig: Rig, clientId: string, more: IClientOptions = {}): Promise<Client> {
+  const received: { text: string; qos: number; dup: boolean }[] = [];
+  let sessionPresent = false;
+  const mqtt = await connectAsync(`mqtt://127.0.0.1:${rig.port("mqtt")}`, {
+    clientId,
+    clean: false,
+    reconnectPeriod: 0,
+    connectTimeout: 9_000,
+    ...(more.protocolVersion === 5 && { properties: { sessionExpiryInterval: 300 } }),
+    ...more,
+  }).then((made) => made);
+  mqtt.on("error", () => {});
+  mqtt.on("message", (_topic, payload, { qos, dup }) =>
+    received.push({ text: payload.toString(), qos, dup }),
+  );
+  sessionPresent =
+    (mqtt as unknown as { connackPacket?: { sessionPresent: boolean } }).connackPacket?.sessionPresent ??
+    false;
+  return {
+    mqtt,
+    get sessionPresent() {
+      return sessionPresent;
+    },
+    received,
+    texts: (count) =>
+      waitFor(() => (received.length >= count ? received.map(({ text }) => text) : undefined), {
+        what: `${count} messages for ${clientId}, ${received.length} are there`,
+        deadlineMs: 10_000,
+      }),
+    cut: () => mqtt.endAsync(true),
+    [Symbol.asyncDispose]: () => mqtt.endAsync(true),
+  };
+}
+
+const numbers = (from: number, to: number): string[] =>
+  Array.from({ length: to - from }, (_, i) => String(from + i));
+
+/** A client that answers nothing by itself. */
+async function packets(rig: Rig, clientId: string): Promise<PacketClient> {
+  const client = await PacketClient.open({
+    transport: "TCP",
+    port: rig.port("mqtt"),
+    level: 4,
+    patienceMs: 10_000,
+  });
+  client.send({
+    cmd: "connect",
+    clientId,
+    clean: false,
+    keepalive: 60,
+    protocolId: "MQTT",
+    protocolVersion: 4,
+  });
+  client.connack = await client.next("connack");
+  return client;
+}
+
+async function messages(client: PacketClient, count: number) {
+  const found: Awaited<ReturnType<PacketClient["message"]>>[] = [];
+  while (found.length < count) found.push(await client.message());
+  return found;
+}
+
+/** Every message is with its client, and its acknowledgement with the home. */
+async function acknowledged(core: DispatcherService): Promise<void> {
+  await waitFor(() => core.sessions.figures.queued === 0, { what: "nothing to wait for any client" });
+}
+
+async function publish(client: Client, from: number, to: number, qos: 1 | 2 = 1): Promise<void> {
+  await Promise.all(numbers(from, to).map((text) => client.mqtt.publishAsync("plant/a", text, { qos })));
+}
+
+describe("a session that outlives its connection", () => {
+  it("gives its client what came while it was away, in order, on another listener and after restarts of everything", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const two = await world.listener("listener-1");
+    const core = await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    const first = await connect(one, "reader");
+    await first.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await publish(sender, 0, 10);
+    expect(await first.texts(10)).toEqual(numbers(0, 10));
+    await acknowledged(core);
+    await first.cut();
+    await publish(sender, 10, 20);
+    const second = await connect(two, "reader");
+    expect(await second.texts(10)).toEqual(numbers(10, 20));
+    await acknowledged(core);
+    await second.cut();
+    await publish(sender, 20, 30);
+    await core.kill();
+    await world.dispatcher("core-2");
+    const third = await connect(two, "reader");
+    expect(await third.texts(10)).toEqual(numbers(20, 30));
+    await third.cut();
+  });
+
+  it("sends again what was not acknowledged, in order, under the same identifiers and marked as such", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const two = await world.listener("listener-1");
+    const core = await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    const deaf = await packets(one, "reader");
+    deaf.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "plant/#", qos: 1 }] });
+    await deaf.next("suback");
+    await publish(sender, 0, 5);
+    const first = await messages(deaf, 5);
+    expect(first.map(({ dup }) => dup)).toEqual([false, false, false, false, false]);
+    deaf.send({ cmd: "puback", messageId: first[1]!.messageId! });
+    await waitFor(() => core.sessions.figures.queued === 4, { what: "one acknowledgement" });
+    deaf.lose();
+    const back = await packets(two, "reader");
+    expect(back.connack?.sessionPresent).toBe(true);
+    const again = await messages(back, 4);
+    expect(again.map(({ text, messageId, dup }) => [text, messageId, dup])).toEqual(
+      ["0", "2", "3", "4"].map((text) => [text, first[Number(text)]!.messageId, true]),
+    );
+    for (const { messageId } of again) back.send({ cmd: "puback", messageId: messageId! });
+    await acknowledged(core);
+    back.lose();
+  });
+
+  it("never gives a message of QoS 2 twice, whichever of its four packets is lost", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const core = await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    let reader = await packets(one, "reader");
+    reader.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "plant/#", qos: 2 }] });
+    await reader.next("suback");
+    await publish(sender, 0, 1, 2);
+    const [{ messageId }] = (await messages(reader, 1)) as [{ messageId: number }];
+    const comeBack = async (): Promise<void> => {
+      reader.lose();
+      reader = await packets(one, "reader");
+    };
+    // PUBREC is lost: the message comes again.
+    await comeBack();
+    expect((await messages(reader, 1)).map((m) => [m.messageId, m.dup])).toEqual([[messageId, true]]);
+    reader.send({ cmd: "pubrec", messageId });
+    expect((await reader.next("pubrel")).messageId).toBe(messageId);
+    // PUBCOMP is lost: PUBREL comes again, and the message does not; over restarts of the home too.
+    await comeBack();
+    expect((await reader.next("pubrel")).messageId).toBe(messageId);
+    reader.lose();
+    await core.kill();
+    const other = await world.dispatcher("core-2");
+    reader = await packets(one, "reader");
+    expect((await reader.next("pubrel")).messageId).toBe(messageId);
+    reader.send({ cmd: "pubcomp", messageId });
+    await acknowledged(other);
+    await comeBack();
+    expect(await reader.roundTrip()).toEqual([]);
+    reader.lose();
+  });
+
+  it("takes a message of QoS 2 once, however often its client sends it again", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const two = await world.listener("listener-1");
+    const core = await world.dispatcher();
+    await using reader = await connect(one, "reader", { clean: true });
+    await reader.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    let sender = await packets(one, "sender");
+    sender.publish("plant/a", "once", { qos: 2, messageId: 7 });
+    await sender.next("pubrec");
+    for (const rig of [two, one]) {
+      sender.lose();
+      sender = await packets(rig, "sender");
+      sender.publish("plant/a", "once", { qos: 2, messageId: 7, dup: true });
+      await sender.next("pubrec");
+    }
+    sender.send({ cmd: "pubrel", messageId: 7 });
+    await sender.next("pubcomp");
+    sender.publish("plant/a", "twice", { qos: 2, messageId: 7 });
+    await sender.next("pubrec");
+    expect(await reader.texts(2)).toEqual(["once", "twice"]);
+    sender.lose();
+    expect(core.sessions.figures.sessions).toBe(1);
+  });
+
+  it("ends when a client begins anew, and when its time is over", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const core = await world.dispatcher();
+    const counted = (sessions: number) =>
+      waitFor(() => core.sessions.figures.sessions === sessions, { what: `${sessions} sessions` });
+    const first = await connect(one, "reader");
+    await first.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await first.cut();
+    await counted(1);
+    const anew = await connect(one, "reader", { clean: true });
+    await counted(0);
+    await anew.cut();
+    const short = await connect(one, "reader", {
+      protocolVersion: 5,
+      properties: { sessionExpiryInterval: 1 },
+    });
+    await counted(1);
+    await short.cut();
+    await counted(0);
+    const back = await packets(one, "reader");
+    expect(back.connack?.sessionPresent).toBe(false);
+    back.lose();
+  });
+
+  it("bounds what waits for a client, and counts what it refuses", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const core = await world.dispatcher("core", { sessions: { maxQueuedMessages: 5 } });
+    await using sender = await connect(one, "sender", { clean: true });
+    const reader = await connect(one, "reader");
+    await reader.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await reader.cut();
+    await publish(sender, 0, 8);
+    await waitFor(() => core.core.ledger.account("sessions", "event").received === 8, {
+      what: "all of them",
+    });
+    const account = core.core.ledger.account("sessions", "event");
+    expect([account.dropped.get("session_queue_full"), account.queued(), account.unaccounted]).toEqual([
+      3, 5, 0,
+    ]);
+    const back = await connect(one, "reader");
+    expect(await back.texts(5)).toEqual(numbers(0, 5));
+    await acknowledged(core);
+    expect([account.forwarded, account.unaccounted]).toEqual([5, 0]);
+    await back.cut();
+  });
+
+  it("costs no write where clients acknowledge at once", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const core = await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    const reader = await packets(one, "reader");
+    reader.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "plant/#", qos: 1 }] });
+    await reader.next("suback");
+    const { appends } = core.sessions.figures;
+    for (let i = 0; i < 20; i++) {
+      const sent = publish(sender, i, i + 1);
+      const [{ messageId }] = (await messages(reader, 1)) as [{ messageId: number }];
+      reader.send({ cmd: "puback", messageId });
+      await sent;
+    }
+    await acknowledged(core);
+    // One that was late by the clock of a busy machine is written down, and its end too.
+    expect(core.sessions.figures.appends - appends).toBeLessThan(10);
+    reader.lose();
+  });
+});

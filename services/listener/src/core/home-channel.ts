@@ -1,0 +1,110 @@
+/** From this listener to the home of the sessions of one partition: what clients have done, once and in order. */
+import { type Bus, OrderedCalls } from "@myelin/bus";
+import { subjects, session as wire } from "@myelin/contract";
+import type { Clock } from "@myelin/kernel";
+
+export interface HomeChannelOptions {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly partition: number;
+  /** Who has answered. */
+  readonly onBeat: (beat: wire.HomeBeat) => void;
+}
+
+const REQUEST_MS = 2_000;
+/** Clients without a session whose earlier one is to be ended; beyond it the newest are left out: their sessions expire. */
+const MAX_DISCARDS = 100_000;
+const DISCARDS_PER_CALL = 2_000;
+
+/** One per partition. */
+export class HomeChannel {
+  readonly partition: number;
+  /** Of the home at the moment; 0: none was heard of. */
+  epoch = 0;
+  private connections: number[] = [];
+  private kinds: wire.ReportKind[] = [];
+  private values: number[] = [];
+  private readonly discards = new Map<string, wire.DiscardSession>();
+  private isUnderWay = false;
+  private readonly calls: OrderedCalls;
+
+  constructor(private readonly options: HomeChannelOptions) {
+    const { bus, clock, partition } = options;
+    this.partition = partition;
+    const subject = subjects.sessionReports(partition);
+    this.calls = new OrderedCalls({
+      clock,
+      request: (data) => bus.request(subject, data, REQUEST_MS),
+      take: (sequence) => this.take(sequence),
+      answered: (answer) => {
+        this.isUnderWay = false;
+        options.onBeat(wire.HomeBeat.decode(answer));
+      },
+    });
+  }
+
+  /** Everything was told. */
+  get idle(): boolean {
+    return !this.isUnderWay && this.kinds.length === 0 && this.discards.size === 0;
+  }
+
+  /** True: it is another home than before, and what waits for the one before is given up. */
+  sawEpoch(epoch: number): boolean {
+    if (epoch <= this.epoch) return false;
+    this.epoch = epoch;
+    this.connections = [];
+    this.kinds = [];
+    this.values = [];
+    return true;
+  }
+
+  report(connection: number, kind: wire.ReportKind, value: number): void {
+    this.connections.push(connection);
+    this.kinds.push(kind);
+    this.values.push(value);
+    this.calls.kick();
+  }
+
+  /** The client has connected without a session at this time. */
+  discard(tenant: string, client: string, atUs: number): void {
+    if (this.discards.size >= MAX_DISCARDS) return;
+    this.discards.set(`${tenant}\0${client}`, { tenant, client, atUs });
+    this.calls.kick();
+  }
+
+  /** True: a discard of the client was to be told, and will not be. */
+  takeDiscard(tenant: string, client: string): boolean {
+    return this.discards.delete(`${tenant}\0${client}`);
+  }
+
+  close(): void {
+    this.calls.close();
+  }
+
+  private take(sequence: number): Uint8Array | undefined {
+    if (this.kinds.length === 0 && this.discards.size === 0) return undefined;
+    const { bus } = this.options;
+    const { connections, kinds, values, epoch } = this;
+    this.connections = [];
+    this.kinds = [];
+    this.values = [];
+    const discards: wire.DiscardSession[] = [];
+    for (const [key, discard] of this.discards) {
+      if (discards.length >= DISCARDS_PER_CALL) break;
+      discards.push(discard);
+      this.discards.delete(key);
+    }
+    this.isUnderWay = true;
+    const { instance: listener, incarnation } = bus;
+    return wire.SessionReports.encode({
+      listener,
+      incarnation,
+      epoch,
+      sequence,
+      connections,
+      kinds,
+      values,
+      discards,
+    }).finish();
+  }
+}
