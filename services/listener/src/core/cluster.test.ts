@@ -429,6 +429,33 @@ describe("deliveries", () => {
     expect(acks.map(({ sequence }) => sequence).slice(0, 3)).toEqual([1, 1, 3]);
   });
 
+  it("that an owner sends which its predecessor had sent are known again, where that is asked", async () => {
+    const { table, builder, send } = await deliveriesRig();
+    const doubles: boolean[] = [];
+    const subscriber: Subscriber = {
+      number: 1,
+      identity: { tenant: "", deviceId: "c", user: "" },
+      deliver: (message) => {
+        // Twice, as two subscribers would.
+        doubles.push(message.isDouble === true, message.isDouble === true);
+        return true;
+      },
+      revoked: () => {},
+    };
+    table.add(subscriber, "a", 2);
+    const from = (epoch: number, ...ids: number[]): void => {
+      const events = builder(Lane.EVENT);
+      events.epoch = epoch;
+      for (const id of ids) {
+        events.appendWith(channel(1, "a"), Buffer.from("x"), 0, 1, { qos: 2, id: Buffer.alloc(16, id) });
+      }
+      send(events.finish()!);
+    };
+    from(1, 1, 2);
+    from(2, 2, 3);
+    expect(doubles).toEqual([false, false, false, false, true, true, false, false]);
+  });
+
   it("that cannot be read are counted and hurt nobody", async () => {
     const { send, deliveries, builder, table } = await deliveriesRig();
     const collector = new Collector();

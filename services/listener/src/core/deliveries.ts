@@ -4,11 +4,14 @@ import { BatchView, control, envelope, Lane, subjects } from "@myelin/contract";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { LedgerBook } from "./ledger.js";
+import { RecentIds } from "./recent-ids.js";
 import type { Match, SubscriptionTable } from "./subscription-table.js";
 import type { SubscriberExtras, SubscriberMessage, Target } from "./subscriptions.js";
 
 const MAX_PRODUCERS = 256;
 const MAX_CHANNELS_PER_PRODUCER = 100_000;
+/** More than the owners of a box can have on the way to one listener when one of them dies, in messages of a hundred bytes. */
+const REMEMBERED_IDS = 131_072;
 
 /** Head and match of one channel. */
 interface CachedMatch {
@@ -30,6 +33,8 @@ class CurrentMessage implements SubscriberMessage {
   bytes: Buffer = Buffer.alloc(0);
   payloadStart = 0;
   payloadEnd = 0;
+  private readonly recent = new RecentIds(REMEMBERED_IDS);
+  private double: boolean | undefined;
   private decoded: SubscriberExtras | undefined;
   private isDecoded = false;
 
@@ -51,6 +56,13 @@ class CurrentMessage implements SubscriberMessage {
     this.retain = !plain && view.retain;
     this.decoded = undefined;
     this.isDecoded = plain;
+    this.double = undefined;
+  }
+
+  /** Remembers the id: asked once at least for each message of QoS 2 that is given to a subscriber of that QoS. */
+  get isDouble(): boolean {
+    this.double ??= !this.recent.add(this.view.id());
+    return this.double;
   }
 
   extras(): SubscriberExtras | undefined {

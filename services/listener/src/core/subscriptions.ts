@@ -16,6 +16,11 @@ export interface SubscriberMessage {
   /** Tenant and device it came from. */
   readonly tenant: string;
   readonly deviceId: string;
+  /**
+   * This process has given it to its subscribers before, which an owner of its partition that has just begun cannot know: who asked for
+   * exactly once has it already. Absent: it has not.
+   */
+  readonly isDouble?: boolean;
   /** What few messages carry, decoded when asked for; undefined when there is none of it. */
   extras(): SubscriberExtras | undefined;
 }

@@ -238,6 +238,18 @@ describe("a message of QoS 2", () => {
     expect(client.packets()).toMatchObject([{ cmd: "pubrel", messageId: 9, reasonCode: 0x92 }]);
   });
 
+  it("is delivered once by this listener to who asked for that, however often it comes", () => {
+    const rig = mqttRig();
+    const once = subscribed(rig, 4, ["a", { qos: 2 }]);
+    const other = rig.connected("other");
+    other.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] } as never);
+    other.packets();
+    send(rig, message("a", "x", { qos: 2, isDouble: false }));
+    send(rig, message("a", "x", { qos: 2, isDouble: true }));
+    expect(read(once)).toHaveLength(1);
+    expect(read(other)).toHaveLength(2);
+  });
+
   it("is delivered with the highest QoS of the filters that match", () => {
     const rig = mqttRig();
     const client = subscribed(rig, 4, ["a/#", { qos: 0 }], ["a/+", { qos: 2 }], ["a/b", { qos: 1 }]);

@@ -20,6 +20,7 @@ export function deliverMessage(
   const own = message.deviceId === c.identity.deviceId && tags.some(tagNoLocal);
   const wanted = own ? tags.filter((tag) => !tagNoLocal(tag)) : tags;
   if (wanted.length === 0) return true;
+  if (message.qos === 2 && wanted.some((tag) => tagQos(tag) === 2) && message.isDouble) return true;
   let granted = 0;
   let retain = false;
   for (const tag of wanted) {
