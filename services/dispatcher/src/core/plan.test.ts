@@ -110,6 +110,14 @@ describe("a plan", () => {
     expect([names(compiler, { path: "x" }), names(compiler, { path: "y" })]).toEqual(["ab", "abd"]);
   });
 
+  it("gives a listener the messages of the tenant for which it has subscribed, and an app those of all", () => {
+    const compiler = new PlanCompiler();
+    compiler.listeners.add("acme", "p", { target: a, test: undefined });
+    compiler.listeners.add("", "#", { target: b, test: undefined });
+    compiler.subscribe("+", { target: c, test: undefined });
+    expect(["acme", "", "other"].map((tenant) => names(compiler, { tenant }))).toEqual(["ca", "cb", "c"]);
+  });
+
   it("asks subscriptions what they want beside the filter, and forgets them when they end", () => {
     const compiler = new PlanCompiler();
     const subscriber: Subscriber = { target: a, test: (h) => h.kind === Kind.EVENT };
