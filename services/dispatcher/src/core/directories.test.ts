@@ -3,7 +3,9 @@ import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { AppDirectory } from "./app-directory.js";
 import { DeviceDirectory } from "./device-directory.js";
+import { GroupDirectory } from "./group-directory.js";
 import { ListenerDirectory } from "./listener-directory.js";
+import { SubscriberIndex } from "./matcher/subscriber-index.js";
 
 const instance = (app: string, name: string, filters: string[], more: object = {}) =>
   control.AppInstance.fromPartial({
@@ -175,6 +177,11 @@ describe("ListenerDirectory", () => {
         told: (l) => log.push(`${l} has told`),
         drop: (l) => log.push(`${l} holds nothing`),
       },
+      groups: new GroupDirectory({
+        index: new SubscriberIndex(),
+        targetOf: (name) => ({ index: 0, kind: "group", name }),
+        onChange: (key) => log.push(`${key} changed`),
+      }),
       events: {
         listenerUp: (l) => log.push(`${l} up`),
         listenerGone: (l) => log.push(`${l} gone`),
@@ -207,6 +214,25 @@ describe("ListenerDirectory", () => {
     expect(log()).toEqual(["l tells again", "l+b", "l+c"]);
     interest(5, []);
     expect(log()).toEqual(["l has told"]);
+  });
+
+  it("follows the groups of shared subscriptions like the filters", () => {
+    const { interest, log, directory } = listeners();
+    const groups = (...counts: [string, number][]) => ({
+      groups: counts.map(([key, members]) => ({ key, members })),
+    });
+    interest(1, [], [], { reset: true });
+    interest(2, [], [], groups(["$share/g/a", 2], ["$share/h/a", 1]));
+    expect(log()).toEqual(["l up", "l tells again", "$share/g/a changed", "$share/h/a changed"]);
+    expect([...directory.groups.membersOf("$share/g/a")]).toEqual([["l", 2]]);
+    interest(3, [], [], { reset: true });
+    interest(4, [], [], groups(["$share/g/a", 2]));
+    expect(log()).toEqual(["l tells again"]);
+    interest(5, []);
+    expect(log()).toEqual(["l has told", "$share/h/a changed"]);
+    directory.heartbeat(control.Heartbeat.fromPartial({ instance: "l", incarnation: 2 }));
+    expect(log()).toEqual(["l holds nothing", "$share/g/a changed", "l gone", "l up"]);
+    expect(directory.groups.has("$share/g/a")).toBe(false);
   });
 
   it("forgets the filters of a listener that is silent or was restarted", async () => {

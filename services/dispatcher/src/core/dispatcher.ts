@@ -9,6 +9,7 @@ import {
 } from "@myelin/contract";
 import type { AppError, Timer } from "@myelin/kernel";
 import { AppDirectory, type AppRecord, subscriptionTest } from "./app-directory.js";
+import { GroupDirectory } from "./group-directory.js";
 import type { QueueLimits } from "./lane-queues.js";
 import { Ledger } from "./ledger.js";
 import { LinkHub } from "./link-hub.js";
@@ -125,6 +126,11 @@ export class Dispatcher {
         target: this.ensure("listener", listener, listener),
         test: undefined,
       })),
+      groups: new GroupDirectory({
+        index: this.compiler.listeners,
+        targetOf: (key) => this.ensure("group", key, key),
+        onChange: (key) => this.notify(`group:${key}`, []),
+      }),
       events: {
         listenerUp: (listener) => {
           this.notify(`listener:${listener}`, []);
@@ -327,6 +333,7 @@ export class Dispatcher {
 
   private isWanted({ kind, name }: TargetRef): boolean {
     if (kind === "app") return this.apps.has(name);
+    if (kind === "group") return this.listeners.groups.has(name);
     if (kind === "sessions") return true;
     return kind === "listener"
       ? this.listeners.incarnationOf(name) !== undefined

@@ -123,7 +123,8 @@ export class LaneQueues {
     const account =
       ref.kind === "unrouted"
         ? ledger.account("unrouted", way.lane)
-        : ledger.account("fanout", way.lane, name);
+        : // Clients name groups, and may name many: in the books they are one.
+          ledger.account("fanout", way.lane, ref.kind === "group" ? "groups" : name);
     const event = way.lane === "event";
     const queue = new TargetQueue({
       lane: way.lane,

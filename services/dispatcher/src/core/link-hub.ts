@@ -11,6 +11,7 @@ export class LinkHub {
   readonly context: LinkContext;
   private readonly outlets = new Map<string, Set<LinkOutlet>>();
   private release: Release | undefined;
+  private names = 0;
   private timer: Timer | undefined;
 
   constructor(private readonly ports: DispatcherPorts) {
@@ -58,6 +59,12 @@ export class LinkHub {
     });
     set.add(outlet);
     return outlet;
+  }
+
+  /** An instance name that no link of this process has had, for receivers that come and go. */
+  newInstance(listener: string): string {
+    this.names += 1;
+    return `${listener}#${this.names}`;
   }
 
   private onAck(data: Uint8Array): void {

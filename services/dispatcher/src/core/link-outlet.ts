@@ -29,7 +29,7 @@ export interface LinkOutletOptions {
   readonly context: LinkContext;
   readonly target: string;
   readonly way: Way;
-  readonly events: OutletEvents;
+  readonly events: Pick<OutletEvents, "ready" | "settled" | "lost">;
   readonly onClose: () => void;
 }
 

@@ -1,6 +1,7 @@
 /** Knows which listeners run, and follows what they say about the topic filters of their connections. */
 import type { control } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { GroupDirectory } from "./group-directory.js";
 import type { FilterKeeper } from "./listener-filters.js";
 
 export interface ListenerDirectoryEvents {
@@ -15,6 +16,7 @@ export interface ListenerDirectoryOptions {
   readonly clock: Clock;
   readonly events: ListenerDirectoryEvents;
   readonly filters: FilterKeeper;
+  readonly groups: GroupDirectory;
   /** Silence after which a listener counts as gone. */
   readonly timeoutMs?: number;
 }
@@ -29,9 +31,12 @@ interface Listener {
 /** Fed by heartbeats and interest batches; one per process. */
 export class ListenerDirectory {
   private readonly listeners = new Map<string, Listener>();
+  /** Who has members of which shared subscription. */
+  readonly groups: GroupDirectory;
   private readonly timeoutMs: number;
 
   constructor(private readonly options: ListenerDirectoryOptions) {
+    this.groups = options.groups;
     this.timeoutMs = options.timeoutMs ?? 3_000;
   }
 
@@ -48,10 +53,12 @@ export class ListenerDirectory {
   interest(batch: control.InterestBatch): void {
     const listener = this.hear(batch.listener, batch.incarnation);
     if (listener === undefined) return;
-    const { events, filters } = this.options;
+    const { events, filters, groups } = this.options;
     const { listener: name, reset, added, removed } = batch;
-    if (reset) filters.retell(name);
-    else if (batch.sequence <= listener.sequence) return;
+    if (reset) {
+      filters.retell(name);
+      groups.retell(name);
+    } else if (batch.sequence <= listener.sequence) return;
     else if (batch.sequence !== listener.sequence + 1) {
       events.replayNeeded(name);
       return;
@@ -59,7 +66,10 @@ export class ListenerDirectory {
     listener.sequence = batch.sequence;
     for (const filter of removed) filters.remove(name, filter);
     for (const filter of added) filters.add(name, filter);
-    if (!reset && added.length === 0 && removed.length === 0) filters.told(name);
+    for (const { key, members } of batch.groups) groups.set(name, key, members);
+    if (reset || added.length + removed.length + batch.groups.length > 0) return;
+    filters.told(name);
+    groups.told(name);
   }
 
   /** Takes listeners out that have been silent for too long; called about twice a second. */
@@ -68,9 +78,14 @@ export class ListenerDirectory {
     for (const [name, listener] of this.listeners) {
       if (now - listener.heardAtMs < this.timeoutMs) continue;
       this.listeners.delete(name);
-      this.options.filters.drop(name);
-      this.options.events.listenerGone(name);
+      this.gone(name);
     }
+  }
+
+  private gone(name: string): void {
+    this.options.filters.drop(name);
+    this.groups.drop(name);
+    this.options.events.listenerGone(name);
   }
 
   private hear(name: string, incarnation: number): Listener | undefined {
@@ -80,10 +95,7 @@ export class ListenerDirectory {
       listener.heardAtMs = heardAtMs;
       return listener;
     }
-    if (listener !== undefined) {
-      this.options.filters.drop(name);
-      this.options.events.listenerGone(name);
-    }
+    if (listener !== undefined) this.gone(name);
     listener = { incarnation, heardAtMs, sequence: -1 };
     this.listeners.set(name, listener);
     this.options.events.listenerUp(name);

@@ -60,6 +60,8 @@ interface Entry {
 }
 
 const MAX_INTERNED = 50_000;
+/** Legs remembered when the target of a group goes; beyond it those of targets that are gone are forgotten. */
+const MAX_LEGS = 20_000;
 
 /** Subscriptions of all listeners and sessions together. */
 const MAX_FILTERS = 1 << 23;
@@ -111,8 +113,9 @@ export class PlanCompiler {
 
   /** The target is no more and no route or subscription names it. */
   forget(target: TargetRef): void {
-    // What is remembered of it as well.
-    if (this.direct.delete(target)) this.invalidate();
+    // What is remembered of it as well. Groups come and go with their clients, and their plans are void already.
+    const isRemembered = this.direct.delete(target);
+    if (isRemembered && (target.kind !== "group" || this.legIds.size > MAX_LEGS)) this.invalidate();
   }
 
   /** Voids every plan made so far. */

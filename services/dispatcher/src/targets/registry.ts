@@ -5,6 +5,7 @@ export const targets = {
   app: () => import("./app/index.js"),
   device: () => import("./device/index.js"),
   file: () => import("./file/index.js"),
+  group: () => import("./group/index.js"),
   listener: () => import("./listener/index.js"),
   nats: () => import("./nats/index.js"),
   retained: () => import("./retained/index.js"),

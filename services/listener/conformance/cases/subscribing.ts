@@ -287,8 +287,7 @@ export const subscribing: readonly Case[] = [
       }
     },
   ),
-  notYet(
-    SHARED,
+  conforms(
     { v5: ["MQTT-4.8.2-3"] },
     "gives a shared subscription's messages to one member also where members are on different listeners",
     async (t) => {

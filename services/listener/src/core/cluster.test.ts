@@ -295,7 +295,7 @@ describe("deliveries", () => {
     const hub = new MemoryHub();
     const clock = new FakeClock();
     const bus = new MemoryBus(hub, "listener-0");
-    const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} });
+    const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {}, shared: () => {} });
     const books = {
       telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
       event: new LedgerBook("deliver", Lane.EVENT),

@@ -1,14 +1,16 @@
 /** Batches from the dispatchers to the subscribers of this listener. */
 import { type Bus, createLinkReader, type Unsubscribe } from "@myelin/bus";
-import { BatchView, control, envelope, Lane, subjects } from "@myelin/contract";
+import { BatchView, control, envelope, Lane, subjects, tryParseGroupLinkName } from "@myelin/contract";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { LedgerBook } from "./ledger.js";
 import { RecentIds } from "./recent-ids.js";
+import type { SharedGroup } from "./shared-groups.js";
 import type { Match, SubscriptionTable } from "./subscription-table.js";
 import type { SubscriberExtras, SubscriberMessage, Target } from "./subscriptions.js";
 
 const MAX_PRODUCERS = 256;
+const MAX_LINKS = 131_072;
 const MAX_CHANNELS_PER_PRODUCER = 100_000;
 /** More than the owners of a box can have on the way to one listener when one of them dies, in messages of a hundred bytes. */
 const REMEMBERED_IDS = 131_072;
@@ -19,7 +21,8 @@ interface CachedMatch {
   readonly contentType: string;
   readonly tenant: string;
   readonly deviceId: string;
-  match: Match;
+  /** Asked for when it is first needed: what comes for a group needs none. */
+  match: Match | undefined;
 }
 
 /** The message on its way; one object for all of them. */
@@ -65,6 +68,10 @@ class CurrentMessage implements SubscriberMessage {
     return this.double;
   }
 
+  get ingestTimeUs(): number {
+    return this.view.ingestTimeUs;
+  }
+
   extras(): SubscriberExtras | undefined {
     if (!this.isDecoded) {
       this.decoded = extrasIn(this.view);
@@ -104,7 +111,8 @@ export class Deliveries implements Component {
   private readonly view = new BatchView();
   private readonly message = new CurrentMessage(this.view);
   private readonly producers = new Map<string, Map<number, CachedMatch>>();
-  private readonly links = createLinkReader();
+  // One per group, partition and lane beside those of the listener itself.
+  private readonly links = createLinkReader({ maxLinks: MAX_LINKS });
   private end: Unsubscribe | undefined;
 
   constructor(private readonly options: DeliveriesOptions) {}
@@ -127,6 +135,10 @@ export class Deliveries implements Component {
       this.refused(err);
       return;
     }
+    const key = tryParseGroupLinkName(view.hop.target);
+    const group = key === undefined ? undefined : this.options.table.group(key);
+    // The last member has gone, which the dispatcher hears before it misses our acknowledgement: it gives the batch to another listener.
+    if (key !== undefined && group === undefined) return;
     const { books } = this.options;
     const book = view.lane === Lane.EVENT ? books.event : books.telemetry;
     const lostBefore = this.links.lostInTransit;
@@ -136,17 +148,18 @@ export class Deliveries implements Component {
       book.received += lost;
       book.drop("lost_in_transit", lost);
     }
-    if (accepted) this.deliverAll(book);
+    if (accepted) this.deliverAll(book, group);
     else this.refusedBatches.notAccepted += 1;
     // Doubles are acknowledged too: their sender has not heard of the first acknowledgement.
     this.acknowledge();
   }
 
-  private deliverAll(book: LedgerBook): void {
+  private deliverAll(book: LedgerBook, group: SharedGroup | undefined): void {
     const { view } = this;
     const channels = this.channelsOf(`${view.producer}\0${view.producerIncarnation}`);
     try {
-      while (view.next()) this.deliverOne(channels, book);
+      if (group === undefined) while (view.next()) this.deliverOne(channels, book);
+      else while (view.next()) this.deliverToGroup(channels, book, group);
     } catch (err) {
       this.refused(err);
     }
@@ -160,16 +173,20 @@ export class Deliveries implements Component {
   private deliverOne(channels: Map<number, CachedMatch>, book: LedgerBook): void {
     const { view, message } = this;
     book.received += 1;
-    const cached = this.matchOf(channels);
-    const { targets, groups } = cached.match;
-    if (targets.length === 0 && groups.length === 0) {
+    const cached = this.headOf(channels);
+    let { match } = cached;
+    if (match === undefined || match.isStale) {
+      match = this.options.table.match(cached.tenant, cached.path);
+      cached.match = match;
+    }
+    const { targets } = match;
+    if (targets.length === 0) {
       book.drop("no_subscriber");
       return;
     }
     message.take(cached);
     let delivered = false;
     for (const target of targets) delivered = this.give(target) || delivered;
-    for (const group of groups) delivered = this.give(group.next()) || delivered;
     if (delivered) book.forwarded += 1;
     else book.drop("not_taken");
     if (view.channel === 0) channels.delete(0);
@@ -179,17 +196,21 @@ export class Deliveries implements Component {
     return target.subscriber.deliver(this.message, target.tags);
   }
 
-  private matchOf(channels: Map<number, CachedMatch>): CachedMatch {
+  private deliverToGroup(channels: Map<number, CachedMatch>, book: LedgerBook, group: SharedGroup): void {
+    const { view, message } = this;
+    book.received += 1;
+    message.take(this.headOf(channels));
+    if (group.deliver(message)) book.forwarded += 1;
+    else book.drop("not_taken");
+    if (view.channel === 0) channels.delete(0);
+  }
+
+  private headOf(channels: Map<number, CachedMatch>): CachedMatch {
     const { view } = this;
-    const { table } = this.options;
     const known = channels.get(view.channel);
-    if (known !== undefined) {
-      if (known.match.isStale) known.match = table.match(known.tenant, known.path);
-      return known;
-    }
+    if (known !== undefined) return known;
     const { tenant, deviceId, path, contentType } = view.head();
-    const match = table.match(tenant, path);
-    const cached = { path, contentType, tenant, deviceId, match };
+    const cached: CachedMatch = { path, contentType, tenant, deviceId, match: undefined };
     if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
     channels.set(view.channel, cached);
     return cached;

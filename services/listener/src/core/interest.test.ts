@@ -15,6 +15,7 @@ function interestOf() {
   interest.attach(table);
   /** A dispatcher that keeps what it is told and checks that it missed nothing. */
   const wanted = new Set<string>();
+  const groups = new Map<string, number>();
   let untold = new Set<string>();
   let sequence = 0;
   bus.subscribe(subjects.interest(), (data) => {
@@ -27,10 +28,11 @@ function interestOf() {
       untold.delete(filter);
     }
     for (const filter of batch.removed) wanted.delete(filter);
-    if (batch.reset || batch.added.length + batch.removed.length > 0) return;
+    for (const { key, members } of batch.groups) groups.set(key, members);
+    if (batch.reset || batch.added.length + batch.removed.length + batch.groups.length > 0) return;
     for (const filter of untold) wanted.delete(filter);
   });
-  return { bus, clock, interest, table, wanted };
+  return { bus, clock, interest, table, wanted, groups };
 }
 
 const who = (number: number, tenant = ""): Subscriber => ({
@@ -42,24 +44,36 @@ const who = (number: number, tenant = ""): Subscriber => ({
 
 describe("interest", () => {
   it("keeps a dispatcher up to date through changes and replays", async () => {
-    const { bus, clock, interest, table, wanted } = interestOf();
+    const { bus, clock, interest, table, wanted, groups } = interestOf();
     await interest.start();
     for (let i = 0; i < 5000; i++) table.add(who(i), `f/${i}`, 0);
     await Promise.resolve();
     expect(wanted.size).toBe(5000);
     const first = who(-1);
+    table.add(first, "a/#", 0);
     table.add(first, "$share/g/a/#", 0);
+    table.add(who(-2), "$share/g/a/#", 0);
+    table.add(first, "$share/h/b", 0);
+    table.remove(first, "$share/h/b");
     table.add(first, "b", 0);
     table.remove(first, "b");
     await Promise.resolve();
     expect(wanted.has("a/#")).toBe(true);
     expect(wanted.has("b")).toBe(false);
+    expect(groups).toEqual(
+      new Map([
+        ["$share/g/a/#", 2],
+        ["$share/h/b", 0],
+      ]),
+    );
     wanted.clear();
+    groups.clear();
     wanted.add("left from before");
     bus.publish(subjects.interestSync("all"), new Uint8Array());
     bus.publish(subjects.interestSync("listener-0"), new Uint8Array());
     await clock.advance(100);
     expect(wanted.size).toBe(5001);
+    expect(groups).toEqual(new Map([["$share/g/a/#", 2]]));
     await interest.stop();
     expect(wanted.size).toBe(0);
     expect(clock.pendingTimers).toBe(0);

@@ -15,6 +15,8 @@ export class Interest implements Component, InterestListener {
   readonly name = "interest";
   private added = new Set<string>();
   private removed = new Set<string>();
+  /** Groups with as many members as they have now. */
+  private groups = new Map<string, number>();
   private sequence = 0;
   private ends: Unsubscribe[] = [];
   private table: SubscriptionTable | undefined;
@@ -67,12 +69,18 @@ export class Interest implements Component, InterestListener {
     if (!this.added.delete(key)) this.removed.add(key);
   }
 
+  shared(key: string, members: number): void {
+    this.changed();
+    this.groups.set(key, members);
+  }
+
   /**
    * Published when the running callback is done, which is before SUBACK has left the socket: what the subscriber sends or
    * causes after it comes behind this on our connection to NATS.
    */
   private changed(): void {
-    if (this.added.size === 0 && this.removed.size === 0) queueMicrotask(() => this.flush());
+    const isIdle = this.added.size === 0 && this.removed.size === 0 && this.groups.size === 0;
+    if (isIdle) queueMicrotask(() => this.flush());
   }
 
   private flush(): void {
@@ -80,6 +88,8 @@ export class Interest implements Component, InterestListener {
     const removed = [...this.removed];
     this.added = new Set();
     this.removed = new Set();
+    this.sendGroups(this.groups);
+    this.groups = new Map();
     for (let i = 0; i < Math.max(added.length, removed.length); i += FILTERS_PER_BATCH) {
       this.send(false, added.slice(i, i + FILTERS_PER_BATCH), removed.slice(i, i + FILTERS_PER_BATCH));
     }
@@ -92,7 +102,14 @@ export class Interest implements Component, InterestListener {
     this.flush();
     this.left = (this.table?.filters() ?? [])[Symbol.iterator]();
     this.send(true, this.take(), []);
+    this.sendGroups([...(this.table?.groups() ?? [])].map(({ key, size }) => [key, size]));
     this.tellMore();
+  }
+
+  private sendGroups(counts: Iterable<readonly [string, number]>): void {
+    const groups = [...counts].map(([key, members]) => ({ key, members }));
+    for (let i = 0; i < groups.length; i += FILTERS_PER_BATCH)
+      this.send(false, [], [], groups.slice(i, i + FILTERS_PER_BATCH));
   }
 
   private startAgain(): void {

@@ -1,37 +1,54 @@
 /** The groups of shared subscriptions on this listener, and who is in them. */
-import type { Subscriber, Target } from "./subscriptions.js";
+import { filterKey } from "@myelin/contract";
+import type { Subscriber, SubscriberMessage } from "./subscriptions.js";
 
 const SHARE = "$share/";
+/** The dispatcher keeps a way to each of them. */
+const MAX_GROUPS = 4096;
 
 interface Member {
   readonly subscriber: Subscriber;
-  tag: number;
+  readonly tags: [number];
 }
 
-/** Members of one group for one filter take turns. */
+/** Members of one group for one filter take turns. The dispatcher has chosen this listener for what comes here. */
 export class SharedGroup {
+  readonly key: string;
   private readonly members: Member[] = [];
   private turn = 0;
 
   constructor(
-    readonly tenant: string,
+    tenant: string,
     /** As subscribed, with the group. */
     readonly name: string,
     /** Without the group. */
     readonly filter: string,
-    /** The group's in the index. */
-    readonly number: number,
-  ) {}
+  ) {
+    this.key = filterKey(tenant, name);
+  }
 
   get size(): number {
     return this.members.length;
   }
 
-  /** Whose turn it is; the group must not be empty. */
-  next(): Target {
-    const { subscriber, tag } = this.members[this.turn++ % this.members.length]!;
-    return { subscriber, tags: [tag] };
+  /** Gives the message to the member whose turn it is, or to the next one that has room; false when it was dropped. */
+  deliver(message: SubscriberMessage): boolean {
+    const { members } = this;
+    const first = this.turn;
+    for (let i = 0; i < members.length; i++) {
+      const { subscriber, tags } = members[(first + i) % members.length]!;
+      if (subscriber.isBusy === true) continue;
+      this.turn = (first + i + 1) % members.length;
+      return subscriber.deliver(message, tags, this.giveBack);
+    }
+    if (members.length === 0) return false;
+    this.turn = (first + 1) % members.length;
+    const { subscriber, tags } = members[first % members.length]!;
+    return subscriber.deliver(message, tags, this.giveBack);
   }
+
+  /** A member has gone without acknowledging it: another one gets it (MQTT 5, 4.8.2). */
+  private readonly giveBack = (message: SubscriberMessage): boolean => this.deliver(message);
 
   join(member: Member): void {
     this.members.push(member);
@@ -50,20 +67,25 @@ interface Membership {
 /** Shared subscriptions are few, so they are kept in plain maps. */
 export class SharedGroups {
   members = 0;
-  private readonly byName = new Map<string, SharedGroup>();
+  private readonly byKey = new Map<string, SharedGroup>();
   private readonly bySubscriber = new Map<Subscriber, Map<string, Membership>>();
 
-  get groups(): number {
-    return this.byName.size;
+  groups(): Iterable<SharedGroup> {
+    return this.byKey.values();
   }
 
-  find(tenant: string, name: string): SharedGroup | undefined {
-    return this.byName.get(`${tenant}\0${name}`);
+  /** By its key, see `filterKey`, with the group in the filter. */
+  find(key: string): SharedGroup | undefined {
+    return this.byKey.get(key);
   }
 
-  create(tenant: string, name: string, filter: string, number: number): SharedGroup {
-    const group = new SharedGroup(tenant, name, filter, number);
-    this.byName.set(`${tenant}\0${name}`, group);
+  /** Undefined when there are too many. */
+  findOrCreate(tenant: string, name: string, filter: string): SharedGroup | undefined {
+    const known = this.byKey.get(filterKey(tenant, name));
+    if (known !== undefined) return known;
+    if (this.byKey.size >= MAX_GROUPS) return undefined;
+    const group = new SharedGroup(tenant, name, filter);
+    this.byKey.set(group.key, group);
     return group;
   }
 
@@ -76,10 +98,10 @@ export class SharedGroups {
     }
     const known = memberships.get(filter);
     if (known !== undefined) {
-      known.member.tag = tag;
+      known.member.tags[0] = tag;
       return false;
     }
-    const member: Member = { subscriber, tag };
+    const member: Member = { subscriber, tags: [tag] };
     memberships.set(filter, { group, member });
     group.join(member);
     this.members++;
@@ -96,7 +118,7 @@ export class SharedGroups {
     const { group, member } = membership;
     group.leave(member);
     this.members--;
-    if (group.size === 0) this.byName.delete(`${group.tenant}\0${group.name}`);
+    if (group.size === 0) this.byKey.delete(group.key);
     return group;
   }
 
@@ -117,7 +139,7 @@ export class SharedGroups {
   of(subscriber: Subscriber): readonly { readonly group: SharedGroup; readonly tag: number }[] {
     const memberships = this.bySubscriber.get(subscriber);
     if (memberships === undefined) return [];
-    return [...memberships.values()].map(({ group, member }) => ({ group, tag: member.tag }));
+    return [...memberships.values()].map(({ group, member }) => ({ group, tag: member.tags[0] }));
   }
 
   /** Every membership; `filter` is as it was subscribed. */

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { plainFilter } from "./shared-groups.js";
 import { type Match, SubscriptionTable } from "./subscription-table.js";
-import type { Subscriber } from "./subscriptions.js";
+import type { GiveBack, Subscriber, SubscriberMessage } from "./subscriptions.js";
 
 const level = fc.constantFrom("a", "b", "", "$x");
 const path = fc.array(level, { minLength: 1, maxLength: 4 }).map((l) => l.join("/"));
@@ -18,8 +18,23 @@ const filter = fc
   )
   .filter((text) => isTopicFilter(plainFilter(text)));
 
-function subscriber(number: number, tenant = ""): Subscriber {
-  return { number, identity: { tenant, deviceId: "d", user: "" }, deliver: () => true, revoked: () => {} };
+const MESSAGE: SubscriberMessage = {
+  ...{
+    path: "a",
+    bytes: Buffer.alloc(0),
+    payloadStart: 0,
+    payloadEnd: 0,
+    contentType: "",
+    qos: 1,
+    retain: false,
+  },
+  ...{ tenant: "", deviceId: "", extras: () => undefined },
+};
+
+/** @param served gets its number with each message */
+function subscriber(number: number, tenant = "", served: number[] = []): Subscriber {
+  const deliver = (): boolean => served.push(number) > 0;
+  return { number, identity: { tenant, deviceId: "d", user: "" }, deliver, revoked: () => {} };
 }
 
 function tableOf() {
@@ -27,6 +42,7 @@ function tableOf() {
   const table = new SubscriptionTable({
     wanted: (f) => interest.push(`+${f}`),
     unwanted: (f) => interest.push(`-${f}`),
+    shared: (key, members) => interest.push(`${key} ${members}`),
   });
   return { table, interest };
 }
@@ -54,17 +70,64 @@ describe("SubscriptionTable", () => {
 
   it("serves the members of a shared group in turn, and those of another tenant not at all", () => {
     const { table } = tableOf();
-    const members = [subscriber(1), subscriber(2), subscriber(3)];
+    const served: number[] = [];
+    const members = [subscriber(1, "", served), subscriber(2, "", served), subscriber(3, "", served)];
     for (const member of members) table.add(member, "$share/g/a", 0);
-    table.add(subscriber(9, "acme"), "$share/g/a", 0);
-    const { groups, targets } = table.match("", "a");
-    expect(targets).toEqual([]);
-    expect(groups).toHaveLength(1);
-    const served = Array.from({ length: 6 }, () => groups[0]!.next().subscriber.number);
-    expect(served.sort()).toEqual([1, 1, 2, 2, 3, 3]);
+    table.add(subscriber(9, "acme", served), "$share/g/a", 0);
+    expect(table.match("", "a").targets).toEqual([]);
+    const group = table.group("$share/g/a")!;
+    for (let i = 0; i < 6; i++) expect(group.deliver(MESSAGE)).toBe(true);
+    expect(served).toEqual([1, 2, 3, 1, 2, 3]);
     table.removeAll(members[1]!);
-    const left = table.match("", "a").groups[0]!;
-    expect(new Set(Array.from({ length: 4 }, () => left.next().subscriber.number))).toEqual(new Set([1, 3]));
+    for (let i = 0; i < 4; i++) group.deliver(MESSAGE);
+    expect(served.slice(6).sort()).toEqual([1, 1, 3, 3]);
+    expect(table.group("$share/g/b")).toBeUndefined();
+  });
+
+  it("serves the members of a group that have room, and all of them when none has", () => {
+    const { table } = tableOf();
+    const served: number[] = [];
+    const members = [subscriber(1, "", served), subscriber(2, "", served), subscriber(3, "", served)].map(
+      (one) => ({ ...one, isBusy: one.number !== 3 }),
+    );
+    for (const member of members) table.add(member, "$share/g/a", 0);
+    const group = table.group("$share/g/a")!;
+    for (let i = 0; i < 3; i++) group.deliver(MESSAGE);
+    expect(served.splice(0)).toEqual([3, 3, 3]);
+    for (const member of members) member.isBusy = true;
+    for (let i = 0; i < 3; i++) group.deliver(MESSAGE);
+    expect(served).toEqual([1, 2, 3]);
+  });
+
+  it("gives what a member did not acknowledge to another one, and to nobody when there is none", () => {
+    const { table } = tableOf();
+    const served: number[] = [];
+    let giveBack: GiveBack | undefined;
+    const leaving: Subscriber = {
+      ...subscriber(1),
+      deliver: (_message, _tags, back) => {
+        giveBack = back;
+        return true;
+      },
+    };
+    table.add(leaving, "$share/g/a", 0);
+    table.group("$share/g/a")!.deliver(MESSAGE);
+    const other = subscriber(2, "", served);
+    table.add(other, "$share/g/a", 0);
+    table.removeAll(leaving);
+    expect([giveBack!(MESSAGE), served]).toEqual([true, [2]]);
+    table.removeAll(other);
+    expect([giveBack!(MESSAGE), served]).toEqual([false, [2]]);
+  });
+
+  it("holds a bounded number of groups", () => {
+    const { table } = tableOf();
+    const one = subscriber(1);
+    for (let i = 0; i < 4096; i++) expect(table.add(one, `$share/${i}/a`, 0)).toBe("added");
+    expect(table.add(one, "$share/more/a", 0)).toBe("full");
+    expect(table.add(subscriber(2), "$share/7/a", 0)).toBe("added");
+    table.remove(one, "$share/0/a");
+    expect(table.add(one, "$share/more/a", 0)).toBe("added");
   });
 
   it("tells interest when the first one wants a filter and when the last one has gone", () => {
@@ -74,9 +137,9 @@ describe("SubscriptionTable", () => {
     table.add(b, "$share/g/x", 0);
     table.add(a, "x", 1);
     table.remove(a, "x");
-    expect(interest).toEqual(["+x"]);
+    expect(interest).toEqual(["+x", "$share/g/x 1", "-x"]);
     table.removeAll(b);
-    expect(interest).toEqual(["+x", "-x"]);
+    expect(interest.slice(3)).toEqual(["$share/g/x 0"]);
     expect(table.remove(a, "x")).toBe(false);
     expect(table.size).toBe(0);
   });
@@ -94,12 +157,17 @@ describe("SubscriptionTable", () => {
     fc.assert(
       fc.property(steps, fc.array(path, { maxLength: 6 }), (all, paths) => {
         const wanted = new Set<string>();
+        const groups = new Map<string, number>();
         const table = new SubscriptionTable({
           wanted: (key) => {
             expect(wanted.has(key)).toBe(false);
             wanted.add(key);
           },
           unwanted: (key) => expect(wanted.delete(key)).toBe(true),
+          shared: (key, members) => {
+            if (members > 0) groups.set(key, members);
+            else groups.delete(key);
+          },
         });
         const subscribers = ["", "", "acme", "acme"].map((tenant, i) => subscriber(i, tenant));
         const held = subscribers.map(() => new Map<string, number>());
@@ -129,9 +197,14 @@ describe("SubscriptionTable", () => {
             }
           }
         }
-        const keys = held.flatMap((its, i) =>
-          [...its.keys()].map((f) => filterKey(subscribers[i]!.identity.tenant, plainFilter(f))),
+        const everything = held.flatMap((its, i) =>
+          [...its.keys()].map((f) => filterKey(subscribers[i]!.identity.tenant, f)),
         );
+        const isShared = (key: string): boolean => key.includes("$share/");
+        const keys = everything.filter((key) => !isShared(key));
+        const members = Map.groupBy(everything.filter(isShared), (key) => key);
+        expect(groups).toEqual(new Map([...members].map(([key, { length }]) => [key, length])));
+        expect(new Map([...table.groups()].map(({ key, size }) => [key, size]))).toEqual(groups);
         expect([...table.filters()].sort()).toEqual([...new Set(keys)].sort());
         expect([...wanted].sort()).toEqual([...new Set(keys)].sort());
         expect(table.size).toBe(held.reduce((sum, its) => sum + its.size, 0));
@@ -148,10 +221,9 @@ describe("SubscriptionTable", () => {
   });
 
   it("refuses what it has no room for", () => {
-    const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} }, { maxFilters: 1 });
-    expect(["a", "b", "$share/g/b", "$share/g/a"].map((f) => table.add(subscriber(1), f, 0))).toEqual([
-      ...["added", "full", "full", "added"],
-    ]);
+    const deaf = { wanted: () => {}, unwanted: () => {}, shared: () => {} };
+    const table = new SubscriptionTable(deaf, { maxFilters: 1 });
+    expect(["a", "b"].map((f) => table.add(subscriber(1), f, 0))).toEqual(["added", "full"]);
   });
 
   it("takes from subscribers what the rules deny, from groups too, and tells them", () => {
@@ -165,7 +237,7 @@ describe("SubscriptionTable", () => {
   });
 });
 
-/** Who gets a message with which tags, as plainly as it can be said. Of a group, how many take turns. */
+/** Who gets a message with which tags, as plainly as it can be said. */
 function expected(
   subscribers: readonly Subscriber[],
   held: readonly ReadonlyMap<string, number>[],
@@ -173,7 +245,6 @@ function expected(
   path: string,
 ): string {
   const lines: string[] = [];
-  const groups = new Set<string>();
   for (const [i, its] of held.entries()) {
     if (subscribers[i]!.identity.tenant !== tenant) continue;
     const tags: number[] = [];
@@ -181,14 +252,13 @@ function expected(
       const plain = plainFilter(text);
       if (!topicMatches(plain, path)) continue;
       if (plain === text) tags.push(tag);
-      else groups.add(text);
     }
     if (tags.length > 0) lines.push(`${i}:${tags.sort()}`);
   }
-  return [...lines.sort(), `${groups.size} groups`].join(" ");
+  return lines.sort().join(" ");
 }
 
-function shown({ targets, groups }: Match): string {
+function shown({ targets }: Match): string {
   const lines = targets.map(({ subscriber, tags }) => `${subscriber.number}:${[...tags].sort()}`);
-  return [...lines.sort(), `${groups.length} groups`].join(" ");
+  return lines.sort().join(" ");
 }

@@ -1,27 +1,27 @@
-/** The subscriptions of this listener: who wants a message, merged per subscriber, with shared groups taking turns. */
+/** The subscriptions of this listener: who wants a message, merged per subscriber; and the groups whose members take turns. */
 import { randomInt } from "node:crypto";
 import { FilterIndex, filterKey, MAX_LISTENER_FILTERS, splitFilterKey, topicMatches } from "@myelin/contract";
 import type { Identity } from "./admission.js";
 import { MatchCache } from "./match-cache.js";
-import { plainFilter, SharedGroup, SharedGroups } from "./shared-groups.js";
+import { plainFilter, type SharedGroup, SharedGroups } from "./shared-groups.js";
 import type { SubscribeOutcome, Subscriber, Subscriptions, Target } from "./subscriptions.js";
 
 /** Pairs of subscriber and filter. */
 const MAX_PAIRS = 4_000_000;
 
-/** What a path leads to within a tenant. */
+/** What a path leads to within a tenant, shared subscriptions apart. */
 export interface Match {
   readonly targets: readonly Target[];
-  /** Of each group one member is served. */
-  readonly groups: readonly { next(): Target }[];
   /** A subscription has changed it: it must be asked for again. */
   readonly isStale: boolean;
 }
 
-/** Told when the first subscriber wants a filter and when the last one has gone. Filters are keys, see `splitFilterKey`, without groups. */
+/** Told when the first subscriber wants a filter and when the last one has gone. Filters are keys, see `splitFilterKey`. */
 export interface InterestListener {
   wanted(key: string): void;
   unwanted(key: string): void;
+  /** So many members has a group of a shared subscription now. */
+  shared(key: string, members: number): void;
 }
 
 export interface SubscriptionTableOptions {
@@ -34,7 +34,7 @@ export class SubscriptionTable implements Subscriptions {
   private readonly index: FilterIndex;
   private readonly matches: MatchCache;
   private readonly numbers = new Map<Subscriber, number>();
-  private readonly byNumber: (Subscriber | SharedGroup | undefined)[] = [];
+  private readonly byNumber: (Subscriber | undefined)[] = [];
   private readonly freeNumbers: number[] = [];
   private readonly shared = new SharedGroups();
 
@@ -48,12 +48,21 @@ export class SubscriptionTable implements Subscriptions {
 
   /** Filters held, each counted once per subscriber. */
   get size(): number {
-    return this.index.size - this.shared.groups + this.shared.members;
+    return this.index.size + this.shared.members;
   }
 
-  /** The keys of all filters that somebody wants, without groups; those that come and go meanwhile may be among them or not. */
+  /** The keys of all filters that somebody wants, without those of groups; those that come and go meanwhile may be among them or not. */
   filters(): Iterable<string> {
     return this.index.keys();
+  }
+
+  groups(): Iterable<SharedGroup> {
+    return this.shared.groups();
+  }
+
+  /** The group of a shared subscription; undefined when it has no member here. */
+  group(key: string): SharedGroup | undefined {
+    return this.shared.find(key);
   }
 
   add(subscriber: Subscriber, filter: string, tag: number): SubscribeOutcome {
@@ -75,7 +84,7 @@ export class SubscriptionTable implements Subscriptions {
   remove(subscriber: Subscriber, filter: string): boolean {
     const group = this.shared.leave(subscriber, filter);
     if (group !== undefined) {
-      this.endIfEmpty(group);
+      this.interest.shared(group.key, group.size);
       return true;
     }
     const number = this.numbers.get(subscriber);
@@ -88,7 +97,7 @@ export class SubscriptionTable implements Subscriptions {
   }
 
   removeAll(subscriber: Subscriber): void {
-    for (const group of this.shared.leaveAll(subscriber)) this.endIfEmpty(group);
+    for (const { key, size } of this.shared.leaveAll(subscriber)) this.interest.shared(key, size);
     const number = this.numbers.get(subscriber);
     if (number === undefined) return;
     this.index.removeOwner(number, (key) => this.interest.unwanted(key));
@@ -106,16 +115,7 @@ export class SubscriptionTable implements Subscriptions {
     if (number !== undefined) {
       this.index.forEachOf(number, (key, tag) => visit(splitFilterKey(key).filter, tag));
     }
-    for (const { group, tag } of this.shared.of(subscriber)) visit(group.name, tag);
-  }
-
-  /** Calls `visit` for each filter of the subscriber as it was subscribed; the table must not be changed meanwhile. */
-  forEachOf(subscriber: Subscriber, visit: (filter: string, tag: number) => void): void {
-    const number = this.numbers.get(subscriber);
-    if (number !== undefined) {
-      this.index.forEachOf(number, (key, tag) => visit(splitFilterKey(key).filter, tag));
-    }
-    for (const { group, tag } of this.shared.of(subscriber)) visit(group.name, tag);
+    for (const { group, tag } of this.shared.of(subscriber)) visit(splitFilterKey(group.key).filter, tag);
   }
 
   holds(subscriber: Subscriber, filter: string): boolean {
@@ -158,20 +158,14 @@ export class SubscriptionTable implements Subscriptions {
   /** Slow; callers keep the result until it is stale. */
   match(tenant: string, path: string): Match {
     const plain = new Map<Subscriber, number[]>();
-    const groups: SharedGroup[] = [];
     this.index.match(tenant, path, (number, tag) => {
       const owner = this.byNumber[number]!;
-      if (owner instanceof SharedGroup) {
-        groups.push(owner);
-        return;
-      }
       const tags = plain.get(owner);
       if (tags === undefined) plain.set(owner, [tag]);
       else tags.push(tag);
     });
     const match = {
       targets: [...plain].map(([subscriber, tags]) => ({ subscriber, tags })),
-      groups,
       isStale: false,
     };
     this.matches.keep(match, tenant, path);
@@ -179,32 +173,18 @@ export class SubscriptionTable implements Subscriptions {
   }
 
   private share(subscriber: Subscriber, filter: string, plain: string, tag: number): SubscribeOutcome {
-    const { tenant } = subscriber.identity;
-    let group = this.shared.find(tenant, filter);
-    if (group === undefined) {
-      const number = this.nextNumber;
-      const outcome = this.index.add(tenant, plain, number);
-      if (outcome === "full" || outcome === "malformed") return "full";
-      group = this.shared.create(tenant, filter, plain, number);
-      this.takeNumber(group);
-      if (outcome === "first") this.interest.wanted(filterKey(tenant, plain));
-    }
-    return this.shared.join(group, subscriber, filter, tag) ? "added" : "replaced";
-  }
-
-  private endIfEmpty(group: SharedGroup): void {
-    if (group.size > 0) return;
-    const { tenant, filter, number } = group;
-    if (this.index.remove(tenant, filter, number) === "last")
-      this.interest.unwanted(filterKey(tenant, filter));
-    this.giveNumberBack(number);
+    const group = this.shared.findOrCreate(subscriber.identity.tenant, filter, plain);
+    if (group === undefined) return "full";
+    if (!this.shared.join(group, subscriber, filter, tag)) return "replaced";
+    this.interest.shared(group.key, group.size);
+    return "added";
   }
 
   private get nextNumber(): number {
     return this.freeNumbers.at(-1) ?? this.byNumber.length;
   }
 
-  private takeNumber(owner: Subscriber | SharedGroup): void {
+  private takeNumber(owner: Subscriber): void {
     this.byNumber[this.freeNumbers.pop() ?? this.byNumber.length] = owner;
   }
 

@@ -16,6 +16,8 @@ export interface SubscriberMessage {
   /** Tenant and device it came from. */
   readonly tenant: string;
   readonly deviceId: string;
+  /** When a listener took it, in microseconds since the Unix epoch; absent where that is not known. */
+  readonly ingestTimeUs?: number;
   /**
    * This process has given it to its subscribers before, which an owner of its partition that has just begun cannot know: who asked for
    * exactly once has it already. Absent: it has not.
@@ -35,6 +37,12 @@ export interface SubscriberExtras {
   readonly isText: boolean;
 }
 
+/**
+ * Given with messages that others could take as well: to be called with a copy of one that was sent, but not acknowledged when the client
+ * went for good. False: nobody took it.
+ */
+export type GiveBack = (message: SubscriberMessage) => boolean;
+
 /** Whoever holds subscriptions; usually a connection. */
 export interface Subscriber {
   readonly number: number;
@@ -44,7 +52,9 @@ export interface Subscriber {
    * Called once per message, `tags` being what its matching filters were subscribed with, at least one. Must not throw and
    * must not wait: what cannot be written is dropped and counted by the subscriber. False: it was dropped.
    */
-  deliver(message: SubscriberMessage, tags: readonly number[]): boolean;
+  deliver(message: SubscriberMessage, tags: readonly number[], giveBack?: GiveBack): boolean;
+  /** True: messages for it wait already; others of its group are served first. Absent: never. */
+  readonly isBusy?: boolean;
   /** Its client may hold this filter no longer; it was removed already. The client is told, by a goodbye where the protocol has no other way. */
   revoked(filter: string): void;
 }

@@ -1,0 +1,81 @@
+/** Delivers to a group of a shared subscription: each share to one of the listeners that have members. */
+import { groupLinkName, subjects } from "@myelin/contract";
+import { CreditWindow } from "../../core/credit-window.js";
+import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
+import { GroupOutlet } from "./group-outlet.js";
+
+/** What may be on the way to one listener for this group. */
+const WINDOW_ENVELOPES = 65_536;
+const WINDOW_BYTES = 8 * 1024 * 1024;
+
+class GroupTarget implements Target {
+  readonly name: string;
+  // Its members are connections: when the last one is gone, nobody is there to wait for.
+  readonly whenLagging = "drop";
+  private readonly outlets = new Set<GroupOutlet>();
+  /** By listener; one that has started anew is another. */
+  private readonly windows = new Map<string, CreditWindow>();
+  private release: (() => void) | undefined;
+
+  constructor(
+    private readonly key: string,
+    private readonly context: TargetContext,
+  ) {
+    this.name = `group:${key}`;
+  }
+
+  async start(): Promise<void> {
+    this.release = this.context.onChange(this.name, () => this.changed());
+  }
+
+  async stop(): Promise<void> {
+    this.release?.();
+  }
+
+  openOutlet(way: Way, events: OutletEvents): Outlet {
+    const { links } = this.context;
+    const target = groupLinkName(this.key);
+    const outlet = new GroupOutlet({
+      target,
+      way,
+      events,
+      context: links.context,
+      open: (ofLink) => links.open({ target, way, events: ofLink }, () => {}),
+      peerOf: (listener) => {
+        const targetInstance = links.newInstance(listener);
+        const window = this.windowOf(listener);
+        return { key: targetInstance, subject: subjects.listenerDeliver(listener), targetInstance, window };
+      },
+      onClose: () => this.outlets.delete(outlet),
+    });
+    this.outlets.add(outlet);
+    outlet.setMembers(this.members());
+    return outlet;
+  }
+
+  private changed(): void {
+    const members = this.members();
+    for (const listener of this.windows.keys()) if (!members.has(listener)) this.windows.delete(listener);
+    for (const outlet of this.outlets) outlet.setMembers(members);
+  }
+
+  private members(): ReadonlyMap<string, number> {
+    return new Map(this.context.listeners.groups.membersOf(this.key));
+  }
+
+  private windowOf(listener: string): CreditWindow {
+    let window = this.windows.get(listener);
+    if (window === undefined) {
+      window = new CreditWindow(WINDOW_ENVELOPES, WINDOW_BYTES);
+      this.windows.set(listener, window);
+    }
+    return window;
+  }
+}
+
+/** Made by the dispatcher for each group that has members; not written in routes. */
+export const groupTarget: TargetPlugin<string> = {
+  kind: "group",
+  nameOf: (key) => key,
+  create: (key, context) => new GroupTarget(key, context),
+};

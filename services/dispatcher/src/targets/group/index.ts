@@ -1,0 +1,1 @@
+export { groupTarget as plugin } from "./group-target.js";
