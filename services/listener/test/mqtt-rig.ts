@@ -125,7 +125,7 @@ export function mqttRig(
   const ingress = new Ingress({ telemetry, events, admission, partitions: 8, limits, numbers });
   const manager = new ConnectionManager(clock, DEFAULT_GLOBAL_LIMITS, () => ingress.congested);
   const sessions = new SessionDirectory(8, clock);
-  const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {} });
+  const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {}, shared: () => {} });
   const metrics = new ListenerMetrics();
   const ctx = {
     port: "mqtt",

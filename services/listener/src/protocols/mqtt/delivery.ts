@@ -1,10 +1,11 @@
 /** Messages for a client because of its subscriptions. */
 
 import type { KeptMessage } from "../../core/session-home.js";
-import type { SubscriberMessage } from "../../core/subscriptions.js";
-import type { PublishProperties } from "./codec/publish-writer.js";
+import type { GiveBack, SubscriberMessage } from "../../core/subscriptions.js";
+import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { drop, NO_PROPERTIES, send } from "./outgoing.js";
+import type { AckCallback } from "./session.js";
 import { STATE } from "./state.js";
 import { tagNoLocal, tagQos, tagRetain, tagSubscriptionId } from "./tags.js";
 
@@ -16,6 +17,7 @@ export function deliverMessage(
   c: MqttConnection,
   message: SubscriberMessage,
   tags: readonly number[],
+  giveBack: GiveBack | undefined,
 ): boolean {
   const own = message.deviceId === c.identity.deviceId && tags.some(tagNoLocal);
   const wanted = own ? tags.filter((tag) => !tagNoLocal(tag)) : tags;
@@ -27,7 +29,10 @@ export function deliverMessage(
     granted = Math.max(granted, tagQos(tag));
     if (tagRetain(tag)) retain = message.retain;
   }
-  return sendMatched(c, message, wanted, Math.min(message.qos, granted) as 0 | 1 | 2, retain, 0, false);
+  const qos = Math.min(message.qos, granted) as 0 | 1 | 2;
+  // A message of QoS 2 that one member was sent may go to no other (MQTT-4.8.2-6).
+  const acked = giveBack !== undefined && qos === 1 ? ackedOrGivenBack(message, giveBack) : undefined;
+  return sendMatched(c, message, wanted, { qos, retain, packetId: 0, dup: false }, acked);
 }
 
 /** As `SessionHolder.deliverKept`: the home has matched, and has decided QoS and identifier. */
@@ -36,17 +41,15 @@ export function deliverKept(c: MqttConnection, kept: KeptMessage): boolean {
   if (c.state !== STATE.ready) return true;
   const retain = message.retain && tags.some(tagRetain);
   // A connection that ends over it leaves the message to its home.
-  return sendMatched(c, message, tags, qos, retain, packetId, dup) || c.state !== STATE.ready;
+  return sendMatched(c, message, tags, { qos, retain, packetId, dup }) || c.state !== STATE.ready;
 }
 
 function sendMatched(
   c: MqttConnection,
   message: SubscriberMessage,
   tags: readonly number[],
-  qos: 0 | 1 | 2,
-  retain: boolean,
-  packetId: number,
-  dup: boolean,
+  how: Pick<OutgoingPublish, "qos" | "retain" | "packetId" | "dup">,
+  acked?: AckCallback,
 ): boolean {
   const properties = propertiesOf(c, message, tags);
   if (properties === EXPIRED) {
@@ -58,12 +61,26 @@ function sendMatched(
     payload: message.bytes,
     payloadStart: message.payloadStart,
     payloadEnd: message.payloadEnd,
-    qos,
-    retain,
-    dup,
-    packetId,
+    qos: how.qos,
+    retain: how.retain,
+    dup: how.dup,
+    packetId: how.packetId,
   };
-  return send(c, outgoing, properties, undefined) !== "dropped";
+  return send(c, outgoing, properties, acked) !== "dropped";
+}
+
+/** Keeps a copy until the client has acknowledged it: another member of the group gets it when the client goes before. */
+function ackedOrGivenBack(message: SubscriberMessage, giveBack: GiveBack): AckCallback {
+  const { path, contentType, qos, retain, tenant, deviceId } = message;
+  const bytes = Buffer.from(message.bytes.subarray(message.payloadStart, message.payloadEnd));
+  const extras = message.extras();
+  const own: SubscriberMessage = {
+    ...{ path, contentType, qos, retain, tenant, deviceId, bytes },
+    ...{ payloadStart: 0, payloadEnd: bytes.length, extras: () => extras },
+  };
+  return (reason) => {
+    if (reason === undefined) giveBack(own);
+  };
 }
 
 const EXPIRED: PublishProperties = { ...NO_PROPERTIES };
