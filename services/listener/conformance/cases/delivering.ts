@@ -1,8 +1,6 @@
 /** QoS 1 and 2 in both directions, and flow control. */
 import { expect } from "vitest";
-import { type Case, conforms, notYet } from "../case.js";
-
-const MISSING = "sessions that outlive their connection";
+import { type Case, conforms } from "../case.js";
 
 export const delivering: readonly Case[] = [
   conforms(
@@ -198,8 +196,7 @@ export const delivering: readonly Case[] = [
       expect(await subscriber.roundTrip()).toEqual([]);
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v5: ["MQTT-4.3.3-5", "MQTT-4.3.3-6", "MQTT-4.3.3-7"] },
     "sends PUBREL again to a client that comes back, and not the message",
     async (t) => {
