@@ -34,7 +34,7 @@ export class BatchingEventSender implements EventSender {
   readonly #transport: EventTransport;
   readonly #clock: Clock;
   readonly #logger: Logger;
-  readonly #stamp = new Stamp(randomBytes(10));
+  readonly #stamp: Stamp;
   readonly #congestion = new Congestion();
   readonly #links: EventLink[];
   readonly #dirty: EventLink[] = [];
@@ -50,8 +50,13 @@ export class BatchingEventSender implements EventSender {
   #ticking: Timer | undefined;
   #idle: (() => void) | undefined;
 
-  constructor(transport: EventTransport, options: { partitions: number; clock: Clock; logger: Logger }) {
+  /** @param options.stamp shared with other senders of the process; absent: its own */
+  constructor(
+    transport: EventTransport,
+    options: { partitions: number; clock: Clock; logger: Logger; stamp?: Stamp },
+  ) {
     this.#transport = transport;
+    this.#stamp = options.stamp ?? new Stamp(randomBytes(10));
     this.#clock = options.clock;
     this.#logger = options.logger;
     const context: EventLinkContext = {

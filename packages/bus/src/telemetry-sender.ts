@@ -1,12 +1,11 @@
 /** Puts telemetry onto the partitions: the producers' end of the telemetry lane. */
-import { randomBytes } from "node:crypto";
 import {
   BATCH_TARGET_BYTES,
   type Channel,
   control,
   type EnvelopeExtras,
   Lane,
-  Stamp,
+  type Stamp,
   subjects,
 } from "@myelin/contract";
 import { type Clock, systemClock, type Timer } from "@myelin/kernel";
@@ -14,6 +13,7 @@ import type { Bus, SenderCounters, TelemetrySender, Unsubscribe } from "./api.js
 import { Congestion } from "./congestion.js";
 import { senderCounters } from "./counters.js";
 import { ACK_INTERVAL_MS, LARGE_PAYLOAD_BYTES } from "./links.js";
+import { sharedStamp } from "./shared-stamp.js";
 import { TelemetryLink, type TelemetryLinkContext } from "./telemetry-link.js";
 
 /** `partitions` is the deployment's; channels carry the partition they belong to. */
@@ -39,7 +39,7 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   readonly #bus: Bus;
   readonly #clock: Clock;
-  readonly #stamp = new Stamp(randomBytes(10));
+  readonly #stamp: Stamp;
   readonly #congestion = new Congestion();
   readonly #links: TelemetryLink[];
   readonly #dirty: TelemetryLink[] = [];
@@ -53,6 +53,7 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   constructor(bus: Bus, options: SenderOptions) {
     this.#bus = bus;
+    this.#stamp = sharedStamp(bus);
     this.#clock = options.clock ?? systemClock;
     this.#inbox = bus.newInbox();
     const context: TelemetryLinkContext = {

@@ -32,6 +32,7 @@ import { OperationsServer } from "./core/operations-server.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
+import { RetainedClient } from "./core/retained.js";
 import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
 import { SessionHomeClient } from "./core/session-homes.js";
@@ -135,6 +136,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
   const wills = new WillKeeper(clock);
+  const retained = new RetainedClient({ bus, clock, log, partitions });
   const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const ports = createPorts(config, {
     clock,
@@ -146,6 +148,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     subscriptions: table,
     downlinks: new DownlinkClient(bus, partitions),
     mcpSessions,
+    retained,
     wills,
     sessionHomes,
     operations: new OperationsClient(bus, clock),
@@ -167,6 +170,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       interest,
       mcpSessions,
       wills,
+      retained,
       sessionHomes,
       new Revocation(admission, connections, table),
       new Deliveries({ bus, clock, log, table, books }),

@@ -137,6 +137,7 @@ export function mqttRig(
     ingress,
     sessions,
     subscriptions: table,
+    retained: { isFull: false, fetch: () => ({ resume() {} }) },
     wills: new WillKeeper(clock),
     metrics,
     ...more,

@@ -4,6 +4,7 @@ import { subjects } from "@myelin/contract";
 import type { Bus, EventSender, Unsubscribe } from "../api.js";
 import type { PublishAnswer } from "../event-link.js";
 import { BatchingEventSender, type EventTransport } from "../event-sender.js";
+import { sharedStamp } from "../shared-stamp.js";
 import type { SenderOptions } from "../telemetry-sender.js";
 import { jetStreamError } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
@@ -16,7 +17,12 @@ const STORED: PublishAnswer = { kind: "stored" };
 export function createEventSender(bus: Bus, options: SenderOptions): EventSender {
   const nats = natsBusOf(bus);
   const { partitions, clock = nats.clock } = options;
-  return new BatchingEventSender(new NatsEventTransport(nats), { partitions, clock, logger: nats.logger });
+  return new BatchingEventSender(new NatsEventTransport(nats), {
+    partitions,
+    clock,
+    logger: nats.logger,
+    stamp: sharedStamp(bus),
+  });
 }
 
 class NatsEventTransport implements EventTransport {

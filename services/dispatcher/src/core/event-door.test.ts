@@ -3,7 +3,7 @@ import { silentLogger } from "@myelin/observability";
 import { describe, expect, it } from "vitest";
 import { EventDoor } from "./event-door.js";
 
-const SIDE = { maxBytes: 1_000, isOpen: true };
+const SIDE = { maxBytes: 1_000, messages: 0, isOpen: true };
 
 function setUp() {
   const clock = new FakeClock();
@@ -19,7 +19,7 @@ function setUp() {
         calls.looks++;
         if (isAway) throw new AppError("bus.disconnected", "away");
         return {
-          events: { bytes: bytes.events, maxBytes: 8_000, isOpen },
+          events: { bytes: bytes.events, messages: 0, maxBytes: 8_000, isOpen },
           overflow: { ...SIDE, bytes: bytes.overflow },
           unrouted: { ...SIDE, bytes: bytes.unrouted },
         };

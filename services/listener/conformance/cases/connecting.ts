@@ -2,7 +2,7 @@
 import type { IConnackPacket } from "mqtt-packet";
 import { expect } from "vitest";
 import { bytes, packet, properties, u16 } from "../bytes.js";
-import { type Case, conforms, notYet } from "../case.js";
+import { type Case, conforms } from "../case.js";
 import { USER } from "../ground.js";
 import { codeOf } from "../trial.js";
 
@@ -317,8 +317,7 @@ export const connecting: readonly Case[] = [
       await client.next("pubrec");
     },
   ),
-  notYet(
-    "retained messages",
+  conforms(
     { v5: ["MQTT-3.2.2-13"] },
     "keeps retained messages, or says that it does not and refuses retained wills",
     async (t) => {

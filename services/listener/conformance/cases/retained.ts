@@ -1,10 +1,8 @@
 /** Retained messages, and the RETAIN flag of what is forwarded. */
 import { expect } from "vitest";
-import { type Case, conforms, notYet } from "../case.js";
+import { type Case, conforms } from "../case.js";
 import type { PacketClient } from "../packet-client.js";
 import type { Trial } from "../trial.js";
-
-const MISSING = "retained messages";
 
 async function keep(client: PacketClient, topic: string, payload: string, qos: 0 | 1 = 1): Promise<void> {
   if (qos === 1) {
@@ -64,8 +62,7 @@ export const retained: readonly Case[] = [
     await publisher.next("puback");
     expect(await keptFor(t, publisher)).toEqual([]);
   }),
-  notYet(
-    MISSING,
+  conforms(
     { v3: ["MQTT-3.3.1-5", "MQTT-3.3.1-6", "MQTT-3.3.1-8"], v5: ["MQTT-3.3.1-5", "MQTT-3.3.1-9"] },
     "gives a new subscriber the last retained message of each topic",
     async (t) => {
@@ -76,8 +73,7 @@ export const retained: readonly Case[] = [
       expect((await keptFor(t, publisher)).sort()).toEqual(["a true", "b true"]);
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v3: ["MQTT-3.3.1-7"], v5: ["MQTT-3.3.1-5"] },
     "replaces what is kept by a retained message of QoS 0",
     async (t) => {
@@ -87,8 +83,7 @@ export const retained: readonly Case[] = [
       expect(await keptFor(t, publisher)).toEqual(["new true"]);
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v3: ["MQTT-3.3.1-10", "MQTT-3.3.1-12"], v5: ["MQTT-3.3.1-6", "MQTT-3.3.1-8"] },
     "removes what is kept by an empty retained message, and by nothing else",
     async (t) => {
@@ -101,8 +96,7 @@ export const retained: readonly Case[] = [
       expect(await keptFor(t, publisher)).toEqual(["b true"]);
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v3: ["MQTT-3.1.2-7"] },
     "keeps retained messages when the session of their publisher ends",
     async (t) => {
@@ -113,8 +107,7 @@ export const retained: readonly Case[] = [
       expect(await keptFor(t, await t.connect())).toEqual(["a true"]);
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v3: ["MQTT-3.8.4-3"], v5: ["MQTT-3.3.1-9", "MQTT-3.8.4-4"] },
     "gives retained messages again when a filter is subscribed again",
     async (t) => {
@@ -126,8 +119,7 @@ export const retained: readonly Case[] = [
       expect(await subscriber.message()).toMatchObject({ text: "a", retain: true });
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v5: ["MQTT-3.3.1-10"] },
     "gives retained messages to a new subscription only with retain handling 1",
     async (t) => {
@@ -141,8 +133,7 @@ export const retained: readonly Case[] = [
       expect(await subscriber.message()).toMatchObject({ text: "now" });
     },
   ),
-  notYet(
-    MISSING,
+  conforms(
     { v5: ["MQTT-3.3.1-11"] },
     "gives no retained messages with retain handling 2, which other subscribers get",
     async (t) => {

@@ -13,6 +13,7 @@ import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { OperationsClient } from "./operations-client.js";
+import type { RetainedMessages } from "./retained.js";
 import type { Sessions } from "./session.js";
 import type { SessionHomes } from "./session-home.js";
 import type { Subscriptions } from "./subscriptions.js";
@@ -40,6 +41,8 @@ export interface ProtocolContext {
   readonly mcpSessions: McpSessions;
   /** Absent: every session ends with its connection. */
   readonly sessionHomes?: SessionHomes | undefined;
+  /** What was published with `retain` set, for those who subscribe. */
+  readonly retained: RetainedMessages;
   /** Wills of clients that may come back in time. */
   readonly wills: WillKeeper;
   /** Asks all listeners about clients, for operators. */

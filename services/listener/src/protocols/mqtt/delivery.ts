@@ -19,6 +19,8 @@ export function deliverMessage(
   tags: readonly number[],
   giveBack: GiveBack | undefined,
 ): boolean {
+  const { feeds } = c.shared;
+  if (feeds.size > 0 && giveBack === undefined && feeds.get(c)?.holds(message, tags, undefined)) return true;
   const own = message.deviceId === c.identity.deviceId && tags.some(tagNoLocal);
   const wanted = own ? tags.filter((tag) => !tagNoLocal(tag)) : tags;
   if (wanted.length === 0) return true;
@@ -39,9 +41,18 @@ export function deliverMessage(
 export function deliverKept(c: MqttConnection, kept: KeptMessage): boolean {
   const { message, tags, qos, packetId, dup } = kept;
   if (c.state !== STATE.ready) return true;
+  const { feeds } = c.shared;
+  if (feeds.size > 0 && feeds.get(c)?.holds(message, tags, kept)) return true;
   const retain = message.retain && tags.some(tagRetain);
   // A connection that ends over it leaves the message to its home.
   return sendMatched(c, message, tags, { qos, retain, packetId, dup }) || c.state !== STATE.ready;
+}
+
+/** A retained message because of a new subscription; false when it was dropped. */
+export function deliverRetained(c: MqttConnection, message: SubscriberMessage, tag: number): boolean {
+  if (tagNoLocal(tag) && message.deviceId === c.identity.deviceId) return true;
+  const qos = Math.min(message.qos, tagQos(tag)) as 0 | 1 | 2;
+  return sendMatched(c, message, [tag], { qos, retain: true, packetId: 0, dup: false });
 }
 
 function sendMatched(

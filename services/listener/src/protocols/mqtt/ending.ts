@@ -108,6 +108,7 @@ function dispositionOf(fault: MqttFault): DisconnectReason {
 
 /** The transport is gone: publishes the will unless the client took it back, and lets everything go. Runs once. */
 export function endConnection(c: MqttConnection): void {
+  c.shared.feeds.get(c)?.close();
   if (c.gone) return;
   const { sessions, subscriptions, connections } = c.shared.ctx;
   c.state = STATE.closed;

@@ -13,7 +13,7 @@ import {
 import { REASON } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import type { AckCallback } from "./session.js";
+import type { AckCallback, MqttSession } from "./session.js";
 import { STATE } from "./state.js";
 
 const EARLY_FLUSH_BYTES = 64 * 1024;
@@ -79,7 +79,13 @@ export function send(
 /** Sends what waits, as far as the window and the transport have room. */
 export function sendWaiting(c: MqttConnection): void {
   const { session } = c;
-  if (session === undefined || c.state !== STATE.ready) return;
+  if (c.state !== STATE.ready) return;
+  if (session !== undefined) sendQueued(c, session);
+  const { feeds } = c.shared;
+  if (feeds.size > 0) feeds.get(c)?.resume();
+}
+
+function sendQueued(c: MqttConnection, session: MqttSession): void {
   while (session.isWaiting && !session.windowFull && c.waiting <= c.scope.limits.maxWriteBufferBytes) {
     const { message, properties, acked, queuedAtMs } = session.dequeue()!;
     const left = properties === undefined ? 0 : secondsLeft(c, properties.messageExpiry, queuedAtMs);

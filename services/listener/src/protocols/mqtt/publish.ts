@@ -161,6 +161,10 @@ function take(
     refused(c, lane, qos, packetId, topic.subarray(topicStart, topicEnd));
     return;
   }
+  if (extras?.retain === true && c.shared.ctx.retained.isFull && end > payloadStart) {
+    refuseRetained(c, lane, qos, packetId);
+    return;
+  }
   if (contentType !== "") channel = typedChannel(c, lane, channel, contentType);
   if (lane === 0) {
     if (extras === undefined) ingress.telemetry(channel, buf, payloadStart, end);
@@ -242,6 +246,16 @@ function refused(c: MqttConnection, lane: LaneIndex, qos: number, packetId: numb
 
 /** Bytes of a topic that a reason string repeats. */
 const MAX_TOPIC_IN_REASON = 200;
+
+/** There are too many retained messages for another one, and which of them it would replace is not known here. */
+function refuseRetained(c: MqttConnection, lane: LaneIndex, qos: number, packetId: number): void {
+  c.shared.ctx.ingress.refuse(lane, "retained_full");
+  if (qos === 0) return;
+  c.unacknowledged -= 1;
+  if (c.version === 5) {
+    refuseOne(c, qos, packetId, REASON.quotaExceeded, "there are too many retained messages");
+  } else c.disconnect("refused");
+}
 
 /** The payload is said to be UTF-8 and is not (3.3.2.3.2). */
 function refuseText(c: MqttConnection, qos: number, packetId: number): void {

@@ -7,6 +7,7 @@ import { PacketReader } from "./codec/reader.js";
 import type { MqttConfig } from "./config.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { RatePatience } from "./rate-patience.js";
+import type { RetainedFeed } from "./retained.js";
 
 const POOLED_OUTBOXES = 64;
 
@@ -15,6 +16,8 @@ export class MqttShared {
   readonly reader = new PacketReader();
   readonly counters: Traffic;
   readonly patience: RatePatience;
+  /** Connections that are about to get retained messages. */
+  readonly feeds = new Map<MqttConnection, RetainedFeed>();
   private readonly pool: Outbox[] = [];
   private dirty: MqttConnection[] = [];
   private spare: MqttConnection[] = [];

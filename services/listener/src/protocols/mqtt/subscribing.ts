@@ -6,6 +6,7 @@ import type { Subscribe, SubscribeItem } from "./codec/subscribe.js";
 import { parseFilter } from "./codec/topics.js";
 import { placeFilter, sessionReasonOf } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { fetchRetained } from "./retained.js";
 import { STATE } from "./state.js";
 import { tagOf } from "./tags.js";
 
@@ -21,8 +22,11 @@ export function subscribe(c: MqttConnection, packet: Subscribe): number[] | Prom
   const placed = codes.map((code, i) => {
     if (code >= 0x80) return code;
     const item = packet.items[i]!;
-    const outcome = subscriptions.add(c, item.filter, tagOf(item, packet.subscriptionId));
-    return outcome === "full" ? REASON.quotaExceeded : code;
+    const tag = tagOf(item, packet.subscriptionId);
+    const outcome = subscriptions.add(c, item.filter, tag);
+    if (outcome === "full") return REASON.quotaExceeded;
+    fetchRetained(c, item, tag, outcome === "added");
+    return code;
   });
   return told(c, placed);
 }
@@ -53,7 +57,7 @@ async function subscribeKept(
 ): Promise<number[]> {
   const granted = packet.items
     .filter((_, i) => codes[i]! < 0x80)
-    .map((item) => ({ filter: item.filter, tag: tagOf(item, packet.subscriptionId) }));
+    .map((item) => ({ item, filter: item.filter, tag: tagOf(item, packet.subscriptionId) }));
   if (granted.length === 0) return codes;
   try {
     await kept.subscribe(granted);
@@ -62,9 +66,11 @@ async function subscribeKept(
     return codes.map((code) => (code < 0x80 ? reason : code));
   }
   if (c.state !== STATE.ready) return codes;
-  for (const { filter, tag } of granted) {
+  for (const { item, filter, tag } of granted) {
+    const isNew = c.session?.filters?.has(filter) !== true;
     c.session?.filters?.set(filter, tag);
     placeFilter(c, filter, tag);
+    fetchRetained(c, item, tag, isNew);
   }
   return codes;
 }
@@ -76,6 +82,7 @@ export function unsubscribe(c: MqttConnection, filters: readonly string[]): numb
     if (parseFilter(filter) === undefined) return REASON.topicFilterInvalid;
     const filters = c.session?.filters;
     const isRemoved = c.shared.ctx.subscriptions.remove(c, filter);
+    c.shared.feeds.get(c)?.finished(filter);
     return (filters?.delete(filter) ?? isRemoved) ? REASON.success : REASON.noSubscriptionExisted;
   });
   if (kept === undefined || !codes.includes(REASON.success)) return codes;

@@ -14,5 +14,7 @@ export function tagOf(item: SubscribeItem, subscriptionId: number): number {
 export const tagQos = (tag: number): 0 | 1 | 2 => (tag & 3) as 0 | 1 | 2;
 export const tagNoLocal = (tag: number): boolean => (tag & NO_LOCAL) !== 0;
 export const tagRetain = (tag: number): boolean => (tag & RETAIN_AS_PUBLISHED) !== 0;
+/** The same tag, but RETAIN goes along as published. */
+export const withRetain = (tag: number): number => (tagRetain(tag) ? tag : tag + RETAIN_AS_PUBLISHED);
 /** 0: none. */
 export const tagSubscriptionId = (tag: number): number => Math.floor(tag / BELOW_ID);

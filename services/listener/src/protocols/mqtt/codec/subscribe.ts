@@ -10,6 +10,8 @@ export interface SubscribeItem {
   readonly qos: 0 | 1 | 2;
   readonly noLocal: boolean;
   readonly retainAsPublished: boolean;
+  /** 0: retained messages are sent. 1: only when the subscription is new. 2: never. */
+  readonly retainHandling: 0 | 1 | 2;
 }
 
 export interface Subscribe {
@@ -46,7 +48,13 @@ export function readSubscribe(reader: PacketReader, version: Version): Subscribe
     if (noLocal && filter.startsWith("$share/")) {
       throw violation("filter", "no-local on a shared subscription");
     }
-    items.push({ filter, qos: qos as 0 | 1 | 2, noLocal, retainAsPublished: (options & 8) !== 0 });
+    items.push({
+      filter,
+      qos: qos as 0 | 1 | 2,
+      noLocal,
+      retainAsPublished: (options & 8) !== 0,
+      retainHandling: ((options >> 4) & 3) as 0 | 1 | 2,
+    });
   }
   if (items.length === 0) throw violation("payload_empty", "SUBSCRIBE without a filter");
   return { packetId, subscriptionId, items };
