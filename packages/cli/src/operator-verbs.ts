@@ -12,7 +12,7 @@ type Verb = <O extends { json: boolean }>(
 const MAX_LIMIT = 1_000;
 const DEFAULT_LIMIT = 100;
 
-/** Adds `clients`, `subscriptions` and `sessions`. @param nats makes the option `--nats` */
+/** Adds `clients`, `subscriptions`, `sessions` and `trace`. @param nats makes the option `--nats` */
 export function addOperatorVerbs(verb: Verb, nats: () => Option): void {
   const paged = (command: Command): Command =>
     command
@@ -73,4 +73,22 @@ export function addOperatorVerbs(verb: Verb, nats: () => Option): void {
       )
       .argument("[client]", "the client whose session to inspect or delete"),
   );
+
+  verb<import("./commands/trace.js").TraceOptions>(
+    "trace",
+    "show the MQTT packets of clients and topics as they pass: from the client >, to it <",
+    async (options) => (await import("./commands/trace.js")).trace(options),
+  )
+    .addOption(nats())
+    .option("--tenant <name>", "only this tenant; the default one is ''")
+    .option("-c, --client <id>", "all packets of this client; repeatable", list, [])
+    .option(
+      "-t, --topic <filter>",
+      "messages on these topics, with their acknowledgements; repeatable",
+      list,
+      [],
+    )
+    .option("-n, --count <n>", "end after so many", integer(1, 2 ** 31))
+    .option("--rate <n>", "packets a second at most from each listener", integer(1, 10_000), 200)
+    .option("--payload <bytes>", "show so much of each payload", integer(0, 4096), 0);
 }

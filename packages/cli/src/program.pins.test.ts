@@ -28,6 +28,8 @@ it("keeps its verbs and options", () => {
       "clients | [action] | [client] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text> | -p, --protocol <name> | --protocol-version <version> | -u, --user <glob> | -d, --device <glob> | --listener <instance> | --since <when> | --reason <text>",
       "subscriptions | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text> | -c, --client <id> | -f, --filter <filter> | -t, --topic <topic>",
       "sessions | [action] | [client] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text>",
+      "trace | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -c, --client <id> | -t, --topic <filter> | -n, --count <n> | --rate <n> | --payload <bytes>",
+      "retained | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n>",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",
       "complete | [shell]",

@@ -10,8 +10,10 @@ export {
 export {
   clientJson,
   effectJson,
+  packetJson,
   pageJson,
   recordJson,
   sessionJson,
   subscriptionJson,
 } from "./core/operations-json.js";
+export type { TraceWish } from "./core/operations-tracing.js";

@@ -29,6 +29,7 @@ import { ListenerMetrics } from "./core/metrics.js";
 import { NewChannels } from "./core/new-channels.js";
 import { OperationsClient } from "./core/operations-client.js";
 import { OperationsServer } from "./core/operations-server.js";
+import { TraceHub } from "./core/operations-trace.js";
 import { PortSlot, type SharedContext } from "./core/port-slot.js";
 import { Presence } from "./core/presence.js";
 import type { AnyProtocolPlugin } from "./core/protocol.js";
@@ -136,6 +137,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
   const wills = new WillKeeper(clock);
+  const traces = new TraceHub(bus, clock);
   const retained = new RetainedClient({ bus, clock, log, partitions });
   const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const ports = createPorts(config, {
@@ -152,6 +154,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     wills,
     sessionHomes,
     operations: new OperationsClient(bus, clock),
+    traces,
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],
   });
@@ -176,6 +179,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
       heartbeat,
+      traces,
       listeners,
       new OperationsServer({ bus, clock, connections, table, live: { listener: listeners } }),
       new InputDrain(connections, events.counters, clock, config.drainTimeout, () =>

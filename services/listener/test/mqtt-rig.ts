@@ -11,6 +11,7 @@ import { Ingress } from "../src/core/ingress.js";
 import { DEFAULT_GLOBAL_LIMITS } from "../src/core/limits.js";
 import { ListenerMetrics } from "../src/core/metrics.js";
 import { NewChannels } from "../src/core/new-channels.js";
+import { TraceHub } from "../src/core/operations-trace.js";
 import type { ProtocolContext } from "../src/core/protocol.js";
 import { SessionDirectory } from "../src/core/session-directory.js";
 import { SubscriptionTable } from "../src/core/subscription-table.js";
@@ -18,6 +19,7 @@ import { WillKeeper } from "../src/core/will-keeper.js";
 import { type MqttConfig, schema } from "../src/protocols/mqtt/config.js";
 import type { MqttConnection } from "../src/protocols/mqtt/mqtt-connection.js";
 import { MqttPort } from "../src/protocols/mqtt/mqtt-port.js";
+import { MemoryBus, MemoryHub } from "./memory-bus.js";
 import { RecordingEvents, RecordingTelemetry } from "./recording-senders.js";
 
 export type { Duplex };
@@ -103,6 +105,9 @@ export interface MqttRig {
   readonly sessions: SessionDirectory;
   readonly table: SubscriptionTable;
   readonly ingress: Ingress;
+  /** Its bus has nobody else on it. */
+  readonly traces: TraceHub;
+  readonly bus: MemoryBus;
   readonly port: MqttPort;
   client(): MqttClient;
   /** A client that has sent CONNECT and read CONNACK. */
@@ -127,6 +132,8 @@ export function mqttRig(
   const sessions = new SessionDirectory(8, clock);
   const table = new SubscriptionTable({ wanted: () => {}, unwanted: () => {}, shared: () => {} });
   const metrics = new ListenerMetrics();
+  const bus = new MemoryBus(new MemoryHub(), "listener-0");
+  const traces = new TraceHub(bus, clock);
   const ctx = {
     port: "mqtt",
     listen: false,
@@ -139,6 +146,7 @@ export function mqttRig(
     subscriptions: table,
     retained: { isFull: false, fetch: () => ({ resume() {} }) },
     wills: new WillKeeper(clock),
+    traces,
     metrics,
     ...more,
   } as unknown as ProtocolContext;
@@ -155,6 +163,8 @@ export function mqttRig(
     sessions,
     table,
     ingress,
+    traces,
+    bus,
     port,
     client,
     connected(clientId = "c", version = 4, connect = {}) {

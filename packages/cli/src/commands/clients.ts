@@ -37,13 +37,21 @@ export async function clients(
 /** Microseconds since the Unix epoch; 0: at any time. @throws AppError `config.invalid` */
 export function sinceOf(text: string | undefined, nowMs: number): number {
   if (text === undefined) return 0;
-  const ago = parseDurationMs(text);
-  const ms = ago === undefined ? Date.parse(text) : nowMs - ago;
+  const ms = /^\d{4}-/.test(text) ? Date.parse(text) : nowMs - durationOf(text);
   if (!Number.isNaN(ms)) return Math.max(0, Math.round(ms * 1000));
   throw new AppError(
     "config.invalid",
     `--since takes a time such as 2030-01-31T12:00:00Z or a duration such as 10m, not "${text}".`,
   );
+}
+
+function durationOf(text: string): number {
+  try {
+    return parseDurationMs(text);
+  } catch {
+    // The caller says what else it could be.
+    return Number.NaN;
+  }
 }
 
 async function list(

@@ -2,6 +2,7 @@
 import type { Bus } from "@myelin/bus";
 import { ops, subjects } from "@myelin/contract";
 import { AppError, type Clock, type ErrorCode, type Timer } from "@myelin/kernel";
+import { startTrace, type TraceWish } from "./operations-tracing.js";
 
 const DEFAULT_TIMEOUT_MS = 2_000;
 /** Where nobody can be sure who lives, silence of this length ends the wait. */
@@ -103,6 +104,11 @@ export class OperationsClient {
     const count = reports.reduce((sum, { deleted }) => sum + deleted, 0);
     if (count === 0) throw unknown(client, missing);
     return { count, missing };
+  }
+
+  /** Shows packets as they pass until the returned function is called, see `startTrace`. */
+  trace(wish: TraceWish, onBatch: (batch: ops.TraceBatch) => void): () => void {
+    return startTrace(this.bus, this.clock, wish, onBatch);
   }
 
   /**

@@ -1,4 +1,5 @@
 /** The JSON of what operators see, the same over HTTP and from the command line. */
+import { isUtf8 } from "node:buffer";
 import type { ops } from "@myelin/contract";
 import type { ClientRecord, Effect, Page } from "./operations-client.js";
 
@@ -104,6 +105,34 @@ export function sessionJson(session: ops.Session): Json {
     queued: session.queued,
     queuedBytes: session.queuedBytes,
   };
+}
+
+/** One packet of a live trace. `payload` stands as text where it is UTF-8, else `payloadBase64`. */
+export function packetJson(listener: string, packet: ops.TracedPacket): Json {
+  const { tenant, device, topic, detail, qos, reasonCodes, packetId } = packet;
+  const isMessage = packet.name === "PUBLISH";
+  return {
+    at: new Date(packet.atUs / 1000).toISOString(),
+    listener,
+    connection: packet.connection,
+    direction: packet.outgoing ? "out" : "in",
+    device,
+    ...text({ tenant }),
+    packet: packet.name,
+    size: packet.size,
+    ...(packetId > 0 && { packetId }),
+    ...(reasonCodes.length > 0 && { reasonCodes }),
+    ...(isMessage && { topic, qos, payloadSize: packet.payloadSize }),
+    ...(packet.retain && { retain: true }),
+    ...(packet.dup && { dup: true }),
+    ...(packet.payload.length > 0 && payloadJson(packet.payload)),
+    ...text({ detail }),
+  };
+}
+
+function payloadJson(payload: Uint8Array): Json {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+  return isUtf8(bytes) ? { payload: bytes.toString("utf8") } : { payloadBase64: bytes.toString("base64") };
 }
 
 /** @param done past participle that names the effect, such as `disconnected` */

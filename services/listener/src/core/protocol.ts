@@ -13,6 +13,7 @@ import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
 import type { OperationsClient } from "./operations-client.js";
+import type { TraceHub } from "./operations-trace.js";
 import type { RetainedMessages } from "./retained.js";
 import type { Sessions } from "./session.js";
 import type { SessionHomes } from "./session-home.js";
@@ -47,6 +48,8 @@ export interface ProtocolContext {
   readonly wills: WillKeeper;
   /** Asks all listeners about clients, for operators. */
   readonly operations: OperationsClient;
+  /** Who looks at the packets of clients. */
+  readonly traces: TraceHub;
   readonly metrics: ListenerMetrics;
   /**
    * Makes a port of another protocol that listens to nothing and appears under this port's name: how `auto` hands sniffed

@@ -111,6 +111,8 @@ export function endConnection(c: MqttConnection): void {
   c.shared.feeds.get(c)?.close();
   if (c.gone) return;
   const { sessions, subscriptions, connections } = c.shared.ctx;
+  const { tracer } = c.shared;
+  if (tracer.isActive) tracer.closed(c);
   c.state = STATE.closed;
   connections.remove(c, c.ending);
   c.shared.patience.forget(c);

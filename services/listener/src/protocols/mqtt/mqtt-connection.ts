@@ -80,7 +80,9 @@ export class MqttConnection
   onData(chunk: Buffer): void {
     if (this.state === STATE.closed) return;
     this.seen();
-    this.shared.counters.receivedBytes += chunk.length;
+    const { counters, tracer } = this.shared;
+    counters.receivedBytes += chunk.length;
+    if (tracer.isActive) tracer.incoming(this, chunk);
     if (this.pending !== undefined) {
       this.keepPending(chunk);
       return;
@@ -210,7 +212,9 @@ export class MqttConnection
     const bytes = out.take();
     this.shared.giveBack(out);
     if (this.gone || this.state === STATE.closed || bytes.length === 0) return;
-    this.shared.counters.sentBytes += bytes.length;
+    const { counters, tracer } = this.shared;
+    counters.sentBytes += bytes.length;
+    if (tracer.isActive) tracer.outgoing(this, bytes);
     if (this.stream.write(bytes)) return;
     const { maxWriteBufferBytes: max, maxFrameBytes } = this.scope.limits;
     // Messages are dropped before this; what is left are answers to a client that asks and never listens.
@@ -237,6 +241,12 @@ export class MqttConnection
   /** For operators: what is on the way to this client, and what was lost of it. */
   figures(): SessionFigures & { readonly unsentBytes: number } {
     return { ...(this.session?.figures() ?? NO_FIGURES), unsentBytes: this.waiting };
+  }
+
+  /** For who begins to look at its packets: what was read of them and is not done with, in order. */
+  unparsed(): readonly Buffer[] {
+    const begun = this.partial?.subarray(0, this.partialLength);
+    return [begun, this.pending].filter((bytes) => bytes !== undefined);
   }
 
   openSession(): MqttSession {

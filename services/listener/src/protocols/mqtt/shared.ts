@@ -8,6 +8,7 @@ import type { MqttConfig } from "./config.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { RatePatience } from "./rate-patience.js";
 import type { RetainedFeed } from "./retained.js";
+import { MqttTracer } from "./tracer.js";
 
 const POOLED_OUTBOXES = 64;
 
@@ -15,6 +16,7 @@ const POOLED_OUTBOXES = 64;
 export class MqttShared {
   readonly reader = new PacketReader();
   readonly counters: Traffic;
+  readonly tracer: MqttTracer;
   readonly patience: RatePatience;
   /** Connections that are about to get retained messages. */
   readonly feeds = new Map<MqttConnection, RetainedFeed>();
@@ -29,6 +31,7 @@ export class MqttShared {
   ) {
     this.patience = new RatePatience(config.ratePatience);
     this.counters = ctx.metrics.traffic(scope.kind);
+    this.tracer = new MqttTracer(ctx.traces);
   }
 
   borrow(): Outbox {

@@ -195,6 +195,49 @@ describe("sessions", () => {
   });
 });
 
+describe("the trace", () => {
+  it("shows packets of any listener as events while the request lasts", async () => {
+    const client = await connected(second, "traced", { protocolVersion: 5 });
+    const base = `http://127.0.0.1:${first.port("web")}/api/v1/admin/trace`;
+    const ending = new AbortController();
+    const response = await fetch(`${base}?client=traced&topic=other/%23&payload=100`, {
+      signal: ending.signal,
+    });
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    let text = "";
+    const reading = (async () => {
+      for await (const chunk of response.body!) text += Buffer.from(chunk).toString();
+    })().catch(() => undefined);
+    const found = () =>
+      [...text.matchAll(/^event: packet\ndata: (.*)$/gm)].map(([, json]) => JSON.parse(json!));
+    await waitFor(
+      async () => {
+        await client.publishAsync("t", "21.5", { qos: 1 });
+        return found().some(({ packet }) => packet === "PUBACK");
+      },
+      { what: "traced packets" },
+    );
+    expect(found().find(({ packet }) => packet === "PUBLISH")).toMatchObject({
+      listener: "listener-1",
+      device: "traced",
+      direction: "in",
+      topic: "t",
+      qos: 1,
+      payload: "21.5",
+      payloadSize: 4,
+    });
+    ending.abort();
+    await reading;
+  });
+
+  it.each(["", "?client=a&rate=0", "?topic=a/%23/b", "?client=a&payload=99999"])(
+    "is refused as %s",
+    async (query) => {
+      expect((await get(first, `trace${query}`)).status).toBe(400);
+    },
+  );
+});
+
 describe("the API for operators", () => {
   it("is described in the OpenAPI document", async () => {
     const response = await fetch(`http://127.0.0.1:${first.port("web")}/api/v1/openapi.json`);
@@ -205,6 +248,7 @@ describe("the API for operators", () => {
       "/api/v1/admin/subscriptions",
       "/api/v1/admin/sessions",
       "/api/v1/admin/sessions/{client}",
+      "/api/v1/admin/trace",
     ]);
   });
 

@@ -2,7 +2,6 @@
 import { isTopicName } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from "fastify";
-import { MAX_LIMIT } from "../../../core/operations-client.js";
 import {
   clientJson,
   effectJson,
@@ -13,11 +12,12 @@ import {
 } from "../../../core/operations-json.js";
 import type { ProtocolContext } from "../../../core/protocol.js";
 import { type Operator, operatorOf } from "./operator.js";
+import { listOf, placeOf, type Query, sinceOf, textOf } from "./query.js";
+import { tracePackets } from "./trace.js";
 
 /** Bytes of the reason that a client is shown. */
 const MAX_REASON_BYTES = 200;
 
-type Query = Readonly<Record<string, unknown>>;
 type Answer = (operator: Operator, query: Query, client: string) => Promise<object>;
 
 /** By the names of the routes. */
@@ -83,37 +83,6 @@ export function adminHandlers(ctx: ProtocolContext) {
       log.info({ client, operator: identity.user, count: effect.count }, "an operator has deleted a session");
       return effectJson(client, "deleted", effect);
     }),
+    tracePackets: tracePackets(ctx),
   };
-}
-
-/** A parameter that stands several times, or holds several values with commas between them. */
-function listOf(query: Query, name: string): string[] {
-  const value = query[name];
-  const given = Array.isArray(value) ? value : value === undefined ? [] : [value];
-  return given.flatMap((text) => String(text).split(","));
-}
-
-function textOf(query: Query, name: string): string {
-  const value = query[name] ?? "";
-  if (typeof value !== "string") throw new AppError("protocol.malformed", `${name} is given more than once`);
-  return value;
-}
-
-function placeOf(query: Query): { readonly cursor: string; readonly limit?: number } {
-  const cursor = textOf(query, "cursor");
-  const limit = textOf(query, "limit");
-  if (limit === "") return { cursor };
-  if (!/^\d{1,4}$/.test(limit) || Number(limit) < 1 || Number(limit) > MAX_LIMIT) {
-    throw new AppError("protocol.malformed", `limit is a whole number from 1 to ${MAX_LIMIT}`);
-  }
-  return { cursor, limit: Number(limit) };
-}
-
-function sinceOf(query: Query): number {
-  const since = textOf(query, "since");
-  if (since === "") return 0;
-  const ms = Date.parse(since);
-  if (Number.isNaN(ms))
-    throw new AppError("protocol.malformed", "since is a time such as 2030-01-31T12:00:00Z");
-  return Math.max(0, ms * 1000);
 }

@@ -1,5 +1,6 @@
 /** The routes for operators and what the OpenAPI document says about them. */
 import { MAX_LIMIT } from "../../../core/operations-client.js";
+import { DEFAULT_TRACE_RATE, MAX_TRACE_RATE, MAX_TRACED_PAYLOAD } from "../../../core/operations-tracing.js";
 import { json, PROBLEM, type Route } from "../routes.js";
 
 const CLIENT = {
@@ -220,6 +221,43 @@ export const ADMIN_ROUTES = {
         }),
         ...NOT_KNOWN,
         ...FAILURES,
+      },
+    },
+  },
+  tracePackets: {
+    method: "GET",
+    url: "/api/v1/admin/trace",
+    schema: {
+      operationId: "tracePackets",
+      summary:
+        "MQTT packets of clients or topics as they pass, as server-sent events, until the request ends",
+      tags: ["operators"],
+      querystring: {
+        type: "object",
+        properties: {
+          ...TENANT,
+          client: words("All packets of these clients: device ids, or what they call themselves."),
+          topic: words("Messages that match one of these topic filters, with their acknowledgements."),
+          rate: {
+            type: "integer",
+            minimum: 1,
+            maximum: MAX_TRACE_RATE,
+            default: DEFAULT_TRACE_RATE,
+            description:
+              "Packets a second at most from each listener; an event `left-out` counts the others.",
+          },
+          payload: {
+            type: "integer",
+            minimum: 0,
+            maximum: MAX_TRACED_PAYLOAD,
+            default: 0,
+            description: "Bytes of each payload that are shown.",
+          },
+        },
+      },
+      response: {
+        200: { description: "Events", content: { "text/event-stream": { schema: { type: "string" } } } },
+        "4xx": PROBLEM,
       },
     },
   },
