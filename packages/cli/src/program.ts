@@ -164,6 +164,22 @@ export function createProgram(facts: ProgramFacts): Command {
 
   addOperatorVerbs(verb, nats);
 
+  verb<import("./commands/retained.js").RetainedOptions>(
+    "retained",
+    "show retained messages, print one, or clear them",
+    async (options, [action = "list", what]) =>
+      (await import("./commands/retained.js")).retainedMessages(action, what, options),
+  )
+    .addArgument(
+      new Argument("[action]", "list, get or clear; list when left out")
+        .choices(["list", "get", "clear"])
+        .default("list"),
+    )
+    .argument("[what]", "get: the topic; list and clear: an MQTT topic filter")
+    .addOption(nats())
+    .option("--tenant <name>", "of this tenant", "")
+    .option("--limit <n>", "list: most messages that are shown", integer(1, 100_000), 1_000);
+
   verb<import("./commands/doctor.js").DoctorOptions>(
     "doctor",
     "look for what is missing or will run out",
