@@ -15,6 +15,7 @@ export { BoundedQueue, type BoundedQueueOptions, type FullPolicy } from "./flow/
 export { CallTable, type CallTableOptions } from "./flow/call-table.js";
 export { CircuitBreaker, type CircuitBreakerOptions, type CircuitState } from "./flow/circuit-breaker.js";
 export { type RetryOptions, retry } from "./flow/retry.js";
+export { Ring } from "./flow/ring.js";
 export {
   fillBucket,
   TokenBucket,

@@ -4,7 +4,13 @@ import { checkValue } from "@myelin/config";
 import { FakeClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import mqttPacket, { type Packet } from "mqtt-packet";
-import type { Admission, AdmissionListener, ConnectVerdict, Credentials } from "../src/core/admission.js";
+import type {
+  Admission,
+  AdmissionListener,
+  AuthenticationExchange,
+  ConnectVerdict,
+  Credentials,
+} from "../src/core/admission.js";
 import type { ByteStream, StreamSink } from "../src/core/byte-stream.js";
 import { ConnectionManager } from "../src/core/connection-manager.js";
 import { Ingress } from "../src/core/ingress.js";
@@ -36,8 +42,15 @@ export class TestAdmission implements Admission {
     identity: { tenant: "", deviceId: who.deviceId, user: who.user ?? "" },
   });
 
+  /** Set: the exchange that every method of enhanced authentication begins. */
+  exchange: ((who: Credentials) => AuthenticationExchange) | undefined;
+
   connect(who: Credentials): ConnectVerdict | Promise<ConnectVerdict> {
     return this.answer(who);
+  }
+
+  authenticate(_method: string, who: Credentials): AuthenticationExchange | undefined {
+    return this.exchange?.(who);
   }
 
   publish(_identity: unknown, path: string): boolean {

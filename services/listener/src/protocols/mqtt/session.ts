@@ -1,5 +1,6 @@
 /** What MQTT remembers of a client beyond the bytes of its connection. */
 
+import { Ring } from "@myelin/kernel";
 import { FIRST_LOCAL_PACKET_ID, type KeptSession } from "../../core/session-home.js";
 import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
 import type { TopicAliases } from "./topic-aliases.js";
@@ -74,7 +75,7 @@ export class MqttSession {
   dropped: Map<string, number> | undefined = undefined;
   queuedBytes = 0;
   private sent: Map<number, Sent> | undefined = undefined;
-  private queue: QueuedPublish[] | undefined = undefined;
+  private queue: Ring<QueuedPublish> | undefined = undefined;
   private nextPacketId = 1;
 
   /** @param window most messages sent and not acknowledged; @param maxQueue most messages waiting behind them */
@@ -130,7 +131,7 @@ export class MqttSession {
 
   /** False: the queue is full and the message was not taken. */
   enqueue(entry: QueuedPublish): boolean {
-    this.queue ??= [];
+    this.queue ??= new Ring();
     const bytes = entry.message.payloadEnd - entry.message.payloadStart;
     if (this.queue.length >= this.maxQueue || this.queuedBytes + bytes > this.maxQueueBytes) return false;
     this.queue.push(entry);
@@ -151,9 +152,9 @@ export class MqttSession {
       if (!released && !this.isHomes(id)) count += 1;
       acked?.(undefined);
     }
-    for (const { message, acked } of this.queue ?? []) {
-      if (!this.isHomes(message.packetId)) count += 1;
-      acked?.(undefined);
+    for (let next = this.dequeue(); next !== undefined; next = this.dequeue()) {
+      if (!this.isHomes(next.message.packetId)) count += 1;
+      next.acked?.(undefined);
     }
     this.sent = this.queue = undefined;
     this.queuedBytes = 0;
