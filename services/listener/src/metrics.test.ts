@@ -23,6 +23,7 @@ it("shows what happened on the metrics page", async () => {
   client.send({ cmd: "publish", topic: "t", payload: "x", qos: 0, dup: false, retain: false });
   client.send({ cmd: "publish", topic: "no", payload: "x", qos: 0, dup: false, retain: false });
   client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "x", qos: 0 }] });
+  rig.connected("c", 5);
   const broken = rig.connected("b");
   broken.raw(Buffer.of(0, 0));
   broken.lose();
@@ -34,9 +35,11 @@ it("shows what happened on the metrics page", async () => {
     lines.map((line) => line.replace(/_bytes_total(.*) \d+$/, "_bytes_total$1 N")).sort(),
   ).toMatchInlineSnapshot(`
     [
+      "myelin_listener_clients{protocol="mqtt",version="3.1.1"} 1",
+      "myelin_listener_clients{protocol="mqtt",version="5"} 1",
       "myelin_listener_congestion_seconds_total 1.5",
-      "myelin_listener_connections_accepted_total{protocol="mqtt"} 2",
-      "myelin_listener_connections_active{protocol="mqtt"} 1",
+      "myelin_listener_connections_accepted_total{protocol="mqtt"} 3",
+      "myelin_listener_connections_active{protocol="mqtt"} 2",
       "myelin_listener_disconnects_total{protocol="mqtt",reason="malformed"} 1",
       "myelin_listener_ingress_dropped_total{lane="telemetry",reason="auth.not_authorized"} 1",
       "myelin_listener_ingress_dropped_total{lane="telemetry",reason="bus_down"} 2",
@@ -45,9 +48,40 @@ it("shows what happened on the metrics page", async () => {
       "myelin_listener_received_bytes_total{protocol="mqtt"} N",
       "myelin_listener_received_messages_total{protocol="mqtt"} 2",
       "myelin_listener_sent_bytes_total{protocol="mqtt"} N",
-      "myelin_listener_sessions 1",
+      "myelin_listener_sessions 2",
       "myelin_listener_subscriptions 1",
       "myelin_listener_transports_refused_total{reason="draining"} 1",
     ]
   `);
+});
+
+it("counts what is on the way to clients and waits for them, and forgets it with them", async () => {
+  const rig = mqttRig({ maxInflight: 2 });
+  const registry = new MetricsRegistry();
+  foldMetrics(registry.register(listenerMetricsList), {
+    connections: rig.manager,
+    protocols: rig.metrics,
+    ingress: rig.ingress,
+    telemetry: { ...rig.telemetry.counters },
+    events: rig.events.counters,
+    sessions: rig.sessions,
+    subscriptions: rig.table,
+    congestionMs: () => 0,
+  });
+  const of = async (name: string) =>
+    (await registry.text()).split("\n").filter((line) => line.startsWith(`myelin_listener_${name}{`));
+  const client = rig.connected("a", 5);
+  for (const topic of ["1", "2", "3"]) {
+    const message = { path: topic, bytes: Buffer.alloc(0), payloadStart: 0, payloadEnd: 0, qos: 1 };
+    const rest = { contentType: "", retain: false, tenant: "", deviceId: "x", extras: () => undefined };
+    client.connection.deliver({ ...message, ...rest }, [1]);
+  }
+  expect(await of("inflight_messages")).toEqual(['myelin_listener_inflight_messages{protocol="mqtt"} 2']);
+  expect(await of("client_queued_messages")).toEqual([
+    'myelin_listener_client_queued_messages{protocol="mqtt"} 1',
+  ]);
+  expect(await of("clients")).toEqual(['myelin_listener_clients{protocol="mqtt",version="5"} 1']);
+  client.lose();
+  expect(await of("inflight_messages")).toEqual(['myelin_listener_inflight_messages{protocol="mqtt"} 0']);
+  expect(await of("clients")).toEqual(['myelin_listener_clients{protocol="mqtt",version="5"} 0']);
 });

@@ -4,6 +4,7 @@ import { bounded, defineMetrics, type Metrics } from "@myelin/observability";
 import type { ConnectionManager } from "./core/connection-manager.js";
 import type { Ingress } from "./core/ingress.js";
 import type { LabelCounter, ListenerMetrics } from "./core/metrics.js";
+import { type Census, takeCensus } from "./core/operations-census.js";
 
 const protocol = bounded(16);
 const reason = bounded(64);
@@ -106,6 +107,24 @@ export const listenerMetricsList = defineMetrics({
     name: "myelin_listener_congestion_seconds_total",
     help: "Time in which inputs were not read because the bus was congested.",
   },
+  clients: {
+    type: "gauge",
+    name: "myelin_listener_clients",
+    help: "Connections whose client is let in, by version of the protocol; no version where there is one only.",
+    labels: { protocol, version: bounded(16) },
+  },
+  inflight: {
+    type: "gauge",
+    name: "myelin_listener_inflight_messages",
+    help: "Messages sent to clients that have not acknowledged them yet.",
+    labels: { protocol },
+  },
+  clientQueued: {
+    type: "gauge",
+    name: "myelin_listener_client_queued_messages",
+    help: "Messages that wait in this listener because a client has too many unacknowledged or reads too slowly.",
+    labels: { protocol },
+  },
   sessions: {
     type: "gauge",
     name: "myelin_listener_sessions",
@@ -162,6 +181,31 @@ export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): voi
     page.subscriptions.with().set(from.subscriptions.size);
     page.sharedChannelsEvicted.with().value = from.ingress.evicted;
   });
+  let last: readonly Census[] = [];
+  page.clients.onCollect(async () => {
+    const census = await takeCensus(from.connections.connections(), from.connections.clock);
+    foldCensus(page, last, census);
+    last = census;
+  });
+}
+
+/** Versions that nobody speaks any more go to 0. */
+function foldCensus(page: ListenerMetricsPage, last: readonly Census[], census: readonly Census[]): void {
+  for (const { protocol: kind, version } of last) {
+    page.clients.with({ protocol: kind, version }).set(0);
+    page.inflight.with({ protocol: kind }).set(0);
+    page.clientQueued.with({ protocol: kind }).set(0);
+  }
+  const waiting = new Map<string, { inflight: number; queued: number }>();
+  for (const { protocol: kind, version, clients, inflight, queued } of census) {
+    page.clients.with({ protocol: kind, version }).set(clients);
+    const sums = waiting.get(kind) ?? { inflight: 0, queued: 0 };
+    waiting.set(kind, { inflight: sums.inflight + inflight, queued: sums.queued + queued });
+  }
+  for (const [kind, sums] of waiting) {
+    page.inflight.with({ protocol: kind }).set(sums.inflight);
+    page.clientQueued.with({ protocol: kind }).set(sums.queued);
+  }
 }
 
 function foldConnections(page: ListenerMetricsPage, { counters }: ConnectionManager): void {

@@ -56,8 +56,8 @@ export type LabelsOf<L extends LabelSpec> = {
 export interface Series<L extends LabelSpec, Cell> {
   /** The cell of these labels, always the same one; makes a lookup, so not for each message. */
   with(...labels: keyof L extends never ? [] : [LabelsOf<L>]): Cell;
-  /** Called before each scrape, to bring cells up to date from queues and tables. */
-  onCollect(callback: () => void): void;
+  /** Called before each scrape, to bring cells up to date from queues and tables; the scrape waits for a promise. */
+  onCollect(callback: () => void | Promise<void>): void;
   /** Forgets a series whose subject is gone, for example a disconnected app. */
   remove(...labels: keyof L extends never ? [] : [LabelsOf<L>]): void;
 }

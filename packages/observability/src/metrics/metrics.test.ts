@@ -75,7 +75,10 @@ describe("MetricsRegistry", () => {
     const registry = new MetricsRegistry();
     const { connections, received } = registry.register(list);
     let scrapes = 0;
-    connections.onCollect(() => connections.with().set(++scrapes));
+    connections.onCollect(async () => {
+      await Promise.resolve();
+      connections.with().set(++scrapes);
+    });
     received.with({ protocol: "mqtt", app: "gone" }).inc();
     received.remove({ protocol: "mqtt", app: "gone" });
     await registry.text();

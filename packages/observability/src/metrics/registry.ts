@@ -26,7 +26,7 @@ class FoldedMetric implements Series<LabelSpec, Cell> {
   readonly #labelNames: readonly string[];
   readonly #cells = new Map<string, { labels: Labels; cell: Cell }>();
   readonly #seen = new Map<string, Set<string>>();
-  readonly #collectors: (() => void)[] = [];
+  readonly #collectors: (() => void | Promise<void>)[] = [];
 
   constructor(spec: MetricSpec) {
     this.name = spec.name;
@@ -48,7 +48,7 @@ class FoldedMetric implements Series<LabelSpec, Cell> {
     return entry.cell;
   }
 
-  onCollect(callback: () => void): void {
+  onCollect(callback: () => void | Promise<void>): void {
     this.#collectors.push(callback);
   }
 
@@ -57,8 +57,8 @@ class FoldedMetric implements Series<LabelSpec, Cell> {
     if (entry !== undefined) this.#cells.delete(JSON.stringify(entry.labels));
   }
 
-  collect(): void {
-    for (const callback of this.#collectors) callback();
+  async collect(): Promise<void> {
+    for (const callback of this.#collectors) await callback();
   }
 
   async get(): Promise<object> {
@@ -145,13 +145,13 @@ export class MetricsRegistry {
 
   /** The page in Prometheus text format. */
   async text(): Promise<string> {
-    for (const metric of this.#metrics) metric.collect();
+    await Promise.all(this.#metrics.map((metric) => metric.collect()));
     return await this.#registry.metrics();
   }
 
   /** The same as plain data, to be sent to another process and merged there. */
   async snapshot(): Promise<readonly object[]> {
-    for (const metric of this.#metrics) metric.collect();
+    await Promise.all(this.#metrics.map((metric) => metric.collect()));
     return await this.#registry.getMetricsAsJSON();
   }
 }

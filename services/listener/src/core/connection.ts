@@ -113,6 +113,16 @@ export abstract class Connection implements WheelEntry, ChannelSource {
     return undefined;
   }
 
+  /** For operators: messages above QoS 0 on the way to the client without its acknowledgement. */
+  get inflightMessages(): number {
+    return 0;
+  }
+
+  /** For operators: messages that wait for room behind those. */
+  get queuedMessages(): number {
+    return 0;
+  }
+
   /** For operators: what only the protocol knows. Made when it is asked for. */
   facts(): ProtocolFacts {
     return {};

@@ -80,8 +80,12 @@ export class McpConnection
     this.consume(chunk);
   }
 
+  override get inflightMessages(): number {
+    return this.session?.unacknowledged ?? 0;
+  }
+
   override facts(): ProtocolFacts {
-    return { ...transportBytes(this.stream), inflight: this.session?.unacknowledged ?? 0 };
+    return { ...transportBytes(this.stream), inflight: this.inflightMessages };
   }
 
   onDrain(): void {

@@ -230,6 +230,14 @@ export class MqttConnection
     return this.session?.filters;
   }
 
+  override get inflightMessages(): number {
+    return this.session?.inflight ?? 0;
+  }
+
+  override get queuedMessages(): number {
+    return this.session?.queued ?? 0;
+  }
+
   override facts(): ProtocolFacts {
     return factsOf(this);
   }

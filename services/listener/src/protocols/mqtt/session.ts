@@ -93,13 +93,21 @@ export class MqttSession {
     return this.queue !== undefined && this.queue.length > 0;
   }
 
+  get inflight(): number {
+    return this.sent?.size ?? 0;
+  }
+
+  get queued(): number {
+    return this.queue?.length ?? 0;
+  }
+
   figures(): SessionFigures {
     const droppedBy = this.dropped ?? NO_FIGURES.droppedBy;
     let dropped = 0;
     for (const count of droppedBy.values()) dropped += count;
     return {
-      inflight: this.sent?.size ?? 0,
-      queued: this.queue?.length ?? 0,
+      inflight: this.inflight,
+      queued: this.queued,
       queuedBytes: this.queuedBytes,
       dropped,
       droppedBy,
