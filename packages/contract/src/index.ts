@@ -20,6 +20,7 @@ export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * as ops from "./generated/myelin/ops/v1/ops.js";
 export * as retained from "./generated/myelin/retained/v1/retained.js";
 export * as session from "./generated/myelin/session/v1/session.js";
+export * as sys from "./generated/myelin/sys/v1/sys.js";
 export * from "./mcp/index.js";
 export * from "./payload/index.js";
 export { groupLinkName, tryParseGroupLinkName } from "./shared-group.js";

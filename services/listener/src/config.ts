@@ -111,6 +111,13 @@ const general = {
     },
     { description: "Sessions of MCP devices over TCP, UDP and WebSocket." },
   ),
+  sysInterval: durationMs({
+    default: "10s",
+    min: "0s",
+    max: "1h",
+    description:
+      "How often the topics below $SYS/broker are told to those who have subscribed to them; 0 leaves them out.",
+  }),
   drainTimeout: durationMs({
     default: "3s",
     min: "0s",

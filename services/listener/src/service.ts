@@ -38,10 +38,12 @@ import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
 import { SessionHomeClient } from "./core/session-homes.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
+import { SysTopics } from "./core/sys-topics.js";
 import { Takeover } from "./core/takeover.js";
 import { WillKeeper } from "./core/will-keeper.js";
 import { foldMetrics, listenerMetricsList } from "./metrics.js";
 import { protocols } from "./protocols/registry.js";
+import { sysFigures } from "./sys-figures.js";
 
 /** What a listener needs of its process. The senders are started and stopped here, the bus is not. */
 export interface ListenerDependencies {
@@ -138,7 +140,17 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
   const wills = new WillKeeper(clock);
   const traces = new TraceHub(bus, clock);
-  const retained = new RetainedClient({ bus, clock, log, partitions });
+  const retained: RetainedClient = new RetainedClient({ bus, clock, log, partitions, sys: () => sysTopics });
+  const sysTopics = new SysTopics({
+    bus,
+    clock,
+    table,
+    version: deps.version,
+    intervalMs: config.sysInterval,
+    count: () =>
+      sysFigures({ connections, protocols: metrics, ingress, telemetry, events, subscriptions: table }),
+    retained: () => retained.count,
+  });
   const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const ports = createPorts(config, {
     clock,
@@ -174,6 +186,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       mcpSessions,
       wills,
       retained,
+      sysTopics,
       sessionHomes,
       new Revocation(admission, connections, table),
       new Deliveries({ bus, clock, log, table, books }),

@@ -19,6 +19,7 @@ import { ListenerMetrics } from "../src/core/metrics.js";
 import { NewChannels } from "../src/core/new-channels.js";
 import { TraceHub } from "../src/core/operations-trace.js";
 import type { ProtocolContext } from "../src/core/protocol.js";
+import type { RetainedFetch, RetainedMessages, RetainedSink } from "../src/core/retained.js";
 import { SessionDirectory } from "../src/core/session-directory.js";
 import { SubscriptionTable } from "../src/core/subscription-table.js";
 import { WillKeeper } from "../src/core/will-keeper.js";
@@ -108,6 +109,23 @@ export class TestStream implements ByteStream {
   }
 }
 
+/** No topic has a retained message. */
+class NothingRetained implements RetainedMessages {
+  readonly isFull = false;
+  private asked: RetainedSink[] = [];
+
+  fetch(_tenant: string, _filter: string, sink: RetainedSink): RetainedFetch {
+    this.asked.push(sink);
+    return { resume: () => undefined };
+  }
+
+  sysWanted(): void {}
+
+  answer(): void {
+    for (const sink of this.asked.splice(0)) sink.done();
+  }
+}
+
 export interface MqttRig {
   readonly clock: FakeClock;
   readonly telemetry: RecordingTelemetry;
@@ -147,6 +165,7 @@ export function mqttRig(
   const metrics = new ListenerMetrics();
   const bus = new MemoryBus(new MemoryHub(), "listener-0");
   const traces = new TraceHub(bus, clock);
+  const nothing = new NothingRetained();
   const ctx = {
     port: "mqtt",
     listen: false,
@@ -157,7 +176,7 @@ export function mqttRig(
     ingress,
     sessions,
     subscriptions: table,
-    retained: { isFull: false, fetch: () => ({ resume() {} }) },
+    retained: nothing,
     wills: new WillKeeper(clock),
     traces,
     metrics,
@@ -165,7 +184,7 @@ export function mqttRig(
   } as unknown as ProtocolContext;
   manager.start();
   const port = new MqttPort(config, ctx);
-  const client = (): MqttClient => new MqttClient(port);
+  const client = (): MqttClient => new MqttClient(port, () => nothing.answer());
   return {
     clock,
     telemetry,
@@ -212,7 +231,11 @@ export class MqttClient {
   private version: 4 | 5 = 4;
   private read = 0;
 
-  constructor(port: MqttPort) {
+  /** @param answered the deployment answers what the last bytes made the connection ask */
+  constructor(
+    port: MqttPort,
+    private readonly answered: () => void,
+  ) {
     this.sink = port.handleStream(this.stream, { address: "127.0.0.1", secure: false });
     this.connection = this.sink as MqttConnection;
   }
@@ -224,6 +247,7 @@ export class MqttClient {
 
   raw(bytes: Uint8Array): void {
     this.sink.onData(Buffer.from(bytes));
+    this.answered();
   }
 
   drained(): void {

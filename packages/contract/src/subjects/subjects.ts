@@ -131,6 +131,9 @@ export const retainedOfPartition = (partition: number): string => `mln.ret.msg.$
 /** All retained messages: what the stream RETAINED takes. */
 export const allRetainedMessages = (): string => "mln.ret.msg.>";
 
+/** SysFigures of every listener, for all listeners. */
+export const sysFigures = (): string => "mln.sys.figures";
+
 /** Names that are too long for a token stand as their hash: what is stored says the name in full. */
 function retainedToken(name: string): string {
   if (name.length <= MAX_TOKEN_CHARS) {

@@ -14,6 +14,7 @@ import { type ChannelEntry, ChannelTable, hashPath, type LaneIndex, LOCAL_SEED }
 import { type IngressTracing, tracedExtras } from "./ingress-trace.js";
 import type { NewChannels } from "./new-channels.js";
 import { SharedChannels } from "./shared-channels.js";
+import { SYS_PREFIX } from "./sys-topics.js";
 
 /** Whoever sends: a connection, or a session. Holds the channel table that `Ingress` fills. */
 export interface ChannelSource {
@@ -138,7 +139,7 @@ export class Ingress {
     let channel = this.byKey.get(name);
     if (channel === undefined) {
       const { identity, path } = key;
-      if (!this.admission.publish(identity, path)) {
+      if (isBrokers(path) || !this.admission.publish(identity, path)) {
         throw new AppError("auth.not_authorized", `${identity.deviceId} may not publish to ${path}`);
       }
       const number = this.numbers.take(source);
@@ -236,7 +237,7 @@ export class Ingress {
     copy: Uint8Array,
   ): ChannelEntry {
     const length = copy.length;
-    if (!this.admission.publish(source.identity, path)) {
+    if (isBrokers(path) || !this.admission.publish(source.identity, path)) {
       return {
         hash,
         lane,
@@ -283,6 +284,11 @@ export class Ingress {
     }
     return this.sharedCache;
   }
+}
+
+/** What the broker tells about itself nobody else may say (MQTT 5, 4.7.2). */
+function isBrokers(path: string): boolean {
+  return path.startsWith(SYS_PREFIX);
 }
 
 function refusalOf(refusal: ErrorCode, lane: LaneIndex, bytes: Uint8Array): ChannelEntry {

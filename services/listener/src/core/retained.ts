@@ -5,6 +5,7 @@ import { type Backoff, backoff, type Clock, type Component, type Timer } from "@
 import type { Logger } from "@myelin/observability";
 import { RetainedCurrent } from "./retained-current.js";
 import type { SubscriberMessage } from "./subscriptions.js";
+import { SYS_PREFIX, type SysTopics } from "./sys-topics.js";
 
 /** Who gets the messages. */
 export interface RetainedSink {
@@ -33,6 +34,8 @@ export interface RetainedMessages {
    * retained messages then comes as a live one.
    */
   fetch(tenant: string, filter: string, sink: RetainedSink): RetainedFetch;
+  /** A filter of this tenant may match what the broker tells about itself. */
+  sysWanted(tenant: string): void;
 }
 
 export interface RetainedClientOptions {
@@ -40,6 +43,8 @@ export interface RetainedClientOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly partitions: number;
+  /** Set before `start`: what the broker tells about itself. */
+  readonly sys: () => Pick<SysTopics, "wanted" | "current">;
 }
 
 interface Piece {
@@ -104,17 +109,38 @@ export class RetainedClient implements Component, RetainedMessages {
     this.lines.clear();
   }
 
+  /** Messages that all keepers have, as they have said last. */
+  get count(): number {
+    let sum = 0;
+    for (const { messages } of this.keepers.values()) sum += messages;
+    return sum;
+  }
+
   get isFull(): boolean {
     return this.fullUntilMs > this.options.clock.nowMs();
   }
 
   fetch(tenant: string, filter: string, sink: RetainedSink): RetainedFetch {
+    if (filter.startsWith(SYS_PREFIX)) return this.tell(filter, sink);
     const { partitions } = this.options;
     const isWild = /[+#]/.test(filter);
     const asked = isWild ? [...Array(partitions).keys()] : [partitionOf(tenant, filter, partitions)];
     const fetch = new Fetch(this, tenant, filter, sink, asked.length);
     for (const partition of asked) this.ask({ fetch, partition, after: "" });
     return fetch;
+  }
+
+  sysWanted(tenant: string): void {
+    this.options.sys().wanted(tenant);
+  }
+
+  /** Nothing of it is kept anywhere, and it is little. Later, since whoever asks is not ready for it within the call. */
+  private tell(filter: string, sink: RetainedSink): RetainedFetch {
+    queueMicrotask(() => {
+      for (const message of this.options.sys().current(filter)) if (sink.isOpen()) sink.take(message);
+      sink.done();
+    });
+    return { resume: () => undefined };
   }
 
   /** Queues a question to the owner of a partition. */

@@ -7,6 +7,7 @@ import { REASON } from "./codec/reason-codes.table.js";
 import type { SubscribeItem } from "./codec/subscribe.js";
 import { parseFilter } from "./codec/topics.js";
 import { deliverKept, deliverRetained } from "./delivery.js";
+import { isAboutBroker } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { STATE } from "./state.js";
 import { tagQos, withRetain } from "./tags.js";
@@ -23,6 +24,7 @@ const ROOM = 0.5;
 /** Starts it for a granted filter, as its retain handling says; `isNew`: the client did not hold it before. */
 export function fetchRetained(c: MqttConnection, item: SubscribeItem, tag: number, isNew: boolean): void {
   const { filter, retainHandling } = item;
+  if (isAboutBroker(filter)) c.shared.ctx.retained.sysWanted(c.identity.tenant);
   if (retainHandling === 2 || (retainHandling === 1 && !isNew)) return;
   // Shared subscriptions get none (MQTT 5, 4.8.2).
   if (parseFilter(filter)?.filter !== filter) return;
