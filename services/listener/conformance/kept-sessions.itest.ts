@@ -214,7 +214,7 @@ describe("a session that outlives its connection", () => {
     reader.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "plant/#", qos: 2 }] });
     await reader.next("suback");
     await publish(sender, 0, 1, 2);
-    const [{ messageId }] = (await messages(reader, 1)) as [{ messageId: number }];
+    const [{ messageId }] = (await messages(reader, 1)) as unknown as [{ messageId: number }];
     const comeBack = async (): Promise<void> => {
       reader.lose();
       reader = await packets(one, "reader");
@@ -323,7 +323,7 @@ describe("a session that outlives its connection", () => {
     const { appends } = core.sessions.figures;
     for (let i = 0; i < 20; i++) {
       const sent = publish(sender, i, i + 1);
-      const [{ messageId }] = (await messages(reader, 1)) as [{ messageId: number }];
+      const [{ messageId }] = (await messages(reader, 1)) as unknown as [{ messageId: number }];
       reader.send({ cmd: "puback", messageId });
       await sent;
     }

@@ -30,8 +30,6 @@ function setUp(lane: "telemetry" | "event" = "event") {
     events: {
       ready: () => events.push("ready"),
       settled: (n) => events.push(`settled ${n}`),
-      refused: () => events.push("refused"),
-      leftOut: () => undefined,
       lost: () => events.push("lost"),
     },
     onClose: () => events.push("closed"),

@@ -23,6 +23,8 @@ const NEVER = 0xffff_ffff;
 const { ReportKind, SignalKind } = wire;
 /** A listener that does not come back is told of what it has lost for this long. */
 const TELL_GONE_MS = 10 * 60_000;
+/** How long a connection that is taken over may take to say what it has stored. */
+const PART_WITHIN_MS = 2_000;
 
 /** One per home. */
 export class Desk {
@@ -31,6 +33,9 @@ export class Desk {
   /** QoS 2 identifiers of clients to be recorded with the next batch. */
   private incoming: { session: number; packetId: number; forgotten: boolean }[] = [];
 
+  /** Sessions whose connection was asked to let go. */
+  private readonly parting = new Map<Session, PromiseWithResolvers<void>>();
+
   constructor(private readonly options: DeskOptions) {}
 
   /** Resolves when the journal holds it. @throws AppError `limit.sessions` */
@@ -38,12 +43,17 @@ export class Desk {
     const { store, journal, epoch } = this.options;
     const { tenant, client, holder = wire.Holder.create() } = request;
     let session = store.ofClient(tenant, client);
-    if (session !== undefined) this.take(session, SignalKind.TAKEN_OVER);
-    if (session !== undefined && (request.clean || this.isExpired(session))) {
+    // The same connection asks again where the answer was lost.
+    const isAgain = session !== undefined && this.heldBy(holder) === session;
+    while (!isAgain && session?.link !== undefined) {
+      await this.part(session);
+      session = store.ofClient(tenant, client);
+    }
+    if (session !== undefined && !isAgain && (request.clean || this.isExpired(session))) {
       this.end(session);
       session = undefined;
     }
-    const present = session !== undefined;
+    const present = isAgain ? session!.wasPresent : session !== undefined;
     if (session === undefined) {
       if (store.size >= this.options.maxSessions) {
         throw new AppError("limit.sessions", `this partition holds ${store.size} sessions already`);
@@ -52,6 +62,7 @@ export class Desk {
       journal.add(madeRecord(session), 64 + client.length);
     }
     session.openedAtUs = request.atUs;
+    session.wasPresent = present;
     session.receiveMaximum = Math.max(1, request.receiveMaximum);
     this.hold(session, holder);
     store.setOffline(session, 0, request.expirySeconds);
@@ -145,6 +156,7 @@ export class Desk {
   }
 
   close(): void {
+    for (const { resolve } of this.parting.values()) resolve();
     for (const link of this.links.values()) link.close();
     this.links.clear();
   }
@@ -194,6 +206,20 @@ export class Desk {
     if (expirySeconds === 0) this.end(session);
   }
 
+  /** Asks the connection to let go, and waits until it has told what was stored of its client's messages, or was silent for too long. */
+  private async part(session: Session): Promise<void> {
+    const known = this.parting.get(session);
+    if (known !== undefined) return known.promise;
+    const { clock } = this.options;
+    const left = Promise.withResolvers<void>();
+    this.parting.set(session, left);
+    session.begun = false;
+    (session.link as ListenerLink).signal(session.connection, SignalKind.TAKEN_OVER);
+    const timer = clock.setTimeout(() => this.letGo(session), PART_WITHIN_MS);
+    await left.promise;
+    clock.clear(timer);
+  }
+
   /** Ends the hold of a connection on the session and tells it why. */
   private take(session: Session, why: wire.SignalKind): void {
     const { connection } = session;
@@ -212,6 +238,8 @@ export class Desk {
     session.begun = false;
     store.setOffline(session, clock.wallMs(), session.expirySeconds);
     journal.add(heldRecord(session));
+    this.parting.get(session)?.resolve();
+    this.parting.delete(session);
     // Nobody acknowledges them now.
     if (session.queued > 0) outgoing.secureAll();
   }

@@ -55,6 +55,8 @@ export class Session {
   /** The connection; undefined: none. */
   link: HolderLink | undefined = undefined;
   connection = 0;
+  /** It was there before the connection. */
+  wasPresent = false;
   /** CONNACK was written. */
   begun = false;
   receiveMaximum = 65_535;

@@ -20,9 +20,9 @@ export type Progress =
   /** PUBCOMP: the identifier is free again. */
   | "completed";
 
-/** Why a session leaves its connection. After any of these nothing the connection says reaches the session. */
+/** Why a session leaves its connection. Nothing that the connection says reaches the session then, but for what follows. */
 export type HolderLoss =
-  /** The client has connected again, here or elsewhere. */
+  /** The client has connected again, here or elsewhere, and waits: what was stored of its messages, and `closed`, are still to be said. */
   | "taken_over"
   /** Its home is another process now, or was away: the client finds everything as it was when it comes back. */
   | "home_lost"

@@ -19,6 +19,8 @@ import type {
 const { ReportKind, SignalKind } = wire;
 
 const REQUEST_MS = 5_000;
+/** Longer than a connection that is taken over may take to let go. */
+const OPEN_REQUEST_MS = 3_000;
 /** A home that moves from one process to another is away for a few seconds at most. */
 const OPEN_WITHIN_MS = 8_000;
 const ASK_AGAIN_MS = 200;
@@ -43,6 +45,7 @@ const NO_IDS: readonly number[] = [];
 class Kept implements KeptSession {
   filters: readonly KeptFilter[];
   incoming: readonly number[];
+  private isClosed = false;
 
   constructor(
     private readonly homes: SessionHomeClient,
@@ -84,6 +87,8 @@ class Kept implements KeptSession {
   }
 
   closed(expirySeconds: number): void {
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.report(ReportKind.CLOSED, expirySeconds);
     this.homes.leave(this);
   }
@@ -199,10 +204,9 @@ export class SessionHomeClient implements SessionHomes, Component {
     const until = clock.nowMs() + OPEN_WITHIN_MS;
     for (;;) {
       try {
-        return await bus.request(subjects.sessionHome(partition), data, REQUEST_MS);
+        return await bus.request(subjects.sessionHome(partition), data, OPEN_REQUEST_MS);
       } catch (err) {
-        const isAway = AppError.is(err) && err.code === "request.no_responder";
-        if (!isAway || clock.nowMs() >= until) throw err;
+        if (!isAway(AppError.from(err)) || clock.nowMs() >= until) throw err;
         await clock.sleep(ASK_AGAIN_MS);
       }
     }
@@ -297,3 +301,8 @@ export class SessionHomeClient implements SessionHomes, Component {
 }
 
 const NOTHING = new Uint8Array(0);
+
+/** The home may be there in a moment: it moves, or NATS is away. */
+function isAway({ code }: AppError): boolean {
+  return code === "request.no_responder" || code === "request.timeout" || code === "bus.disconnected";
+}

@@ -8,6 +8,7 @@ import { MqttFault } from "./codec/fault.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import type { ServerProperties } from "./codec/server-properties.js";
 import { writeConnackRefuse, writeDisconnect } from "./codec/writer.js";
+import { leave } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { extrasOf, reasonOf, typedChannel } from "./publish.js";
 import { STATE } from "./state.js";
@@ -118,7 +119,7 @@ export function endConnection(c: MqttConnection): void {
   c.shared.patience.forget(c);
   subscriptions.removeAll(c);
   if (c.session !== undefined) {
-    c.session.kept?.closed(c.offer.sessionExpiry);
+    leave(c);
     const lost = c.session.giveUp();
     if (lost > 0) c.shared.ctx.metrics.undelivered.add("mqtt,disconnected", lost);
   }

@@ -338,7 +338,6 @@ describe("a QoS 2 message of a client with a kept session", () => {
 
 describe("a session that leaves its connection", () => {
   it.each([
-    ["taken_over", 0x8e],
     ["home_lost", 0x89],
     ["deleted", 0x98],
   ] as const)("because it was %s tells the client so, and home nothing more", async (why, reasonCode) => {
@@ -349,5 +348,29 @@ describe("a session that leaves its connection", () => {
     expect(w.client.packets()).toMatchObject([{ cmd: "disconnect", reasonCode }]);
     w.client.lose();
     expect(w.home.said()).toEqual([]);
+  });
+
+  it("because it was taken over tells home when it has let go", async () => {
+    const w = await world();
+    w.client.packets();
+    w.home.said();
+    w.home.holder!.sessionLost("taken_over");
+    expect(w.client.packets()).toMatchObject([{ cmd: "disconnect", reasonCode: 0x8e }]);
+    w.client.lose();
+    expect(w.home.said()).toEqual(["closed 300"]);
+  });
+
+  it("while its messages of QoS 2 are being stored tells home of each of them, and of its end behind them", async () => {
+    const w = await world();
+    w.client.packets();
+    w.home.said();
+    for (const messageId of [3, 4]) {
+      w.client.send({ cmd: "publish", topic: "a", payload: "x", qos: 2, messageId } as Packet);
+    }
+    w.home.holder!.sessionLost("taken_over");
+    w.client.lose();
+    expect(w.home.said()).toEqual([]);
+    w.rig.events.settle();
+    expect(w.home.said()).toEqual(["stored 3", "stored 4", "closed 300"]);
   });
 });

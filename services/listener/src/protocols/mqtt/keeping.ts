@@ -2,9 +2,11 @@
 import { topicMatches } from "@myelin/contract";
 import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { KeptSession } from "../../core/session-home.js";
+import { SYS_PREFIX } from "../../core/sys-topics.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { parseFilter } from "./codec/topics.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { type MqttSession, QOS2_BIT } from "./session.js";
 import { tagQos } from "./tags.js";
 
 /** CONNACK is written: takes over filters and unfinished handshakes, and lets come what has waited. */
@@ -26,6 +28,7 @@ export function resume(c: MqttConnection, kept: KeptSession): void {
     }
     filters.set(filter, tag);
     if (isMatchedHere(filter, tag)) ctx.subscriptions.add(c, filter, tag);
+    if (isAboutBroker(filter)) ctx.retained.sysWanted(c.identity.tenant);
   }
   if (denied.length > 0) {
     // The rules have changed while the client was away.
@@ -50,10 +53,15 @@ export function deniedFilter(c: MqttConnection): string | undefined {
 
 /**
  * Filters of QoS 0 are matched here, while the connection lasts, and so are those of shared groups, whose other members get what
- * comes while it does not; all others are matched by the home.
+ * comes while it does not, and those of what listeners tell about the broker; all others are matched by the home.
  */
 function isMatchedHere(filter: string, tag: number): boolean {
-  return tagQos(tag) === 0 || filter.startsWith("$share/");
+  return tagQos(tag) === 0 || filter.startsWith("$share/") || isAboutBroker(filter);
+}
+
+/** It may match a topic below `$SYS`. */
+export function isAboutBroker(filter: string): boolean {
+  return parseFilter(filter)?.filter.startsWith(SYS_PREFIX) ?? false;
 }
 
 /** Those that were of the other kind before change sides. */
@@ -61,6 +69,41 @@ export function placeFilter(c: MqttConnection, filter: string, tag: number): voi
   const { subscriptions } = c.shared.ctx;
   if (isMatchedHere(filter, tag)) subscriptions.add(c, filter, tag);
   else subscriptions.remove(c, filter);
+}
+
+/**
+ * The connection is gone: its home is told once it is known what of the client's messages of QoS 2 was stored, so that the next
+ * connection takes none of them again.
+ */
+export function leave(c: MqttConnection): void {
+  const { session } = c;
+  if (session?.kept === undefined || isStoring(session)) return;
+  session.kept.closed(c.offer.sessionExpiry);
+}
+
+/** As `EventTicket.settled`, when the connection is gone: nobody can be told but the home. */
+export function settledLate(
+  c: MqttConnection,
+  numbers: readonly number[],
+  from: number,
+  to: number,
+  error: AppError | undefined,
+): void {
+  const { session } = c;
+  const { kept, incoming } = session ?? {};
+  if (session === undefined || kept === undefined || incoming === undefined) return;
+  for (let i = from; i < to; i++) {
+    const packetId = numbers[i]! & 0xffff;
+    if (numbers[i]! < QOS2_BIT || incoming.get(packetId) !== "storing") continue;
+    incoming.delete(packetId);
+    if (error === undefined) kept.stored(packetId);
+  }
+  leave(c);
+}
+
+function isStoring({ incoming }: MqttSession): boolean {
+  for (const state of incoming?.values() ?? []) if (state === "storing") return true;
+  return false;
 }
 
 /** Tags of the filters that match, wherever they are matched for messages of others. */

@@ -27,7 +27,7 @@ import { deliverKept, deliverMessage } from "./delivery.js";
 import { deliverDownlink } from "./downlink.js";
 import { endConnection, onFault, sayGoodbye } from "./ending.js";
 import { factsOf, optionsOf, versionNameOf } from "./facts.js";
-import { deniedFilter } from "./keeping.js";
+import { deniedFilter, settledLate } from "./keeping.js";
 import { sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
 import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
@@ -140,6 +140,7 @@ export class MqttConnection
 
   settled(numbers: readonly number[], from: number, to: number, error: AppError | undefined): void {
     if (this.state !== STATE.closed) writeAcks(this, numbers, from, to, error);
+    else settledLate(this, numbers, from, to, error);
   }
 
   /** See `Subscriber`: while others of a shared subscription have room, messages need not wait here. */
@@ -176,7 +177,8 @@ export class MqttConnection
   }
 
   sessionLost(why: HolderLoss): void {
-    if (this.session !== undefined) this.session.kept = undefined;
+    // A next connection waits to hear what was stored of this one's messages.
+    if (this.session !== undefined && why !== "taken_over") this.session.kept = undefined;
     this.disconnect(why === "taken_over" ? "takeover" : why);
   }
 

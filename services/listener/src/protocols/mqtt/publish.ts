@@ -11,10 +11,7 @@ import { isText } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import type { IncomingState } from "./session.js";
-
-/** Beside the packet id in the number of an event ticket. */
-const QOS2_BIT = 0x10000;
+import { type IncomingState, QOS2_BIT } from "./session.js";
 
 const RETAINED: EnvelopeExtras = { retain: true };
 const QOS2: EnvelopeExtras = { qos: 2 };

@@ -17,6 +17,9 @@ export interface QueuedPublish {
 /** Told when a message above QoS 0 was acknowledged with this reason, or is given up (undefined). */
 export type AckCallback = (reason: number | undefined) => void;
 
+/** Set in the number of an event that came with QoS 2; below it is the packet identifier. */
+export const QOS2_BIT = 0x10000;
+
 /** State of an incoming QoS 2 packet id: being stored, or stored and PUBREC sent. */
 export type IncomingState = "storing" | "received";
 

@@ -25,7 +25,10 @@ afterAll(async () => {
 async function ask(rig: Rig, method: string, url: string, headers: Record<string, string> = {}) {
   const base = `http://127.0.0.1:${rig.port("web")}/api/v1/admin`;
   const response = await fetch(`${base}/${url}`, { method, headers });
-  return { status: response.status, body: (await response.json()) as Record<string, never> };
+  return {
+    status: response.status,
+    body: (await response.json()) as Record<string, unknown> & { next?: string },
+  };
 }
 const get = (rig: Rig, url: string, headers?: Record<string, string>) => ask(rig, "GET", url, headers);
 
