@@ -27,7 +27,7 @@ function startOwner(nats: NatsServer, instance: string): Promise<ManagedProcess>
     name: instance,
     command: process.execPath,
     args: [
-      "--conditions=source",
+      ...["--no-warnings", "--experimental-transform-types", "--conditions=source"],
       "--import",
       file("run-source.mjs"),
       file("owner-process.ts"),
