@@ -102,6 +102,16 @@ export const wills: readonly Case[] = [
       expect(await subscriber.message()).toMatchObject({ text: "gone" });
     },
   ),
+  conforms(
+    { v5: ["MQTT-3.1.2-8", "MQTT-3.1.2-10", "MQTT-3.14.4-3"] },
+    "publishes the will of a client that says goodbye because of an error",
+    async (t) => {
+      const subscriber = await t.subscriber(t.topic("#"));
+      const client = await t.connect({ will: willOf(t) });
+      client.send({ cmd: "disconnect", reasonCode: 0x80 });
+      expect(await subscriber.message()).toMatchObject({ text: "gone" });
+    },
+  ),
   conforms({ v5: ["MQTT-3.1.3-10"] }, "publishes the will with its properties, in their order", async (t) => {
     const subscriber = await t.subscriber(t.topic("#"));
     const userProperties = { b: ["1", "2"], a: "3" };

@@ -126,7 +126,8 @@ function onDisconnect(c: MqttConnection, reader: PacketReader): void {
     }
     c.offer = { ...c.offer, sessionExpiry };
   }
-  if (reason !== REASON.disconnectWithWill) c.will = undefined;
+  // A goodbye with any other reason leaves the will to be published (3.14.4).
+  if (reason === REASON.success) c.will = undefined;
   c.ending = "client";
   c.shutDown();
 }

@@ -1,4 +1,4 @@
-import type { IConnackPacket, IDisconnectPacket, IPublishPacket } from "mqtt-packet";
+import mqttPacket, { type IConnackPacket, type IDisconnectPacket, type IPublishPacket } from "mqtt-packet";
 import { describe, expect, it } from "vitest";
 import { connectPacket, type MqttClient, type MqttRig, mqttRig } from "../../../test/mqtt-rig.js";
 
@@ -122,13 +122,55 @@ describe("a drain", () => {
 
   it.each([
     [4, { returnCode: 3 }],
-    [5, { reasonCode: 0x8b }],
+    [5, { reasonCode: 0x88 }],
   ] as const)("is said in CONNACK to who waits for admission, in version %i", async (version, code) => {
     const rig = mqttRig();
     rig.admission.answer = () => new Promise(() => {});
     const client = rig.client();
     client.send(connectPacket("d", version));
     expect(await end(rig, client)).toMatchObject({ cmd: "connack", ...code });
+  });
+});
+
+describe("a CONNECT that is one too many for the moment", () => {
+  it.each([
+    [4, { returnCode: 3 }],
+    [5, { reasonCode: 0x9f }],
+  ] as const)("is refused as such in version %i", (version, code) => {
+    const rig = mqttRig();
+    rig.admission.answer = () => ({ allow: false, code: "limit.rate" });
+    const client = rig.client();
+    client.send(connectPacket("d", version));
+    expect(client.packets()).toMatchObject([{ cmd: "connack", ...code }]);
+  });
+});
+
+describe("a CONNECT above the maximum packet size", () => {
+  const tooLong = (version: 4 | 5): Buffer => {
+    const head = mqttPacket.generate(connectPacket("d", version)).subarray(2);
+    return Buffer.concat([Buffer.of(0x10, 0xff, 0xff, 0x7f), head]);
+  };
+
+  it("is told so in MQTT 5, and closed without a word before it", () => {
+    const rig = mqttRig();
+    const five = rig.client();
+    five.raw(tooLong(5));
+    expect(five.packets(5)).toMatchObject([{ cmd: "connack", reasonCode: 0x95 }]);
+    const four = rig.client();
+    four.raw(tooLong(4));
+    expect(four.packets(4)).toEqual([]);
+    expect([five, four].every(({ stream }) => stream.ended)).toBe(true);
+    expect(rig.metrics.malformed.values).toEqual(new Map([["mqtt,too_large", 2]]));
+  });
+});
+
+describe("user properties beyond what this server carries", () => {
+  it("are no broken rule, but over a quota", () => {
+    const rig = mqttRig();
+    const client = rig.connected("d", 5);
+    const userProperties = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`n${i}`, "v"]));
+    client.send(publish("t", { properties: { userProperties } }));
+    expect(client.packets()).toMatchObject([{ cmd: "disconnect", reasonCode: 0x97 }]);
   });
 });
 

@@ -53,7 +53,7 @@ describe("CONNECT", () => {
     [4, "auth.bad_credentials", { returnCode: 4 }],
     [4, "auth.not_authorized", { returnCode: 5 }],
     [5, "auth.bad_credentials", { reasonCode: 0x86 }],
-    [5, "limit.rate", { reasonCode: 0x96 }],
+    [5, "limit.rate", { reasonCode: 0x9f }],
   ] as const)("refused by admission in version %i with %s says why", (version, code, expected) => {
     const rig = mqttRig();
     rig.admission.answer = () => ({ allow: false, code });

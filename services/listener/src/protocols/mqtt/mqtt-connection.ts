@@ -15,7 +15,7 @@ import {
 import type { GiveBack, Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
 import type { Authentication } from "./authentication.js";
 import { ANY_OFFER, type ClientOffer } from "./client-offer.js";
-import type { Version, Will } from "./codec/connect.js";
+import { type Version, versionIn, type Will } from "./codec/connect.js";
 import { type MqttFault, malformed, tooLarge, violation } from "./codec/fault.js";
 import type { Outbox } from "./codec/outbox.js";
 import { PACKET } from "./codec/packets.table.js";
@@ -330,7 +330,10 @@ export class MqttConnection
           throw malformed("remaining_length", "a remaining length in more bytes than it needs");
         }
       }
-      if (length > max) throw tooLarge(length, max);
+      if (length > max) {
+        if (this.state === STATE.fresh) this.version = versionIn(buf, body, end) ?? this.version;
+        throw tooLarge(length, max);
+      }
       const next = body + length;
       if (next > end) break;
       if (ready && first >>> 4 === 3) {

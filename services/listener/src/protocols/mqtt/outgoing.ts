@@ -127,9 +127,9 @@ function write(c: MqttConnection, message: OutgoingPublish, properties: PublishP
   if (out.length > EARLY_FLUSH_BYTES || out.length > c.scope.limits.maxWriteBufferBytes >>> 2) c.flush();
 }
 
-/** PUBACK of the client. */
+/** PUBACK of the client; one for nothing, as a client may send that has just lost its last connection, changes nothing. */
 export function onPuback(c: MqttConnection, packetId: number, reason: number): void {
-  const sent = stateOf(c, packetId, "PUBACK");
+  const sent = c.session?.stateOf(packetId);
   if (sent !== undefined && sent.qos === 2) throw violation("order", "PUBACK for a message of QoS 2");
   finish(c, packetId, sent?.acked, reason);
 }
@@ -167,15 +167,6 @@ export function onPubcomp(c: MqttConnection, packetId: number): void {
   session?.done(packetId);
   if (session?.isHomes(packetId)) session.kept!.progress(packetId, "completed", REASON.success);
   sendWaiting(c);
-}
-
-/** Undefined where it may be for nothing; before MQTT 5 and without a home that is a broken rule. */
-function stateOf(c: MqttConnection, packetId: number, what: string) {
-  const sent = c.session?.stateOf(packetId);
-  if (sent === undefined && c.version < 5 && !c.session?.isHomes(packetId)) {
-    throw violation("packet_id", `${what} for a packet identifier that is not in use`);
-  }
-  return sent;
 }
 
 function finish(c: MqttConnection, packetId: number, acked: AckCallback | undefined, reason: number): void {

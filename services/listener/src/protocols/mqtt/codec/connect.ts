@@ -76,6 +76,16 @@ function readVersion(reader: PacketReader): Version {
   throw new MqttFault("protocol_version", REASON.unsupportedVersion, `protocol level ${level} of ${name}`);
 }
 
+const MQTT_NAME = Buffer.from([0, 4, 0x4d, 0x51, 0x54, 0x54]);
+
+/** The version in the beginning of a CONNECT's body, as far as it has come; undefined where it cannot be told. */
+export function versionIn(bytes: Buffer, start: number, end: number): Version | undefined {
+  const at = start + MQTT_NAME.length;
+  if (at >= end || MQTT_NAME.compare(bytes, start, at) !== 0) return undefined;
+  const level = bytes[at];
+  return level === 4 || level === 5 ? level : undefined;
+}
+
 function readWill(reader: PacketReader, version: Version, qos: 0 | 1 | 2, retain: boolean): Will {
   const properties = version === 5 ? readProperties(reader, AT.will) : NO_PROPERTIES;
   const topic = Buffer.from(reader.binary());

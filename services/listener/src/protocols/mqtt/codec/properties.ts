@@ -1,7 +1,8 @@
 /** Properties of MQTT 5 packets: read and checked in one pass, into plain fields. */
-import { malformed, violation } from "./fault.js";
+import { MqttFault, malformed, violation } from "./fault.js";
 import { AT, CLIENT_PROPERTIES, type Place, PROPERTY } from "./packets.table.js";
 import type { PacketReader } from "./reader.js";
+import { REASON } from "./reason-codes.table.js";
 
 /** What was there; absent means not sent. Binary values are views into the packet. */
 export interface Properties {
@@ -74,7 +75,12 @@ function readOne(reader: PacketReader, place: Place, out: Properties): void {
   if (known.form === "pair") {
     out.userProperties ??= [];
     if (out.userProperties.length >= MAX_USER_PROPERTIES) {
-      throw violation("property", `more than ${MAX_USER_PROPERTIES} user properties`);
+      // MQTT knows no limit, so no rule is broken: it is this server that takes no more.
+      throw new MqttFault(
+        "property",
+        REASON.quotaExceeded,
+        `more than ${MAX_USER_PROPERTIES} user properties`,
+      );
     }
     out.userProperties.push({ name: reader.text(), value: reader.text() });
     return;

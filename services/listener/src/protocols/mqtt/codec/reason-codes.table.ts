@@ -33,9 +33,45 @@ export const REASON = {
   payloadFormatInvalid: 0x99,
   serverShuttingDown: 0x8b,
   useAnotherServer: 0x9c,
+  connectionRateExceeded: 0x9f,
 } as const;
 
 export type Reason = (typeof REASON)[keyof typeof REASON];
+
+/** Packets of a server that say no with a reason of their own table: CONNACK, PUBACK or PUBREC, DISCONNECT. */
+export type Refusal = "connack" | "answer" | "disconnect";
+
+/** The reasons above 0x80 that a server may give in each (tables 3-1, 3-4 and 3-5, 3-10). */
+const SAYABLE: Readonly<Record<Refusal, ReadonlySet<number>>> = {
+  connack: new Set([
+    0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a,
+    0x9b, 0x9c, 0x9d, 0x9f,
+  ]),
+  answer: new Set([0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99]),
+  disconnect: new Set([
+    0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
+    0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
+  ]),
+};
+
+/** What says nearly the same where a packet cannot say it; the first that it can. */
+const NEAREST: ReadonlyMap<Reason, readonly Reason[]> = new Map<Reason, readonly Reason[]>([
+  [REASON.messageRateTooHigh, [REASON.connectionRateExceeded, REASON.quotaExceeded]],
+  [REASON.connectionRateExceeded, [REASON.quotaExceeded]],
+  [REASON.serverShuttingDown, [REASON.serverUnavailable]],
+  [REASON.serverUnavailable, [REASON.serverBusy]],
+  [REASON.administrativeAction, [REASON.notAuthorized]],
+  [REASON.badUserNameOrPassword, [REASON.notAuthorized]],
+  [REASON.badAuthenticationMethod, [REASON.notAuthorized]],
+  [REASON.packetTooLarge, [REASON.quotaExceeded]],
+]);
+
+/** The reason as the packet can give it. Reasons below 0x80 are no refusals and stay. */
+export function sayable(packet: Refusal, reason: Reason): Reason {
+  const known = SAYABLE[packet];
+  if (reason < 0x80 || known.has(reason)) return reason;
+  return NEAREST.get(reason)?.find((other) => known.has(other)) ?? REASON.unspecified;
+}
 
 /** CONNACK return codes before MQTT 5. */
 export const RETURN_CODE = {

@@ -2,7 +2,7 @@
 import type { Version } from "./connect.js";
 import type { Outbox } from "./outbox.js";
 import { PACKET } from "./packets.table.js";
-import { REASON, type Reason, returnCodeOf } from "./reason-codes.table.js";
+import { REASON, type Reason, returnCodeOf, sayable } from "./reason-codes.table.js";
 import {
   NO_SERVER_PROPERTIES,
   type ServerProperties,
@@ -42,7 +42,7 @@ function writeConnack(
   out.byte(PACKET.connack << 4);
   out.varint(length);
   out.byte(sessionPresent ? 1 : 0);
-  out.byte(version === 5 ? reason : returnCodeOf(reason));
+  out.byte(version === 5 ? sayable("connack", reason) : returnCodeOf(reason));
   if (version === 5) writeServerProperties(out, properties);
 }
 
@@ -52,7 +52,7 @@ export function writeDisconnect(
   reason: Reason,
   properties: ServerProperties = NO_SERVER_PROPERTIES,
 ): void {
-  writeReason(out, PACKET.disconnect, reason, properties);
+  writeReason(out, PACKET.disconnect, sayable("disconnect", reason), properties);
 }
 
 /** MQTT 5 only: a step of an authentication exchange. */
@@ -85,7 +85,8 @@ export function writeAck(
   out.varint(length);
   out.uint16(packetId);
   if (reason === REASON.success) return;
-  out.byte(reason);
+  const isRelease = type === PACKET.pubrel || type === PACKET.pubcomp;
+  out.byte(isRelease ? reason : sayable("answer", reason));
   if (properties !== undefined) writeServerProperties(out, properties);
 }
 
