@@ -190,6 +190,25 @@ export interface PartitionOwner extends Component {
   }): void;
 }
 
+/** A named lease as this instance sees it; `epoch` and `held` as in `Ownership`. */
+export interface NamedLease {
+  readonly name: string;
+  readonly epoch: number;
+  readonly held: boolean;
+}
+
+/** Work that one instance of a service does at a time, by name; whoever lives and is preferred by the name's hash takes it. */
+export interface NamedLeases extends Component {
+  readonly held: readonly NamedLease[];
+  /** These names, and no others, are striven for from now on; before `start` as well. The work of those that are left out is ended. */
+  want(names: Iterable<string>): void;
+  /** Set before `start`. As `PartitionOwner.onChange`, per name. */
+  onChange(handlers: {
+    acquired(lease: NamedLease): Promise<void>;
+    released(lease: NamedLease, reason: ReleaseReason): Promise<void>;
+  }): void;
+}
+
 /** What is known of a live instance of a service. */
 export interface LiveInstance {
   readonly instance: string;

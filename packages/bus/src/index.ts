@@ -13,7 +13,7 @@ export { createFencedLog, type FencedLog } from "./nats/fenced-log.js";
 export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
 export { createLatestLog, type LatestLog } from "./nats/latest-log.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
-export { createPartitionOwner } from "./nats/owner.js";
+export { createNamedLeases, createPartitionOwner } from "./nats/owner.js";
 export { createStreamDoor, type StreamDoor, type StreamRoom } from "./nats/stream-door.js";
 export { createStreamWriter } from "./nats/stream-writer.js";
 export {

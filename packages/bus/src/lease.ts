@@ -1,4 +1,4 @@
-/** The value of a partition's lease, and who should hold it. */
+/** The value of a lease, and who should hold it. */
 
 /** As stored: JSON. `owner` is empty when the lease is free. */
 export interface Lease {
@@ -58,6 +58,19 @@ export function preferredOwners(partitions: number, instances: Iterable<string>)
     if (best !== undefined) counts.set(best, (counts.get(best) ?? 0) + 1);
     return best;
   });
+}
+
+/** The instance that should hold a named lease: the highest rendezvous hash. Undefined without instances. */
+export function preferredHolder(key: string, instances: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestWeight = -1;
+  for (const name of [...instances].sort()) {
+    const weight = weigh(`${name}\0${key}`);
+    if (weight <= bestWeight) continue;
+    best = name;
+    bestWeight = weight;
+  }
+  return best;
 }
 
 /** FNV-1a with MurmurHash3's finalizer: names that differ in their last character only must spread. */

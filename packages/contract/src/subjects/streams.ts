@@ -89,7 +89,7 @@ export const STREAMS = {
 export const BUCKETS = {
   /** What all services of a deployment must agree on: the number of partitions. */
   deployment: { name: "MLN_DEPLOYMENT", history: 1, ttlMs: 0 },
-  /** Partition leases: key = partition number, value = JSON Lease. */
+  /** Leases: key = partition number, or `bridge.<name>`; value = JSON Lease. */
   leases: { name: "MLN_LEASES", history: 1, ttlMs: 0 },
   /** Ledger snapshots by `<service>.<instance>.<incarnation>`, so that kill -9 closes with known books. */
   ledger: { name: "MLN_LEDGER", history: 1, ttlMs: 7 * 24 * 3600_000 },

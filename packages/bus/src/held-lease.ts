@@ -1,6 +1,6 @@
-/** One partition's lease: seen from outside, taken, renewed, given up. */
+/** One lease, of a partition or of something named: seen from outside, taken, renewed, given up. */
 import { AppError, type Clock, withDeadline } from "@myelin/kernel";
-import type { KeyValue, Ownership, PartitionOwner, ReleaseReason } from "./api.js";
+import type { KeyValue, ReleaseReason } from "./api.js";
 import {
   decodeLease,
   encodeLease,
@@ -11,33 +11,47 @@ import {
   TAKE_OVER_MS,
 } from "./lease.js";
 
-/** How long the work of a partition may take to end before its lease is given up all the same. */
+/** How long the work under a lease may take to end before the lease is given up all the same. */
 const RELEASE_DEADLINE_MS = 5_000;
 const ACQUIRE_DEADLINE_MS = 30_000;
-/** After it could not be taken up, the partition is left to others for this long. */
+/** After its work could not be taken up, the lease is left to others for this long. */
 const RETRY_MS = 2_000;
-/** An owner keeps what it has taken for at least this long, so that partitions do not wander while instances come. */
+/** An owner keeps what it has taken for at least this long, so that leases do not wander while instances come. */
 const MIN_TENURE_MS = 2_000;
 
-/** What the leases of an instance share. */
-export interface LeaseContext {
+/** A lease that is held: what `Ownership` says without the partition. */
+export interface Tenure {
+  readonly epoch: number;
+  readonly held: boolean;
+}
+
+/** What the leases of an instance share. `T` is what its handlers are told of a lease. */
+export interface LeaseContext<T extends Tenure> {
   readonly store: Pick<KeyValue, "put">;
   readonly instance: string;
   readonly incarnation: number;
   readonly clock: Clock;
-  readonly handlers: () => Parameters<PartitionOwner["onChange"]>[0];
+  readonly handlers: () => {
+    acquired(tenure: T): Promise<void>;
+    released(tenure: T, reason: ReleaseReason): Promise<void>;
+  };
   /** A handler failed; the lease goes on or is given up, as the text says. */
-  readonly onError: (error: AppError, text: string, partition: number) => void;
-  /** Who should own the partition among those that live, without `except`. */
-  preferred(partition: number, except?: string): string | undefined;
+  readonly onError: (error: AppError, text: string, key: string) => void;
+  /** What the key stands for, in sentences: `partition 3`. */
+  describe(key: string): string;
+  /** `isHeld` is to be asked for each `held`. */
+  tenureOf(key: string, epoch: number, isHeld: () => boolean): T;
+  /** Who should have the lease among those that live, without `except`. */
+  preferred(key: string, except?: string): string | undefined;
 }
 
 /** `acquiring` and `releasing` hold the lease too: its renewals go on. */
 type State = "none" | "taking" | "acquiring" | "owned" | "releasing";
 
-export class PartitionLease {
-  readonly partition: number;
-  readonly #context: LeaseContext;
+/** Its methods are called by the set it belongs to, see `LeaseSet`. */
+export class HeldLease<T extends Tenure> {
+  readonly key: string;
+  readonly #context: LeaseContext<T>;
   #state: State = "none";
   /** Newest revision known, since when, and what it says. */
   #revision = 0;
@@ -48,17 +62,18 @@ export class PartitionLease {
   #takenMs = 0;
   #notBeforeMs = 0;
   #renewal: Promise<void> | undefined;
-  #ownership: Ownership | undefined;
+  #ownership: T | undefined;
   #work: Promise<void> = Promise.resolve();
+  #taking: Promise<void> = Promise.resolve();
 
-  constructor(context: LeaseContext, partition: number) {
+  constructor(context: LeaseContext<T>, key: string) {
     this.#context = context;
-    this.partition = partition;
+    this.key = key;
     this.#seenMs = context.clock.nowMs();
   }
 
   /** The ownership while it may be worked with: from `acquired` until `released` begins. */
-  get ownership(): Ownership | undefined {
+  get ownership(): T | undefined {
     return this.#state === "owned" || this.#state === "acquiring" ? this.#ownership : undefined;
   }
 
@@ -91,7 +106,7 @@ export class PartitionLease {
         void this.release("handover");
         return "gave";
       }
-    } else if (mayTake && this.#state === "none" && this.#mayTake()) void this.#take();
+    } else if (mayTake && this.#state === "none" && this.#mayTake()) this.#taking = this.#take();
     return undefined;
   }
 
@@ -100,8 +115,9 @@ export class PartitionLease {
     if (this.#isHolding && !this.#isHeld) this.#lose();
   }
 
-  /** Ends the work, then frees the lease. */
+  /** Ends the work, then frees the lease; what is just being taken is freed when it is. */
   release(reason: "handover" | "stop"): Promise<void> {
+    if (this.#state === "taking") return this.#taking.then(() => this.release(reason));
     if (this.#state !== "owned" && this.#state !== "acquiring") return this.#work;
     const before = this.#work;
     const ownership = this.#ownership;
@@ -137,7 +153,7 @@ export class PartitionLease {
   #shouldGive(): boolean {
     const { clock, instance } = this.#context;
     if (this.#state !== "owned" || clock.nowMs() - this.#takenMs < MIN_TENURE_MS) return false;
-    return this.#context.preferred(this.partition) !== instance;
+    return this.#context.preferred(this.key) !== instance;
   }
 
   #mayTake(): boolean {
@@ -149,7 +165,7 @@ export class PartitionLease {
     if (lease?.owner === instance) return true;
     const isFree = this.#revision === 0 || lease?.owner === "";
     if (isFree && lease?.draining === true) return true;
-    const isPreferred = this.#context.preferred(this.partition, lease?.owner) === instance;
+    const isPreferred = this.#context.preferred(this.key, lease?.owner) === instance;
     if (isFree) return isPreferred || seenForMs >= TAKE_OVER_MS;
     return seenForMs >= (isPreferred ? TAKE_OVER_MS : TAKE_OVER_MS + PREFERENCE_MS);
   }
@@ -171,13 +187,7 @@ export class PartitionLease {
     this.#note(revision, lease);
     this.#state = "acquiring";
     const isHeld = (): boolean => this.#isHeld && this.#ownership === ownership;
-    const ownership: Ownership = {
-      partition: this.partition,
-      epoch: revision,
-      get held() {
-        return isHeld();
-      },
-    };
+    const ownership: T = this.#context.tenureOf(this.key, revision, isHeld);
     this.#ownership = ownership;
     // The answer may have taken so long that the lease is stale on arrival.
     if (!ownership.held) {
@@ -189,14 +199,15 @@ export class PartitionLease {
     await this.#work;
   }
 
-  async #acquire(ownership: Ownership): Promise<void> {
+  async #acquire(ownership: T): Promise<void> {
     try {
-      const options = { clock: this.#context.clock, what: `taking up partition ${this.partition}` };
+      const options = { clock: this.#context.clock, what: `taking up ${this.#context.describe(this.key)}` };
       const { acquired } = this.#context.handlers();
       await withDeadline(undefined, ACQUIRE_DEADLINE_MS, () => acquired(ownership), options);
       if (this.#state === "acquiring" && this.#ownership === ownership) this.#state = "owned";
     } catch (thrown) {
-      this.#context.onError(AppError.from(thrown), "a partition could not be taken up", this.partition);
+      const text = "a lease was taken whose work could not be taken up";
+      this.#context.onError(AppError.from(thrown), text, this.key);
       this.#notBeforeMs = this.#context.clock.nowMs() + RETRY_MS;
       // Released in its turn, so that another instance may try.
       queueMicrotask(() => void this.release("handover"));
@@ -241,10 +252,10 @@ export class PartitionLease {
     })();
   }
 
-  async #tell(ownership: Ownership, reason: ReleaseReason): Promise<void> {
-    const { clock, handlers, onError } = this.#context;
+  async #tell(ownership: T, reason: ReleaseReason): Promise<void> {
+    const { clock, handlers, onError, describe } = this.#context;
     try {
-      const options = { clock, what: `the release of partition ${this.partition}` };
+      const options = { clock, what: `the release of ${describe(this.key)}` };
       await withDeadline(
         undefined,
         RELEASE_DEADLINE_MS,
@@ -252,12 +263,12 @@ export class PartitionLease {
         options,
       );
     } catch (thrown) {
-      onError(AppError.from(thrown), "a partition could not be released cleanly", this.partition);
+      onError(AppError.from(thrown), "a lease could not be released cleanly", this.key);
     }
   }
 
   #put(lease: Lease): Promise<number> {
-    return this.#context.store.put(String(this.partition), encodeLease(lease), this.#revision);
+    return this.#context.store.put(this.key, encodeLease(lease), this.#revision);
   }
 
   #leaseOf(owner: string, draining: boolean): Lease {
