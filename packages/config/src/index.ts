@@ -12,6 +12,7 @@ export {
   resourcesOf,
   type Snapshot,
 } from "./dynamic/resource.js";
+export { type BridgeSpec, type BridgeTopic, bridgeKind } from "./kinds/bridge.js";
 export {
   type AnyKind,
   API_VERSION,
@@ -37,6 +38,7 @@ export {
   port,
   record,
   secret,
+  secretReference,
   string,
 } from "./schema/builders.js";
 export {
@@ -48,7 +50,7 @@ export {
   type ValuePath,
 } from "./schema/check.js";
 export type { Fields, Infer, ObjectOf, OptionalSchema, Schema } from "./schema/schema.js";
-export { Secret } from "./schema/secret.js";
+export { Secret, type SecretReference } from "./schema/secret.js";
 export { parseBytes, parseDurationMs } from "./schema/units.js";
 export { type Environment, environmentName, environmentNames } from "./static/environment.js";
 export {
@@ -60,4 +62,5 @@ export {
 } from "./static/load.js";
 export { type ConfigEntry, configEntries, formatConfig } from "./static/print.js";
 export { settingsTable } from "./static/reference.js";
+export { resolveSecret } from "./static/secrets.js";
 export { parseYaml, type YamlDocument, type YamlError, type YamlFile } from "./static/yaml.js";

@@ -1,4 +1,5 @@
 /** Every resource kind: one line each. Key = `kind` of the document. */
+import { bridgeKind } from "./bridge.js";
 import type { AnyKind } from "./kind.js";
 import { routeKind } from "./route.js";
 
@@ -6,5 +7,6 @@ type KindRegistry = Readonly<Record<string, AnyKind>>;
 
 /** The kinds that resources may have; a kind that is not here is refused. */
 export const kinds = {
+  Bridge: bridgeKind,
   Route: routeKind,
 } satisfies KindRegistry;

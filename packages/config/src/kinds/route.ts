@@ -15,6 +15,7 @@ import {
 import type { Problem, ValuePath } from "../schema/check.js";
 import type { Infer } from "../schema/schema.js";
 import { defineKind } from "./kind.js";
+import { topicFilterRule, topicNameRule } from "./topic-rules.js";
 
 const CODECS = ["json", "msgpack", "protobuf", "raw"] as const;
 
@@ -184,16 +185,6 @@ const file = (path: string): string | undefined => {
   return bad || parts.includes("") ? "a relative path without .. (below the data directory)" : undefined;
 };
 
-/** Why a text is not an MQTT topic filter (MQTT 5, 4.7); undefined when it is one. */
-function topicFilter(filter: string): string | undefined {
-  if (filter.includes("\0")) return "a topic filter without a NUL character";
-  const levels = filter.split("/");
-  const wrong = levels.some((level, i) =>
-    level.includes("#") ? level !== "#" || i !== levels.length - 1 : level.includes("+") && level !== "+",
-  );
-  return wrong ? "a topic filter: + stands alone in its level, # alone in the last one" : undefined;
-}
-
 function subject(text: string): string | undefined {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be in a subject
   const wrong = /[\s*>\u0000-\u001f\u007f]/.test(text) || text.split(".").includes("");
@@ -202,19 +193,17 @@ function subject(text: string): string | undefined {
   return /^(mln|_INBOX|\$[^.]*)(\.|$)/.test(text) ? "a subject outside mln, $ and _INBOX" : undefined;
 }
 
-function path(text: string): string | undefined {
-  return /[+#\0]/.test(text) ? "a path without wildcards and NUL" : undefined;
-}
-
 function checkRoute(route: RouteSpec): readonly Problem[] {
   const problems: Problem[] = [];
   const expect = (at: ValuePath, value: string, rule: string | undefined): void => {
     if (rule !== undefined) problems.push({ path: at, value, rule });
   };
   for (const [i, t] of (route.match.topics ?? []).entries())
-    expect(["match", "topics", i], t, topicFilter(t));
-  for (const [i, t] of (route.match.paths ?? []).entries()) expect(["match", "paths", i], t, path(t));
-  for (const [i, t] of (route.match.types ?? []).entries()) expect(["match", "types", i], t, path(t));
+    expect(["match", "topics", i], t, topicFilterRule(t));
+  for (const [i, t] of (route.match.paths ?? []).entries())
+    expect(["match", "paths", i], t, topicNameRule(t));
+  for (const [i, t] of (route.match.types ?? []).entries())
+    expect(["match", "types", i], t, topicNameRule(t));
   for (const [i, step] of (route.transform ?? []).entries()) {
     if ((step.codec === "protobuf" || step.to === "protobuf") !== (step.protobuf !== undefined)) {
       const rule = "given exactly when codec or to is protobuf";
@@ -238,7 +227,8 @@ function checkRoute(route: RouteSpec): readonly Problem[] {
   for (const [i, t] of route.targets.entries()) {
     if (t.nats !== undefined) expect(["targets", i, "nats"], t.nats, subject(t.nats));
     if (t.file !== undefined) expect(["targets", i, "file", "path"], t.file.path, file(t.file.path));
-    if (t.device !== undefined) expect(["targets", i, "device", "path"], t.device.path, path(t.device.path));
+    if (t.device !== undefined)
+      expect(["targets", i, "device", "path"], t.device.path, topicNameRule(t.device.path));
     const key = JSON.stringify(t);
     if (seen.has(key)) problems.push({ path: ["targets", i], value: t, rule: "listed once" });
     seen.add(key);

@@ -1,6 +1,6 @@
 /** The vocabulary in which every service and plugin writes its configuration. */
 import type { Fields, Infer, ObjectOf, OptionalSchema, Schema } from "./schema.js";
-import type { Secret } from "./secret.js";
+import type { Secret, SecretReference } from "./secret.js";
 import { BYTES_PATTERN, DURATION_PATTERN, parseBytes, parseDurationMs } from "./units.js";
 
 interface Described {
@@ -82,19 +82,21 @@ function textBounds(
 
 /** A reference to a secret, `{ fromFile: … }` or `{ fromEnv: … }`; the value itself never stands in a file of settings. */
 export function secret(options: Described): Schema<Secret> {
-  return {
-    ...exactlyOne(
-      {
-        fromFile: string({
-          description: "File that holds the secret; one line break at the end is ignored.",
-          minLength: 1,
-        }),
-        fromEnv: string({ description: "Environment variable that holds the secret.", minLength: 1 }),
-      },
-      options,
-    ),
-    "x-form": "secret",
-  } as Schema<unknown> as Schema<Secret>;
+  return { ...secretReference(options), "x-form": "secret" } as Schema<unknown> as Schema<Secret>;
+}
+
+/** The same in a resource, where it stays a reference until `resolveSecret` is asked: a changed file counts with the next use. */
+export function secretReference(options: Described): Schema<SecretReference> {
+  return exactlyOne(
+    {
+      fromFile: string({
+        description: "File that holds the secret; one line break at the end is ignored.",
+        minLength: 1,
+      }),
+      fromEnv: string({ description: "Environment variable that holds the secret.", minLength: 1 }),
+    },
+    options,
+  );
 }
 
 /** A list. */

@@ -1,6 +1,11 @@
 /** A secret that does not show itself by accident. */
 import { inspect } from "node:util";
 
+/** Where a secret is. */
+export type SecretReference =
+  | { readonly fromFile: string; readonly fromEnv?: never }
+  | { readonly fromEnv: string; readonly fromFile?: never };
+
 const SHOWN = "[redacted]";
 
 /** Prints as "[redacted]" in logs, JSON and the debugger's console; `reveal` is the one way to its text. */

@@ -1,8 +1,9 @@
 /** Turns references to secrets into secrets, after everything else has been checked. */
 import { readFile } from "node:fs/promises";
+import { AppError } from "@myelin/kernel";
 import type { ValuePath } from "../schema/check.js";
 import type { Schema } from "../schema/schema.js";
-import { Secret } from "../schema/secret.js";
+import { Secret, type SecretReference } from "../schema/secret.js";
 import type { Environment } from "./environment.js";
 
 /** A reference that leads nowhere. */
@@ -31,6 +32,19 @@ export async function resolveSecrets(
     return undefined;
   });
   return problems;
+}
+
+/**
+ * What a resource's reference leads to now.
+ * @throws AppError `config.unreadable` for a file that cannot be read or is empty, and a variable that is not set
+ */
+export async function resolveSecret(
+  reference: SecretReference,
+  environment: Environment = process.env,
+): Promise<Secret> {
+  const resolved = await resolveOne(reference, environment);
+  if (resolved instanceof Secret) return resolved;
+  throw new AppError("config.unreadable", `a secret must be ${resolved}`);
 }
 
 async function resolveOne(reference: Reference, environment: Environment): Promise<Secret | string> {
