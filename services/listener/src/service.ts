@@ -37,6 +37,7 @@ import { RetainedClient } from "./core/retained.js";
 import { Revocation } from "./core/revocation.js";
 import { SessionDirectory } from "./core/session-directory.js";
 import { SessionHomeClient } from "./core/session-homes.js";
+import { SharedHandback } from "./core/shared-handback.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
 import { SysTopics } from "./core/sys-topics.js";
 import { Takeover } from "./core/takeover.js";
@@ -102,8 +103,21 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   sessions.addListener(presence);
   sessions.addListener(takeover);
   const interest = new Interest(bus, clock);
-  const table = new SubscriptionTable(interest);
+  const metrics = new ListenerMetrics();
+  const table: SubscriptionTable = new SubscriptionTable({
+    wanted: (key) => interest.wanted(key),
+    unwanted: (key) => interest.unwanted(key),
+    shared: (key, members) => {
+      interest.shared(key, members);
+      handback.shared(key, members);
+    },
+    handBack: (key, message) => handback.take(key, message),
+  });
   interest.attach(table);
+  const handback: SharedHandback = new SharedHandback({
+    ...{ bus, clock, log, groups: table },
+    onLost: (messages) => metrics.undelivered.add("mqtt,disconnected", messages),
+  });
   const downlinkBook = new LedgerBook("downlink", Lane.COMMAND);
   const books = {
     telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
@@ -123,7 +137,6 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ],
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
-  const metrics = new ListenerMetrics();
   const congestion = new CongestionWatch([telemetry, events], clock, () => connections.congestionEnded());
   if (deps.metrics !== undefined) {
     foldMetrics(deps.metrics.register(listenerMetricsList), {
@@ -183,6 +196,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       presence,
       takeover,
       interest,
+      handback,
       mcpSessions,
       wills,
       retained,

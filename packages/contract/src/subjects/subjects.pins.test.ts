@@ -24,6 +24,10 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allDedupeIds: ["mln.evt.dedupe.*"],
   bridgeDeliver: ["mln.brg.deliver.core", ["name", "core"]],
   listenerDeliver: ["mln.lsn.deliver.listener-0", ["name", "listener-0"]],
+  sharedHandback: [
+    "mln.lsn.share.5927223fa6989efd59bc6b6af5a38acad8d9cf1a452f31e381b3b395676c6452",
+    ["name", "$share/g/a"],
+  ],
   linkAck: ["mln.link.ack.listener-0", ["name", "listener-0"]],
   presence: ["mln.pres.batch.3", ["partition", 3]],
   presenceSync: ["mln.pres.sync.3", ["partition", 3]],

@@ -307,6 +307,32 @@ export const subscribing: readonly Case[] = [
       expect(count).toBe(10);
     },
   ),
+  conforms(
+    { v5: ["MQTT-4.8.2-3"] },
+    "gives what a member of a shared subscription has not acknowledged to another one when it goes, wherever that is",
+    async (t) => {
+      const filter = [{ topic: `$share/g/${t.topic("a")}`, qos: 1 as const }];
+      const properties = { receiveMaximum: 1 };
+      const leaving = await t.subscriber(filter, { properties });
+      const publisher = await t.connect();
+      for (const [i, text] of ["sent", "waiting"].entries()) {
+        const sent = { qos: 1, messageId: i + 1, properties: { contentType: "text/plain" } } as const;
+        publisher.publish(t.topic("a"), text, sent);
+        await publisher.next("puback");
+      }
+      expect(await leaving.message()).toMatchObject({ text: "sent" });
+      await leaving.roundTrip();
+      const staying = await t.connect({}, "here");
+      await t.subscribe(staying, filter);
+      leaving.lose();
+      for (const text of ["sent", "waiting"]) {
+        expect(await staying.message()).toMatchObject({
+          ...{ text, qos: 1, topic: t.topic("a") },
+          properties: { contentType: "text/plain" },
+        });
+      }
+    },
+  ),
   notYet(
     SHARED,
     { v5: ["MQTT-4.8.2-4"] },

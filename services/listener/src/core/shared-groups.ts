@@ -11,6 +11,9 @@ interface Member {
   readonly tags: [number];
 }
 
+/** Gives a message to a member of the group, by its key, on another listener; false when it cannot. */
+export type Elsewhere = (key: string, message: SubscriberMessage) => boolean;
+
 /** Members of one group for one filter take turns. The dispatcher has chosen this listener for what comes here. */
 export class SharedGroup {
   readonly key: string;
@@ -23,6 +26,7 @@ export class SharedGroup {
     readonly name: string,
     /** Without the group. */
     readonly filter: string,
+    private readonly elsewhere: Elsewhere,
   ) {
     this.key = filterKey(tenant, name);
   }
@@ -48,7 +52,8 @@ export class SharedGroup {
   }
 
   /** A member has gone without acknowledging it: another one gets it (MQTT 5, 4.8.2). */
-  private readonly giveBack = (message: SubscriberMessage): boolean => this.deliver(message);
+  private readonly giveBack = (message: SubscriberMessage): boolean =>
+    this.members.length > 0 ? this.deliver(message) : this.elsewhere(this.key, message);
 
   join(member: Member): void {
     this.members.push(member);
@@ -70,6 +75,8 @@ export class SharedGroups {
   private readonly byKey = new Map<string, SharedGroup>();
   private readonly bySubscriber = new Map<Subscriber, Map<string, Membership>>();
 
+  constructor(private readonly elsewhere: Elsewhere) {}
+
   groups(): Iterable<SharedGroup> {
     return this.byKey.values();
   }
@@ -84,7 +91,7 @@ export class SharedGroups {
     const known = this.byKey.get(filterKey(tenant, name));
     if (known !== undefined) return known;
     if (this.byKey.size >= MAX_GROUPS) return undefined;
-    const group = new SharedGroup(tenant, name, filter);
+    const group = new SharedGroup(tenant, name, filter, this.elsewhere);
     this.byKey.set(group.key, group);
     return group;
   }

@@ -4,7 +4,13 @@ import { FilterIndex, filterKey, MAX_LISTENER_FILTERS, splitFilterKey, topicMatc
 import type { Identity } from "./admission.js";
 import { MatchCache } from "./match-cache.js";
 import { plainFilter, type SharedGroup, SharedGroups } from "./shared-groups.js";
-import type { SubscribeOutcome, Subscriber, Subscriptions, Target } from "./subscriptions.js";
+import type {
+  SubscribeOutcome,
+  Subscriber,
+  SubscriberMessage,
+  Subscriptions,
+  Target,
+} from "./subscriptions.js";
 
 /** Pairs of subscriber and filter. */
 const MAX_PAIRS = 4_000_000;
@@ -22,6 +28,8 @@ export interface InterestListener {
   unwanted(key: string): void;
   /** So many members has a group of a shared subscription now. */
   shared(key: string, members: number): void;
+  /** The last member of a group here has left a message; false: nobody takes it. Absent: nobody ever does. */
+  handBack?(key: string, message: SubscriberMessage): boolean;
 }
 
 export interface SubscriptionTableOptions {
@@ -36,7 +44,7 @@ export class SubscriptionTable implements Subscriptions {
   private readonly numbers = new Map<Subscriber, number>();
   private readonly byNumber: (Subscriber | undefined)[] = [];
   private readonly freeNumbers: number[] = [];
-  private readonly shared = new SharedGroups();
+  private readonly shared: SharedGroups;
 
   constructor(
     private readonly interest: InterestListener,
@@ -44,6 +52,7 @@ export class SubscriptionTable implements Subscriptions {
   ) {
     this.index = new FilterIndex({ seed: randomInt(2 ** 32), maxFilters, maxPairs: MAX_PAIRS });
     this.matches = new MatchCache(this.index);
+    this.shared = new SharedGroups((key, message) => interest.handBack?.(key, message) ?? false);
   }
 
   /** Filters held, each counted once per subscriber. */

@@ -32,8 +32,7 @@ export function deliverMessage(
     if (tagRetain(tag)) retain = message.retain;
   }
   const qos = Math.min(message.qos, granted) as 0 | 1 | 2;
-  // A message of QoS 2 that one member was sent may go to no other (MQTT-4.8.2-6).
-  const acked = giveBack !== undefined && qos === 1 ? ackedOrGivenBack(message, giveBack) : undefined;
+  const acked = giveBack !== undefined && qos > 0 ? ackedOrGivenBack(message, qos, giveBack) : undefined;
   return sendMatched(c, message, wanted, { qos, retain, packetId: 0, dup: false }, acked);
 }
 
@@ -81,7 +80,7 @@ function sendMatched(
 }
 
 /** Keeps a copy until the client has acknowledged it: another member of the group gets it when the client goes before. */
-function ackedOrGivenBack(message: SubscriberMessage, giveBack: GiveBack): AckCallback {
+function ackedOrGivenBack(message: SubscriberMessage, sentWith: number, giveBack: GiveBack): AckCallback {
   const { path, contentType, qos, retain, tenant, deviceId } = message;
   const bytes = Buffer.from(message.bytes.subarray(message.payloadStart, message.payloadEnd));
   const extras = message.extras();
@@ -89,9 +88,8 @@ function ackedOrGivenBack(message: SubscriberMessage, giveBack: GiveBack): AckCa
     ...{ path, contentType, qos, retain, tenant, deviceId, bytes },
     ...{ payloadStart: 0, payloadEnd: bytes.length, extras: () => extras },
   };
-  return (reason) => {
-    if (reason === undefined) giveBack(own);
-  };
+  // A message of QoS 2 that one member was sent may go to no other (MQTT-4.8.2-5).
+  return (reason, wasSent) => reason === undefined && !(wasSent && sentWith === 2) && giveBack(own);
 }
 
 const EXPIRED: PublishProperties = { ...NO_PROPERTIES };

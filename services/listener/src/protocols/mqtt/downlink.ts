@@ -69,6 +69,7 @@ function sendAndWait(
       } else if (reason >= 0x80) {
         reject(new AppError("device.refused", `${c.identity.deviceId} refused with reason ${reason}`));
       } else resolve("acknowledged");
+      return undefined;
     });
     if (outcome === "dropped") {
       clock.clear(timer);

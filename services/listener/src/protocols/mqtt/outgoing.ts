@@ -91,7 +91,7 @@ function sendQueued(c: MqttConnection, session: MqttSession): void {
     const left = properties === undefined ? 0 : secondsLeft(c, properties.messageExpiry, queuedAtMs);
     if (left < 0) {
       drop(c, "expired");
-      acked?.(undefined);
+      acked?.(REASON.unspecified, false);
       if (session.isHomes(message.packetId)) {
         session.kept!.progress(message.packetId, "acknowledged", REASON.unspecified);
       }
@@ -156,7 +156,7 @@ export function onPubrec(c: MqttConnection, packetId: number, reason: number): v
   }
   session!.release(packetId);
   writeAck(c.outbox(), PACKET.pubrel, packetId, REASON.success);
-  sent.acked?.(reason);
+  sent.acked?.(reason, true);
 }
 
 /** PUBCOMP of the client. */
@@ -172,7 +172,7 @@ export function onPubcomp(c: MqttConnection, packetId: number): void {
 function finish(c: MqttConnection, packetId: number, acked: AckCallback | undefined, reason: number): void {
   const { session } = c;
   session?.done(packetId);
-  acked?.(reason);
+  acked?.(reason, true);
   if (session?.isHomes(packetId)) session.kept!.progress(packetId, "acknowledged", reason);
   sendWaiting(c);
 }

@@ -14,8 +14,11 @@ export interface QueuedPublish {
   readonly queuedAtMs: number;
 }
 
-/** Told when a message above QoS 0 was acknowledged with this reason, or is given up (undefined). */
-export type AckCallback = (reason: number | undefined) => void;
+/**
+ * Told when a message above QoS 0 was acknowledged with this reason, or is given up (undefined), which may be before it was sent. True: somebody
+ * else takes care of it.
+ */
+export type AckCallback = (reason: number | undefined, wasSent: boolean) => boolean | undefined;
 
 /** Set in the number of an event that came with QoS 2; below it is the packet identifier. */
 export const QOS2_BIT = 0x10000;
@@ -156,16 +159,16 @@ export class MqttSession {
     return entry;
   }
 
-  /** Ends every wait for an acknowledgement; returns how many messages were not delivered for certain, those of its home not counted. */
+  /** Ends every wait for an acknowledgement; returns how many messages were not delivered for certain, those of its home and of who takes them over not counted. */
   giveUp(): number {
     let count = 0;
     for (const [id, { released, acked }] of this.sent ?? []) {
-      if (!released && !this.isHomes(id)) count += 1;
-      acked?.(undefined);
+      const isCaredFor = acked?.(undefined, true) === true || released || this.isHomes(id);
+      if (!isCaredFor) count += 1;
     }
     for (let next = this.dequeue(); next !== undefined; next = this.dequeue()) {
-      if (!this.isHomes(next.message.packetId)) count += 1;
-      next.acked?.(undefined);
+      const isCaredFor = next.acked?.(undefined, false) === true || this.isHomes(next.message.packetId);
+      if (!isCaredFor) count += 1;
     }
     this.sent = this.queue = undefined;
     this.queuedBytes = 0;

@@ -66,6 +66,18 @@ describe("a member of a shared subscription that goes", () => {
     expect(texts(staying)).toEqual([]);
   });
 
+  it("leaves what waits for room, also of QoS 2, and none of it counts as lost", () => {
+    const rig = mqttRig();
+    const leaving = member(rig, "m1", 2, { properties: { receiveMaximum: 1 } });
+    give(rig, message(2, "sent"));
+    give(rig, message(2, "waiting"));
+    expect(texts(leaving)).toEqual(["2 sent"]);
+    const staying = member(rig, "m2", 2);
+    leaving.lose();
+    expect(texts(staying)).toEqual(["2 waiting"]);
+    expect(rig.metrics.undelivered.values.get("mqtt,disconnected")).toBe(1);
+  });
+
   it("without others takes its messages with it", () => {
     const rig = mqttRig();
     const last = member(rig, "m1", 1);
