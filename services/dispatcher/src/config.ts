@@ -1,7 +1,30 @@
 /** Settings of the dispatcher. */
-import { bytes, durationMs, type Infer, integer, object, oneOf } from "@myelin/config";
+import { bytes, durationMs, type Infer, integer, object, oneOf, record } from "@myelin/config";
 
 /** The section `dispatcher`. */
+const LABEL_PATTERN = "^[a-z][a-z0-9]*$";
+
+const queueFields = {
+  maxQueuedMessages: integer({
+    default: 1_000,
+    minimum: 1,
+    maximum: 1_000_000,
+    description:
+      "Messages above QoS 0 that wait for one MQTT session, those on their way to its client included.",
+  }),
+  maxQueuedBytes: bytes({
+    default: "8MiB",
+    min: "64KiB",
+    max: "1GiB",
+    description: "The same in bytes.",
+  }),
+  whenFull: oneOf(["refuse", "oldest"], {
+    default: "refuse",
+    description:
+      "`refuse`: a new message is dropped and counted; `oldest`: the oldest one that is not on its way is.",
+  }),
+};
+
 export const dispatcherSchema = object({
   queues: object(
     {
@@ -49,23 +72,12 @@ export const dispatcherSchema = object({
   ),
   sessions: object(
     {
-      maxQueuedMessages: integer({
-        default: 1_000,
-        minimum: 1,
-        maximum: 1_000_000,
-        description:
-          "Messages above QoS 0 that wait for one MQTT session, those on their way to its client included.",
-      }),
-      maxQueuedBytes: bytes({
-        default: "8MiB",
-        min: "64KiB",
-        max: "1GiB",
-        description: "The same in bytes.",
-      }),
-      whenFull: oneOf(["refuse", "oldest"], {
-        default: "refuse",
-        description:
-          "`refuse`: a new message is dropped and counted; `oldest`: the oldest one that is not on its way is.",
+      ...queueFields,
+      labels: record(object(queueFields), {
+        default: {},
+        maxProperties: 64,
+        keyPattern: LABEL_PATTERN,
+        description: "The same for sessions of users with a label, by label; others have the bounds above.",
       }),
       window: integer({
         default: 1_000,

@@ -23,6 +23,7 @@ import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
 import type { JournalPort } from "./sessions/journal.js";
+import type { QueueLimits } from "./sessions/outgoing.js";
 import { Sessions } from "./sessions/sessions.js";
 import { TargetPlugins } from "./targets/plugins.js";
 
@@ -167,27 +168,26 @@ export async function createDispatcher(
 
 const STOP_MARGIN_MS = 6_000;
 
+function queueLimits({
+  maxQueuedMessages: maxMessages,
+  maxQueuedBytes: maxBytes,
+  whenFull,
+}: DispatcherConfig["sessions"]["labels"][string]): QueueLimits {
+  return { maxMessages, maxBytes, whenFull };
+}
+
 function createSessions(
   dispatcher: Dispatcher,
   ports: DispatcherPorts,
   openJournal: (partition: number) => JournalPort,
-  {
-    maxQueuedMessages,
-    maxQueuedBytes,
-    whenFull,
-    window,
-    memory,
-    maxSessions,
-    maxFilters,
-  }: DispatcherConfig["sessions"],
+  { window, memory, maxSessions, maxFilters, labels, ...queue }: DispatcherConfig["sessions"],
 ): Sessions {
   return new Sessions({
     ports,
     ledger: dispatcher.ledger,
     limits: {
-      maxMessages: maxQueuedMessages,
-      maxBytes: maxQueuedBytes,
-      whenFull,
+      ...queueLimits(queue),
+      byLabel: new Map(Object.entries(labels).map(([label, own]) => [label, queueLimits(own)])),
       window,
       maxPartitionBytes: memory,
       maxSessions,

@@ -1,4 +1,5 @@
 /** Sessions that outlive their connections, on whole listeners and dispatchers: what survives what. */
+import { writeFile } from "node:fs/promises";
 import { createBus } from "@myelin/bus";
 import { checkValue } from "@myelin/config";
 import {
@@ -12,6 +13,7 @@ import { silentLogger } from "@myelin/observability";
 import { type NatsServer, startNats, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { describe, expect, it } from "vitest";
+import { hashPassword } from "../src/core/password.js";
 import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
 import { PacketClient } from "./packet-client.js";
 
@@ -32,8 +34,18 @@ class World implements AsyncDisposable {
     return world;
   }
 
-  async listener(instance: string): Promise<Rig> {
-    return this.stack.use(await startRig({ mqtt: { mqtt: {} } }, { nats: this.nats, instance }));
+  async listener(instance: string, admission?: object): Promise<Rig> {
+    const options = { nats: this.nats, instance, ...(admission !== undefined && { admission }) };
+    return this.stack.use(await startRig({ mqtt: { mqtt: {} } }, options));
+  }
+
+  /** Admission with users of these names, all with the password `secret`, and their labels. */
+  async users(labels: Readonly<Record<string, string>>): Promise<object> {
+    const password = await hashPassword(Buffer.from("secret"));
+    const users = Object.entries(labels).map(([name, label]) => ({ name, password, label }));
+    const usersFile = `${this.dir.path}/users.yaml`;
+    await writeFile(usersFile, JSON.stringify({ users }));
+    return { "static-file": { usersFile } };
   }
 
   async dispatcher(
@@ -310,6 +322,37 @@ describe("a session that outlives its connection", () => {
     await acknowledged(core);
     expect([account.forwarded, account.unaccounted]).toEqual([5, 0]);
     await back.cut();
+  });
+
+  it("keeps the bounds of its user's label, also under the next owner", async () => {
+    await using world = await World.open();
+    const admission = await world.users({ small: "small", other: "unheard" });
+    const one = await world.listener("listener-0", admission);
+    const labels = { small: { maxQueuedMessages: 2, whenFull: "oldest" } };
+    const settings = { sessions: { maxQueuedMessages: 5, labels } };
+    const core = await world.dispatcher("core", settings);
+    for (const username of ["small", "other", undefined]) {
+      const login = username === undefined ? {} : { username, password: "secret" };
+      const reader = await connect(one, username ?? "anonymous", login);
+      await reader.mqtt.subscribeAsync("plant/#", { qos: 1 });
+      await reader.cut();
+    }
+    await core.kill();
+    const next = await world.dispatcher("core", settings);
+    await using sender = await connect(one, "sender", { clean: true });
+    await publish(sender, 0, 8);
+    await waitFor(() => next.core.ledger.account("sessions", "event").received === 3 * 8, {
+      what: "all of them",
+    });
+    const small = await connect(one, "small", { username: "small", password: "secret" });
+    expect(await small.texts(2)).toEqual(numbers(6, 8));
+    await small.cut();
+    for (const username of ["other", undefined]) {
+      const login = username === undefined ? {} : { username, password: "secret" };
+      const reader = await connect(one, username ?? "anonymous", login);
+      expect(await reader.texts(5)).toEqual(numbers(0, 5));
+      await reader.cut();
+    }
   });
 
   it("costs no write where clients acknowledge at once", async () => {

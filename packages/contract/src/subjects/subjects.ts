@@ -36,8 +36,7 @@ export const bridgeDeliver = (bridge: string): string => `mln.brg.deliver.${esca
 /** Batches for one listener instance: what its subscribers asked for. */
 export const listenerDeliver = (listener: string): string => `mln.lsn.deliver.${escapeToken(listener)}`;
 /** Batch for a group of a shared subscription, by its key: what members on another listener have left. Request/reply, queue group of the listeners with members. */
-export const sharedHandback = (key: string): string =>
-  `mln.lsn.share.${createHash("sha256").update(key).digest("hex")}`;
+export const sharedHandback = (key: string): string => `mln.lsn.share.${hashed(key)}`;
 /** LinkAck messages for one sender instance of any service. */
 export const linkAck = (instance: string): string => `mln.link.ack.${escapeToken(instance)}`;
 
@@ -144,7 +143,11 @@ function retainedToken(name: string): string {
     if (token !== undefined) return token;
   }
   // No escaped name begins like this: behind `=` stand two hexadecimal digits in capitals.
-  return `=x${createHash("sha256").update(name).digest("hex")}`;
+  return `=x${hashed(name)}`;
+}
+
+function hashed(name: string): string {
+  return createHash("sha256").update(name).digest("hex");
 }
 
 function tryEscape(name: string): string | undefined {

@@ -64,6 +64,7 @@ export class Desk {
     session.openedAtUs = request.atUs;
     session.wasPresent = present;
     session.receiveMaximum = Math.max(1, request.receiveMaximum);
+    session.label = request.label;
     this.hold(session, holder);
     store.setOffline(session, 0, request.expirySeconds);
     journal.add(heldRecord(session));

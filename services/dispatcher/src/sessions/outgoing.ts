@@ -9,12 +9,18 @@ import { messageRecord, outgoingRecord } from "./records.js";
 import { type Entry, type Message, type Session, tagNoLocal, tagQos } from "./session.js";
 import { type Recipient, type SessionStore, tellWaiters } from "./session-store.js";
 
-export interface SessionLimits {
+/** What may wait for one session. */
+export interface QueueLimits {
   /** Messages above QoS 0 that wait for one session, those on their way included, and their bytes. */
   readonly maxMessages: number;
   readonly maxBytes: number;
   /** `refuse`: the new one is dropped; `oldest`: the oldest that is not on its way goes. */
   readonly whenFull: "refuse" | "oldest";
+}
+
+export interface SessionLimits extends QueueLimits {
+  /** Those of sessions with a label that is named here. */
+  readonly byLabel: ReadonlyMap<string, QueueLimits>;
   /** Bytes of messages that one partition holds in memory before it takes no more. */
   readonly maxPartitionBytes: number;
   /** Messages on their way to one client, at most its receive maximum. */
@@ -286,7 +292,8 @@ export class Outgoing {
 
   /** @returns false: the new one is refused */
   private makeRoom(session: Session, bytes: number): boolean {
-    const { maxMessages, maxBytes, whenFull } = this.options.limits;
+    const { limits } = this.options;
+    const { maxMessages, maxBytes, whenFull } = limits.byLabel.get(session.label) ?? limits;
     const isFull = (): boolean => session.queued >= maxMessages || session.bytes + bytes > maxBytes;
     if (!isFull()) return true;
     if (whenFull === "refuse" || bytes > maxBytes) return false;

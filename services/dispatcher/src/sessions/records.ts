@@ -63,9 +63,11 @@ export function applyRecord(store: SessionStore, { record }: JournalRecord): voi
       });
       return;
     case "held": {
-      const { session: number, offlineAtMs, expirySeconds } = record.value;
+      const { session: number, offlineAtMs, expirySeconds, label } = record.value;
       const session = store.byId(number);
-      if (session !== undefined) store.setOffline(session, offlineAtMs, expirySeconds);
+      if (session === undefined) return;
+      session.label = label;
+      store.setOffline(session, offlineAtMs, expirySeconds);
       return;
     }
     case "recent": {
@@ -151,8 +153,8 @@ export function endedRecord({ number }: Session): JournalRecord {
   return { record: { $case: "ended", value: number } };
 }
 
-export function heldRecord({ number, offlineAtMs, expirySeconds }: Session): JournalRecord {
-  return { record: { $case: "held", value: { session: number, offlineAtMs, expirySeconds } } };
+export function heldRecord({ number, offlineAtMs, expirySeconds, label }: Session): JournalRecord {
+  return { record: { $case: "held", value: { session: number, offlineAtMs, expirySeconds, label } } };
 }
 
 export function filtersRecord(

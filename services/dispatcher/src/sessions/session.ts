@@ -60,6 +60,8 @@ export class Session {
   /** CONNACK was written. */
   begun = false;
   receiveMaximum = 65_535;
+  /** Given by admission: which bounds its queue has. */
+  label = "";
   /** By message number, oldest first. */
   entries: Map<number, Entry> | undefined = undefined;
   /** Those that were not sent on this connection. */

@@ -10,6 +10,8 @@ export interface Identity {
   readonly user: string;
   /** What the client called itself, where that is not the device id. */
   readonly clientId?: string | undefined;
+  /** What settings for some clients go by, such as the bounds of their offline queues; absent: those of all. */
+  readonly label?: string | undefined;
   /** Anonymous from the machine itself, and trusted for it. */
   readonly local?: boolean | undefined;
 }

@@ -162,6 +162,7 @@ export class SessionHomeClient implements SessionHomes, Component {
           expirySeconds,
           receiveMaximum,
           atUs: clock.wallUs(),
+          label: identity.label ?? "",
         },
       },
     }).finish();

@@ -17,7 +17,7 @@ import { UNIX_PEER } from "../../core/socket-peer.js";
 import { Acl, aclSchema } from "./acl.js";
 import type { StaticFileConfig } from "./config.js";
 import { ScramLogin } from "./scram-login.js";
-import { PasswordChecker, Users, usersSchema } from "./users.js";
+import { PasswordChecker, type User, Users, usersSchema } from "./users.js";
 import { WatchedFile } from "./watched-file.js";
 
 const REFUSED: ConnectVerdict = { allow: false, code: "auth.bad_credentials" };
@@ -83,17 +83,17 @@ export class StaticFileAdmission implements Admission, Component {
       const name = this.config.certificates === "user" ? who.certificate?.commonName : undefined;
       if (name !== undefined && name !== "") {
         const known = this.users?.find(name);
-        return allow(who, name, known?.tenant ?? "", known?.device, false);
+        return allow(who, known ?? { ...NOBODY_IN_PARTICULAR, name }, false);
       }
-      if (this.config.anonymous === "everybody") return allow(who, "", "", undefined, false);
+      if (this.config.anonymous === "everybody") return allow(who, NOBODY_IN_PARTICULAR, false);
       return this.config.anonymous === "loopback" && this.isLocal(who.address)
-        ? allow(who, "", "", undefined, true)
+        ? allow(who, NOBODY_IN_PARTICULAR, true)
         : REFUSED;
     }
     if (this.passwords === undefined || who.password === undefined) {
       // Without a users file a name proves nothing and hurts nothing: it is what the machine's own tools send.
       return this.passwords === undefined && this.config.anonymous === "loopback" && this.isLocal(who.address)
-        ? allow(who, user, "", undefined, true)
+        ? allow(who, { ...NOBODY_IN_PARTICULAR, name: user }, true)
         : REFUSED;
     }
     const verdict = this.passwords.check(who.address, user, who.password);
@@ -108,9 +108,7 @@ export class StaticFileAdmission implements Admission, Component {
   authenticate(method: string, who: Credentials): AuthenticationExchange | undefined {
     const { passwords } = this;
     if (method !== SCRAM_SHA_256 || passwords?.offersScram !== true) return undefined;
-    return new ScramLogin(passwords, who.address, this.secret, ({ name, tenant, device }) =>
-      allow(who, name, tenant, device, false),
-    );
+    return new ScramLogin(passwords, who.address, this.secret, (user) => allow(who, user, false));
   }
 
   publish(identity: Identity, path: string): boolean {
@@ -180,14 +178,14 @@ export class StaticFileAdmission implements Admission, Component {
 
 function verdictOf(who: Credentials, verdict: Awaited<ReturnType<PasswordChecker["check"]>>): ConnectVerdict {
   if (typeof verdict === "string") return { allow: false, code: verdict };
-  return allow(who, verdict.name, verdict.tenant, verdict.device, false);
+  return allow(who, verdict, false);
 }
+
+const NOBODY_IN_PARTICULAR: User = { name: "", tenant: "", device: undefined, label: undefined };
 
 function allow(
   who: Credentials,
-  user: string,
-  tenant: string,
-  device: string | undefined,
+  { name: user, tenant, device, label }: User,
   local: boolean,
 ): ConnectVerdict {
   const identity: Identity = {
@@ -195,6 +193,7 @@ function allow(
     deviceId: device ?? who.deviceId,
     user,
     clientId: device === undefined ? undefined : who.deviceId,
+    label,
     local,
   };
   return { allow: true, identity };

@@ -31,6 +31,15 @@ export const usersSchema = object({
           maxLength: 1024,
         }),
       ),
+      label: optional(
+        string({
+          description:
+            "What settings for some users go by: the bounds of their offline queues, `dispatcher.sessions.labels`.",
+          pattern: "^[a-z][a-z0-9]*$",
+          rule: "a word of small letters and digits",
+          maxLength: 64,
+        }),
+      ),
       admin: oneOf(["no", "tenant", "all"], {
         default: "no",
         description:
@@ -48,6 +57,7 @@ export interface User {
   readonly name: string;
   readonly tenant: string;
   readonly device: string | undefined;
+  readonly label: string | undefined;
 }
 
 interface Entry extends User {
@@ -80,7 +90,7 @@ export class Users {
 
   constructor(file: UsersFile) {
     const problems: string[] = [];
-    file.users.forEach(({ name, password, scram: line, tenant, device, admin }, i) => {
+    file.users.forEach(({ name, password, scram: line, tenant, device, label, admin }, i) => {
       const hash = tryParseHash(password);
       const scram = line === undefined ? undefined : tryParseVerifier(line);
       if (line !== undefined && scram === undefined) {
@@ -90,13 +100,13 @@ export class Users {
       else if (this.byName.has(name)) problems.push(`users[${i}].name stands twice`);
       else {
         const whole = `${password} ${line ?? ""}`;
-        this.byName.set(name, { name, tenant, device, admin, hash, scram, line: whole });
+        this.byName.set(name, { name, tenant, device, label, admin, hash, scram, line: whole });
       }
     });
     this.problems = problems;
   }
 
-  /** Names of users who are not in `next`, or not with this password, tenant and device. */
+  /** Names of users who are not in `next`, or not with this password, tenant, device and label. */
   changedIn(next: Users): ReadonlySet<string> {
     const changed = new Set<string>();
     for (const [name, entry] of this.byName) if (!isSame(entry, next.find(name))) changed.add(name);
@@ -114,7 +124,11 @@ export class Users {
 }
 
 function isSame(a: Entry | undefined, b: Entry | undefined): boolean {
-  return a?.line === b?.line && a?.tenant === b?.tenant && a?.device === b?.device;
+  return a?.line === b?.line && a?.tenant === b?.tenant && a?.device === b?.device && a?.label === b?.label;
+}
+
+function userOf({ name, tenant, device, label }: Entry): User {
+  return { name, tenant, device, label };
 }
 
 /**
@@ -168,7 +182,7 @@ export class PasswordChecker {
     if (entry?.scram !== verifier) return undefined;
     const guesses = this.guessesOf(sourceOf(address), this.clock.nowMs());
     guesses.bucketTokens = Math.min(guesses.bucketTokens + 1, GUESSES.burst);
-    return { name: entry.name, tenant: entry.tenant, device: entry.device };
+    return userOf(entry);
   }
 
   /** What SCRAM checks a user by; undefined also for a name that nobody has. */
@@ -202,7 +216,7 @@ export class PasswordChecker {
         if (!isSame(entry, this.users.find(name))) continue;
         if (entry === undefined || !right) return "auth.bad_credentials";
         guesses.bucketTokens = Math.min(guesses.bucketTokens + 1, GUESSES.burst);
-        const user: User = { name: entry.name, tenant: entry.tenant, device: entry.device };
+        const user = userOf(entry);
         this.remember(proof, user);
         return user;
       }

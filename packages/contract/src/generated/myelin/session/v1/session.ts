@@ -254,6 +254,8 @@ export interface OpenSession {
   receiveMaximum: number;
   /** When the client connected, by the listener's clock. */
   atUs: number;
+  /** Given by admission: which bounds its queue has. */
+  label: string;
 }
 
 /** A connection, as its listener numbers them. */
@@ -397,6 +399,7 @@ export interface HeldRecord {
   /** Milliseconds since the Unix epoch at which the connection was gone; 0: there is one. */
   offlineAtMs: number;
   expirySeconds: number;
+  label: string;
 }
 
 export interface FiltersRecord {
@@ -626,7 +629,16 @@ export const HomeRequest: MessageFns<HomeRequest> = {
 };
 
 function createBaseOpenSession(): OpenSession {
-  return { holder: undefined, tenant: "", client: "", clean: false, expirySeconds: 0, receiveMaximum: 0, atUs: 0 };
+  return {
+    holder: undefined,
+    tenant: "",
+    client: "",
+    clean: false,
+    expirySeconds: 0,
+    receiveMaximum: 0,
+    atUs: 0,
+    label: "",
+  };
 }
 
 export const OpenSession: MessageFns<OpenSession> = {
@@ -651,6 +663,9 @@ export const OpenSession: MessageFns<OpenSession> = {
     }
     if (message.atUs !== 0) {
       writer.uint32(57).fixed64(message.atUs);
+    }
+    if (message.label !== "") {
+      writer.uint32(122).string(message.label);
     }
     return writer;
   },
@@ -724,6 +739,14 @@ export const OpenSession: MessageFns<OpenSession> = {
             message.atUs = longToNumber(reader.fixed64());
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.label = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -757,6 +780,7 @@ export const OpenSession: MessageFns<OpenSession> = {
         : isSet(object.at_us)
         ? globalThis.Number(object.at_us)
         : 0,
+      label: isSet(object.label) ? globalThis.String(object.label) : "",
     };
   },
 
@@ -783,6 +807,9 @@ export const OpenSession: MessageFns<OpenSession> = {
     if (message.atUs !== 0) {
       obj.atUs = Math.round(message.atUs);
     }
+    if (message.label !== "") {
+      obj.label = message.label;
+    }
     return obj;
   },
 
@@ -800,6 +827,7 @@ export const OpenSession: MessageFns<OpenSession> = {
     message.expirySeconds = object.expirySeconds ?? 0;
     message.receiveMaximum = object.receiveMaximum ?? 0;
     message.atUs = object.atUs ?? 0;
+    message.label = object.label ?? "";
     return message;
   },
 };
@@ -2781,7 +2809,7 @@ export const SessionMade: MessageFns<SessionMade> = {
 };
 
 function createBaseHeldRecord(): HeldRecord {
-  return { session: 0, offlineAtMs: 0, expirySeconds: 0 };
+  return { session: 0, offlineAtMs: 0, expirySeconds: 0, label: "" };
 }
 
 export const HeldRecord: MessageFns<HeldRecord> = {
@@ -2794,6 +2822,9 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     }
     if (message.expirySeconds !== 0) {
       writer.uint32(24).uint32(message.expirySeconds);
+    }
+    if (message.label !== "") {
+      writer.uint32(122).string(message.label);
     }
     return writer;
   },
@@ -2835,6 +2866,14 @@ export const HeldRecord: MessageFns<HeldRecord> = {
             message.expirySeconds = reader.uint32();
             continue;
           }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.label = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2860,6 +2899,7 @@ export const HeldRecord: MessageFns<HeldRecord> = {
         : isSet(object.expiry_seconds)
         ? globalThis.Number(object.expiry_seconds)
         : 0,
+      label: isSet(object.label) ? globalThis.String(object.label) : "",
     };
   },
 
@@ -2874,6 +2914,9 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     if (message.expirySeconds !== 0) {
       obj.expirySeconds = Math.round(message.expirySeconds);
     }
+    if (message.label !== "") {
+      obj.label = message.label;
+    }
     return obj;
   },
 
@@ -2885,6 +2928,7 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     message.session = object.session ?? 0;
     message.offlineAtMs = object.offlineAtMs ?? 0;
     message.expirySeconds = object.expirySeconds ?? 0;
+    message.label = object.label ?? "";
     return message;
   },
 };
