@@ -151,6 +151,14 @@ describe("the event sender", () => {
     expect(stream.stored).toHaveLength(3);
   });
 
+  it("counts nothing of an event that the wire cannot carry", async () => {
+    const sender = await started(new FakeClock(), new TestStream());
+    const append = (): void =>
+      sender.append(channels[0]!, event(1), 0, 4, new TestTicket(), 1, { expiresAtUs: 2 ** 53 });
+    expect(append).toThrow(expect.objectContaining({ code: "contract.bad_envelope" }));
+    expect([sender.counters.received, sender.counters.queued()]).toEqual([0, 0]);
+  });
+
   it("is congested from one window on and refuses events beyond two, without losing count", async () => {
     const stream = new TestStream();
     const sender = await started(new FakeClock(), stream);

@@ -123,13 +123,15 @@ export class BatchingEventSender implements EventSender {
     const bytes = channel.prefix.length + end - start + FRAMING_BYTES;
     const isLarge = bytes >= LARGE_PAYLOAD_BYTES;
     if (isLarge || link.builder.size + bytes > this.#batchBytes) link.seal();
-    this.counters.received += 1;
     if (link.isFull || bytes > this.#messageBytes) {
+      this.counters.received += 1;
       this.#refuse(link, ticket, number);
       return;
     }
+    // What the builder throws for is the caller's to refuse and to count: nothing was received then.
     if (extras === undefined) link.builder.append(channel, source, start, end);
     else link.builder.appendWith(channel, source, start, end, extras);
+    this.counters.received += 1;
     link.tickets.push(ticket);
     link.numbers.push(number);
     if (isLarge) link.seal();
