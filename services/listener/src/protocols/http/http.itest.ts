@@ -108,6 +108,13 @@ describe("a reading", () => {
     });
     expect(first!.id).toEqual(second!.id);
   });
+
+  it.each(["0.0001ms", "99999999999d", `${"9".repeat(300)}ms`])("takes %s to live", async (ttl) => {
+    const answer = await post(`d1/messages/ttl/${ttl.length}`, "1", { "x-myelin-ttl": ttl });
+    expect(answer.status).toBe(202);
+    const [seen] = await rig.messages(`ttl/${ttl.length}`, 1);
+    expect(Number.isSafeInteger(seen!.expiresAtUs)).toBe(true);
+  });
 });
 
 describe("a web page", () => {

@@ -4,6 +4,7 @@ import { parseDurationMs } from "@myelin/config";
 import type { EnvelopeExtras } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
 import { tryParseTraceparent } from "@myelin/observability";
+import { expiryUs } from "../../core/expiry.js";
 
 const HEADER_PREFIX = "x-myelin-header-";
 const MAX_KEY_LENGTH = 256;
@@ -42,7 +43,7 @@ export function requestExtras(headers: IncomingHttpHeaders, clock: Clock): Reque
   const extras: EnvelopeExtras = {
     headers: user,
     sourceTimeUs,
-    expiresAtUs: ttlMs === undefined ? undefined : (sourceTimeUs ?? clock.wallUs()) + ttlMs * 1000,
+    expiresAtUs: ttlMs === undefined ? undefined : expiryUs(sourceTimeUs ?? clock.wallUs(), ttlMs),
     traceparent: traced ? traceparent : undefined,
     tracestate: traced ? text(tracestate) : undefined,
   };

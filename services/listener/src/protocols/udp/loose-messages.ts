@@ -11,6 +11,7 @@ import {
 import { AppError } from "@myelin/kernel";
 import type { ConnectVerdict, Identity } from "../../core/admission.js";
 import type { LaneIndex } from "../../core/channel-table.js";
+import { expiryUs } from "../../core/expiry.js";
 import { kindOf } from "../../core/ingress.js";
 import type { JsonMessage } from "../../core/json-message.js";
 import type { ProtocolContext } from "../../core/protocol.js";
@@ -75,7 +76,7 @@ export class LooseMessages implements EventTicket {
 
   takeMcp(view: McpMessageView, source: Source): void {
     const { sourceTimeUs, ttlMs, sequence } = view;
-    const expiresAtUs = ttlMs > 0 ? (sourceTimeUs || this.ctx.clock.wallUs()) + ttlMs * 1000 : undefined;
+    const expiresAtUs = ttlMs > 0 ? expiryUs(sourceTimeUs || this.ctx.clock.wallUs(), ttlMs) : undefined;
     this.take(
       {
         device: view.deviceId,
@@ -177,7 +178,13 @@ export class LooseMessages implements EventTicket {
       id === ""
         ? extras
         : { ...extras, id: envelopeIdOf(identity.tenant, identity.deviceId, id), senderId: true };
-    ingress.event(channel, payload, 0, payload.length, this, number, all);
+    try {
+      ingress.event(channel, payload, 0, payload.length, this, number, all);
+    } catch (thrown) {
+      // Nobody will settle it.
+      this.owed.delete(number);
+      throw thrown;
+    }
   }
 
   private failed(message: Loose, source: Source, thrown: unknown): void {
