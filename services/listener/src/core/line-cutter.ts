@@ -4,6 +4,15 @@ const EMPTY = Buffer.alloc(0);
 const LF = 0x0a;
 const CR = 0x0d;
 
+/**
+ * The first place of `byte` in `[start, end)`, or -1. Line by line a native search would look through the rest of the chunk behind each
+ * line that has none.
+ */
+export function indexWithin(bytes: Uint8Array, byte: number, start: number, end: number): number {
+  for (let at = start; at < end; at++) if (bytes[at] === byte) return at;
+  return -1;
+}
+
 /** Told of each line in order; `bytes` is valid during the call. */
 export interface LineHandler {
   /** @param number from 1, empty lines counted; lines of nothing but white space are not told */

@@ -11,10 +11,10 @@ import type { ProtocolContext } from "../../core/protocol.js";
 import { schema } from "./config.js";
 import { LineConnection, LineShared } from "./line-connection.js";
 
-function lineRig() {
+function lineRig(settings: object = {}) {
   const rig = mqttRig();
   const { admission, manager, ingress, metrics } = rig;
-  const { value } = checkValue(schema, { framing: "lines", ack: "on", lane: "telemetry" });
+  const { value } = checkValue(schema, { framing: "lines", ack: "on", lane: "telemetry", ...settings });
   const ctx = { log: silentLogger, admission, ingress, metrics } as unknown as ProtocolContext;
   const scope: ConnectionScope = {
     manager,
@@ -84,6 +84,19 @@ it("a line that cannot be taken ends its connection and nothing else", () => {
   };
   expect(() => rig.send("a t 1\n")).not.toThrow();
   expect(rig.stream.ended).toBe(true);
+});
+
+it("empty lines cost no memory, also while an answer is due", () => {
+  const rig = lineRig({ lane: "event" });
+  rig.send("a t 1\n");
+  for (let i = 0; i < 100; i++) rig.send("\n".repeat(10_000));
+  rig.send("a t 2\nno\n");
+  // As it would be if too many lines waited for their answers.
+  expect(rig.stream.paused).toBe(false);
+  rig.events.settle();
+  rig.send(" \na t 3\n");
+  rig.events.settle();
+  expect(rig.heard()).toBe("ok\nok\nerror protocol.malformed\nok\n");
 });
 
 describe("lines that are kept when their connection ends", () => {

@@ -8,7 +8,7 @@ import type { ByteStream, StreamSink } from "../../core/byte-stream.js";
 import type { ChannelTable, LaneIndex } from "../../core/channel-table.js";
 import { Connection, type ConnectionScope, type DisconnectReason, HOLD } from "../../core/connection.js";
 import type { ChannelSource } from "../../core/ingress.js";
-import { LineCutter, type LineHandler } from "../../core/line-cutter.js";
+import { indexWithin, LineCutter, type LineHandler } from "../../core/line-cutter.js";
 import { isPath } from "../../core/mcp/mcp-path.js";
 import type { Traffic } from "../../core/metrics.js";
 import type { ProtocolContext } from "../../core/protocol.js";
@@ -76,9 +76,9 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   private lastName = Buffer.alloc(0);
   private waiting: Buffer[] | undefined;
   /** Lines that came behind the one whose device is being admitted. */
-  private behind: { readonly line: Buffer; readonly number: number }[] | undefined;
+  private behind: Buffer[] | undefined;
   private lines = 0;
-  /** Answers by line, in order; undefined while a line is not settled. */
+  /** Answers in the order of the lines that get one; undefined while a line is not settled. The first has the number `firstAnswer`. */
   private readonly answers: (string | undefined)[] = [];
   private firstAnswer = 0;
 
@@ -135,25 +135,25 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     return 0;
   }
 
-  onLine(bytes: Buffer, start: number, end: number, number: number): void {
+  onLine(bytes: Buffer, start: number, end: number): void {
     if (this.closed) return;
     if (this.behind !== undefined) {
-      this.behind.push({ line: Buffer.from(bytes.subarray(start, end)), number });
+      this.behind.push(Buffer.from(bytes.subarray(start, end)));
       return;
     }
     this.lines += 1;
-    const nameEnd = bytes.indexOf(SPACE, start);
-    const pathEnd = nameEnd < 0 || nameEnd >= end ? -1 : bytes.indexOf(SPACE, nameEnd + 1);
-    if (pathEnd < 0 || pathEnd >= end) {
-      this.refuse(number, "protocol.malformed", "syntax");
+    const nameEnd = indexWithin(bytes, SPACE, start, end);
+    const pathEnd = nameEnd < 0 ? -1 : indexWithin(bytes, SPACE, nameEnd + 1, end);
+    if (pathEnd < 0) {
+      this.refuse("protocol.malformed", "syntax");
       return;
     }
     const device = this.deviceOf(bytes, start, nameEnd);
     if (device === undefined) {
-      this.admit(bytes.toString("utf8", start, nameEnd), Buffer.from(bytes.subarray(start, end)), number);
+      this.admit(bytes.toString("utf8", start, nameEnd), Buffer.from(bytes.subarray(start, end)));
       return;
     }
-    this.take(device, bytes, nameEnd + 1, pathEnd, end, number);
+    this.take(device, bytes, nameEnd + 1, pathEnd, end);
   }
 
   onLongLine(): void {
@@ -231,36 +231,26 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     this.disconnect("internal", error);
   }
 
-  private take(
-    device: LineDevice,
-    bytes: Buffer,
-    pathStart: number,
-    pathEnd: number,
-    end: number,
-    number: number,
-  ): void {
+  private take(device: LineDevice, bytes: Buffer, pathStart: number, pathEnd: number, end: number): void {
     const { lane, ctx } = this.shared;
     const channel: Channel | undefined = ctx.ingress.channelFor(device, lane, bytes, pathStart, pathEnd);
     if (channel === undefined) {
-      this.refuse(number, ctx.ingress.refusal, "path");
+      this.refuse(ctx.ingress.refusal, "path");
       return;
     }
     if (lane === 1) {
-      if (this.shared.config.ack === "on") this.expect(number);
-      ctx.ingress.event(channel, bytes, pathEnd + 1, end, this, number);
+      ctx.ingress.event(channel, bytes, pathEnd + 1, end, this, this.expect());
       return;
     }
     ctx.ingress.telemetry(channel, bytes, pathEnd + 1, end);
-    this.expect(number);
-    this.answer(number, undefined);
+    this.answer(this.expect(), undefined);
   }
 
-  private refuse(number: number, code: ErrorCode, reason: string): void {
+  private refuse(code: ErrorCode, reason: string): void {
     const { ctx, lane } = this.shared;
     if (code === "protocol.malformed") ctx.metrics.malformed.add(`tcp,${reason}`);
     ctx.ingress.refuse(lane, code);
-    this.expect(number);
-    this.answer(number, code);
+    this.answer(this.expect(), code);
   }
 
   private deviceOf(bytes: Buffer, start: number, end: number): LineDevice | undefined {
@@ -274,11 +264,11 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
   }
 
   /** A device that is new on this connection; lines have no password, so admission sees name and address. */
-  private admit(deviceId: string, line: Buffer, number: number): void {
+  private admit(deviceId: string, line: Buffer): void {
     const nameEnd = line.indexOf(SPACE);
     const valid = nameEnd > 0 && nameEnd <= MAX_DEVICE_ID_BYTES && isUtf8(line.subarray(0, nameEnd));
     if (!valid || /\p{Cc}/u.test(deviceId)) {
-      this.refuse(number, "protocol.malformed", "device");
+      this.refuse("protocol.malformed", "device");
       return;
     }
     const { ctx, scope } = this.shared;
@@ -291,32 +281,32 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     };
     const verdict = ctx.admission.connect(who);
     if (!(verdict instanceof Promise)) {
-      this.decided(deviceId, line, number, verdict);
+      this.decided(deviceId, line, verdict);
       return;
     }
     this.behind = [];
     this.hold(HOLD.admission);
     void verdict
-      .then((late) => this.guarded(() => this.decidedLate(deviceId, line, number, late)))
+      .then((late) => this.guarded(() => this.decidedLate(deviceId, line, late)))
       .catch((thrown: unknown) => this.fail(thrown));
   }
 
   /** The lines behind it follow in their order, up to the next one whose device must be asked for. */
-  private decidedLate(deviceId: string, line: Buffer, number: number, verdict: ConnectVerdict): void {
+  private decidedLate(deviceId: string, line: Buffer, verdict: ConnectVerdict): void {
     const { behind = [] } = this;
     this.behind = undefined;
-    this.decided(deviceId, line, number, verdict);
+    this.decided(deviceId, line, verdict);
     if (!verdict.allow && behind.length > 0)
       this.shared.ctx.ingress.refuse(this.shared.lane, verdict.code, behind.length);
-    for (const next of behind) this.onLine(next.line, 0, next.line.length, next.number);
+    for (const next of behind) this.onLine(next, 0, next.length);
     if (this.behind === undefined) this.release(HOLD.admission);
   }
 
-  private decided(deviceId: string, line: Buffer, number: number, verdict: ConnectVerdict): void {
+  private decided(deviceId: string, line: Buffer, verdict: ConnectVerdict): void {
     if (this.closed) return;
     if (!verdict.allow) {
       this.shared.ctx.metrics.refused.add(`tcp,${verdict.code}`);
-      this.refuse(number, verdict.code, "refused");
+      this.refuse(verdict.code, "refused");
       this.disconnect("refused");
       return;
     }
@@ -326,16 +316,16 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
     if (this.last === undefined) this.admitted(verdict.identity);
     this.last = undefined;
     const nameEnd = line.indexOf(SPACE);
-    this.take(device, line, nameEnd + 1, line.indexOf(SPACE, nameEnd + 1), line.length, number);
+    this.take(device, line, nameEnd + 1, line.indexOf(SPACE, nameEnd + 1), line.length);
     this.last = device;
     this.lastName = Buffer.from(line.subarray(0, nameEnd));
   }
 
-  /** Line numbers leave gaps where lines are empty: the answers are kept by line all the same. */
-  private expect(number: number): void {
-    if (this.shared.config.ack === "off") return;
-    while (this.firstAnswer + this.answers.length <= number) this.answers.push("");
-    this.answers[number - this.firstAnswer] = undefined;
+  /** The number of the next answer, whose place is kept. */
+  private expect(): number {
+    if (this.shared.config.ack === "off") return 0;
+    this.answers.push(undefined);
+    return this.firstAnswer + this.answers.length - 1;
   }
 
   private answer(number: number, code: string | undefined): void {
