@@ -89,6 +89,10 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) =
       { path: "a\0b" },
       { path: "ok", deviceId: "x".repeat(70_000) },
       { path: "ok", headers: Array.from({ length: 9_000 }, () => ({ name: "name", value: "a value" })) },
+      { path: "ok", headers: [{ name: "name", value: "a\0b" }] },
+      { path: "ok", headers: [{ name: "name", value: "x".repeat(70_000) }] },
+      { path: "ok", responsePath: "a/+" },
+      { path: "ok", correlation: Buffer.alloc(70_000) },
     ];
     let sequence = 0;
     for (const bad of cases) {

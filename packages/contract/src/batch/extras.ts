@@ -1,7 +1,8 @@
 /** Envelope fields that few messages carry, written behind the payload. */
 import { AppError } from "@myelin/kernel";
 import type { Header, Quality, VersionEntry } from "../generated/myelin/envelope/v1/envelope.js";
-import { BATCH_FLAGS, FIELD, ID_BYTES } from "./layout.js";
+import { isTopicName } from "../topics.js";
+import { BATCH_FLAGS, FIELD, ID_BYTES, MAX_HEAD_STRING_BYTES } from "./layout.js";
 import { varint64Size, varintSize, writeFixed64, writeVarint, writeVarint64 } from "./varint.js";
 
 /**
@@ -60,6 +61,27 @@ export function extrasSize(e: EnvelopeExtras): number {
   if (correlation > 0) size += blockSize(correlation);
   if (e.payloadIsText) size += TAG_BYTES + 1;
   return size;
+}
+
+/**
+ * Checks what subscribers are told of a message beside its payload, for extras that come from outside: an MQTT client takes no string
+ * with NUL, none beyond 65,535 bytes, and no wildcard in a response topic.
+ * @throws AppError `contract.bad_envelope`
+ */
+export function checkToldExtras({ responsePath = "", correlation, headers = [] }: EnvelopeExtras): void {
+  if (responsePath !== "" && (!isTopicName(responsePath) || isUntellable(responsePath))) {
+    throw new AppError("contract.bad_envelope", "a response path that is too long, or has wildcards or NUL");
+  }
+  if (correlation !== undefined && correlation.length > MAX_HEAD_STRING_BYTES) {
+    throw new AppError("contract.bad_envelope", `a correlation of ${correlation.length} bytes`);
+  }
+  if (headers.some(({ name, value }) => isUntellable(name) || isUntellable(value))) {
+    throw new AppError("contract.bad_envelope", "a header that is too long or has NUL");
+  }
+}
+
+function isUntellable(text: string): boolean {
+  return Buffer.byteLength(text) > MAX_HEAD_STRING_BYTES || text.includes("\0");
 }
 
 /** Writes the extras at `offset` in field order; they take `extrasSize` bytes. */

@@ -1,5 +1,12 @@
 /** The fields of a published envelope that few messages carry, and the id that makes a repeated one known. */
-import { type BatchView, type EnvelopeExtras, envelope, envelopeIdOf, type Head } from "@myelin/contract";
+import {
+  type BatchView,
+  checkToldExtras,
+  type EnvelopeExtras,
+  envelope,
+  envelopeIdOf,
+  type Head,
+} from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 
 /** An envelope may have this much beside its payload: decoding makes far larger objects out of it. */
@@ -29,6 +36,7 @@ export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
   } catch (cause) {
     throw new AppError("contract.bad_envelope", "an envelope cannot be decoded", { cause });
   }
+  checkToldExtras(e);
   const id = e.id.length === 0 ? undefined : envelopeIdOf(head.tenant, head.deviceId, e.id);
   return {
     id,

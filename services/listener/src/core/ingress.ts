@@ -128,7 +128,7 @@ export class Ingress {
    * The channel of a fully named head: for requests, content types that vary, sources without a connection. Kept in a bounded
    * table by name, asked once per rules' generation.
    * @param source the connection, which pays for a new channel
-   * @throws AppError `auth.not_authorized`, `limit.rate`, `queue.closed`
+   * @throws AppError `auth.not_authorized`, `limit.rate`, `queue.closed`, `protocol.malformed`
    */
   channelOf(key: ChannelKey, source?: ChannelSource): Channel {
     if (this.byKeyGeneration !== this.admission.generation) {
@@ -138,7 +138,9 @@ export class Ingress {
     const name = nameOf(key);
     let channel = this.byKey.get(name);
     if (channel === undefined) {
-      const { identity, path } = key;
+      const { identity, path, contentType } = key;
+      // Subscribers are told it in protocols that know no such text.
+      if (contentType.includes("\0")) throw new AppError("protocol.malformed", "a content type with NUL");
       if (isBrokers(path) || !this.admission.publish(identity, path)) {
         throw new AppError("auth.not_authorized", `${identity.deviceId} may not publish to ${path}`);
       }

@@ -35,6 +35,28 @@ describe("a gateway that speaks for its children", () => {
   });
 });
 
+describe("a message that is well-formed and says what cannot be passed on", () => {
+  const result = { commandId: "c", status: "executed", errorCode: "", readback: Buffer.alloc(0) };
+  it.each([
+    ["a result for a topic with a wildcard", { type: "a/#", result }],
+    ["a result for a topic with NUL", { type: "a\0b", result }],
+    ["a response path with a wildcard", { responsePath: "a/+" }],
+    ["a response path that is too long", { responsePath: "a".repeat(65_536) }],
+    ["a correlation that is too long", { correlation: Buffer.alloc(65_536) }],
+    ["a content type with NUL", { contentType: "a\0b" }],
+    ["a content type that is too long", { contentType: "a".repeat(65_536) }],
+  ])("as %s, is refused by its name, and the next one is taken", (_, more) => {
+    const rig = mcpRig();
+    const device = rig.device("d");
+    device.send(message("t", { id: "bad", lane: "event", ...more }));
+    expect(device.heard("error")).toMatchObject([{ id: "bad" }]);
+    device.send(message("t", { id: "good", lane: "event" }));
+    rig.events.settle();
+    expect(device.heard("ack")).toMatchObject([{ ids: ["good"] }]);
+    expect(rig.events.taken).toHaveLength(1);
+  });
+});
+
 describe("bytes that cannot be read", () => {
   const event = (sequence: number) =>
     encodeMcpFrame(message("t", { sequence, id: `e${sequence}`, lane: "event" }));

@@ -1,6 +1,7 @@
 /** Data messages of a device: into their lane, in place where nothing about them is rare. */
 import {
   type Channel,
+  checkToldExtras,
   type EnvelopeExtras,
   envelopeIdOf,
   type McpMessageView,
@@ -9,6 +10,7 @@ import {
 import { AppError } from "@myelin/kernel";
 import type { Identity } from "../admission.js";
 import type { LaneIndex } from "../channel-table.js";
+import { expiryUs } from "../expiry.js";
 import { kindOf } from "../ingress.js";
 import { McpChild } from "./mcp-child.js";
 import type { McpConnection } from "./mcp-connection.js";
@@ -178,11 +180,14 @@ function takeRare(c: McpConnection, view: McpMessageView): { path: string; paylo
   e.replayed = m.replayed || undefined;
   e.quality = m.quality === undefined ? undefined : QUALITY[m.quality];
   e.versionVector = m.versionVector.length > 0 ? m.versionVector : undefined;
+  checkToldExtras(e);
   if (m.result === undefined) return undefined;
   const { commandId, readback, ...rest } = m.result;
   e.correlation ??= Buffer.from(commandId);
   const path =
-    m.type === "" ? `devices/${c.identity.deviceId}/commands/${pathLevel(commandId)}/response` : m.type;
+    m.type === ""
+      ? `devices/${c.identity.deviceId}/commands/${pathLevel(commandId)}/response`
+      : pathOf(c, view);
   const body = {
     commandId,
     ...rest,
@@ -199,7 +204,7 @@ function fill(c: McpConnection, e: Extras, view: McpMessageView, lane: LaneIndex
   const { clock } = c.shared.ctx;
   e.sourceTimeUs = view.sourceTimeUs || undefined;
   e.deviceSequence = view.sequence || undefined;
-  e.expiresAtUs = view.ttlMs > 0 ? (view.sourceTimeUs || clock.wallUs()) + view.ttlMs * 1000 : undefined;
+  e.expiresAtUs = view.ttlMs > 0 ? expiryUs(view.sourceTimeUs || clock.wallUs(), view.ttlMs) : undefined;
   e.traceparent = view.traceparentEnd > 0 ? view.traceparent : undefined;
   const hasId = lane === 1 && view.idEnd > view.idStart;
   const id = hasId ? view.bytes.subarray(view.idStart, view.idEnd) : undefined;
