@@ -1,7 +1,10 @@
 /** Plain POSTs are answered on the socket and everything else by the library: nobody may see where one ends and the other begins. */
+import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { tempDir } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Rig, startRig } from "../../../test/listener-rig.js";
+import { hashPassword } from "../../core/password.js";
 
 let rig: Rig;
 
@@ -113,6 +116,28 @@ describe("says the same as the library", () => {
     expect(answersIn(ours)).toEqual(answersIn(theirs));
     expect(answersIn(ours)).toHaveLength(1);
   });
+});
+
+it("closes the connection of one whose password is wrong when it has told it so, and takes nothing that came behind", async () => {
+  await using dir = await tempDir("direct");
+  const usersFile = dir.join("users.yaml");
+  const password = await hashPassword(Buffer.from("secret"));
+  await writeFile(usersFile, `users:\n  - { name: ann, password: "${password}" }\n`);
+  await using guarded = await startRig(
+    { http: { web: { headerTimeout: "2m", keepAliveTimeout: "2m" } } },
+    { nats: rig.nats, instance: "guarded", admission: { "static-file": { usersFile, anonymous: "nobody" } } },
+  );
+  const path = "direct/guarded";
+  const headerOf = (pair: string) => `Authorization: Basic ${Buffer.from(pair).toString("base64")}`;
+  const wrong = bytesOf({ path, body: "1", headers: [headerOf("ann:wrong")] });
+  const right = bytesOf({ path, body: "2", headers: [headerOf("ann:secret")] });
+  // Never ends its own side.
+  const socket = connect({ port: guarded.port("web"), host: "127.0.0.1", allowHalfOpen: true });
+  socket.write(wrong + right);
+  let text = "";
+  for await (const chunk of socket) text += chunk.toString();
+  socket.destroy();
+  expect(answersIn(text).map(([status]) => status)).toEqual(["401"]);
 });
 
 it("answers many requests that were sent without waiting", async () => {

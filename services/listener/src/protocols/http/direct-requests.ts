@@ -69,6 +69,8 @@ export class DirectRequests implements StreamSink, EventTicket {
   }
 
   onData(chunk: Buffer): void {
+    // Behind the last answer.
+    if (this.isEnded) return;
     this.connection.seen();
     this.rest = this.rest === undefined ? chunk : Buffer.concat([this.rest, chunk]);
     if (!this.isWaiting) this.work();
@@ -241,6 +243,7 @@ export class DirectRequests implements StreamSink, EventTicket {
         this.work();
       },
       (thrown: unknown) => {
+        this.isWaiting = false;
         connection.busy -= 1;
         this.refuse(AppError.from(thrown));
       },
@@ -258,6 +261,8 @@ export class DirectRequests implements StreamSink, EventTicket {
     if (this.connection.gone) return;
     this.await(error);
     this.flush();
+    // So that the client's own end is read.
+    this.socket.resume();
   }
 
   private flush(): void {
