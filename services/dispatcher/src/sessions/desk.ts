@@ -4,7 +4,15 @@ import { AppError, type Clock } from "@myelin/kernel";
 import type { Journal } from "./journal.js";
 import { type ListenerLink, linkKey } from "./listener-link.js";
 import type { Outgoing } from "./outgoing.js";
-import { endedRecord, filtersRecord, heldRecord, madeRecord, setIncoming } from "./records.js";
+import {
+  endedRecord,
+  filtersRecord,
+  heldRecord,
+  type IncomingStep,
+  incomingRecord,
+  madeRecord,
+  setIncoming,
+} from "./records.js";
 import type { Session } from "./session.js";
 import type { SessionStore } from "./session-store.js";
 
@@ -20,7 +28,8 @@ export interface DeskOptions {
 }
 
 const NEVER = 0xffff_ffff;
-const { ReportKind, SignalKind } = wire;
+const { IncomingState, ReportKind, SignalKind } = wire;
+const ID_BYTES = 16;
 /** A listener that does not come back is told of what it has lost for this long. */
 const TELL_GONE_MS = 10 * 60_000;
 /** How long a connection that is taken over may take to say what it has stored. */
@@ -30,25 +39,28 @@ const PART_WITHIN_MS = 2_000;
 export class Desk {
   /** By `linkKey`. */
   readonly links = new Map<string, ListenerLink>();
-  /** QoS 2 identifiers of clients to be recorded with the next batch. */
-  private incoming: { session: number; packetId: number; forgotten: boolean }[] = [];
-
+  /** How far QoS 2 messages of clients have come, to be recorded with the next batch. */
+  private incoming: IncomingStep[] = [];
   /** Sessions whose connection was asked to let go. */
   private readonly parting = new Map<Session, PromiseWithResolvers<void>>();
+  /** Who waits for the journal. */
+  private readonly waits = new Set<PromiseWithResolvers<void>>();
+  private isClosed = false;
 
   constructor(private readonly options: DeskOptions) {}
 
-  /** Resolves when the journal holds it. @throws AppError `limit.sessions` */
+  /** Resolves when the journal holds it. @throws AppError `limit.sessions`, `request.no_responder` */
   async open(request: wire.OpenSession): Promise<wire.OpenedSession> {
     const { store, journal, epoch } = this.options;
     const { tenant, client, holder = wire.Holder.create() } = request;
     let session = store.ofClient(tenant, client);
-    // The same connection asks again where the answer was lost.
-    const isAgain = session !== undefined && this.heldBy(holder) === session;
-    while (!isAgain && session?.link !== undefined) {
+    while (session?.link !== undefined && this.heldBy(holder) !== session) {
       await this.part(session);
+      if (this.isClosed) throw gone();
       session = store.ofClient(tenant, client);
     }
+    // The same connection asks again where the answer was lost, or was long in coming.
+    const isAgain = session !== undefined && this.heldBy(holder) === session;
     if (session !== undefined && !isAgain && (request.clean || this.isExpired(session))) {
       this.end(session);
       session = undefined;
@@ -65,14 +77,21 @@ export class Desk {
     session.wasPresent = present;
     session.receiveMaximum = Math.max(1, request.receiveMaximum);
     session.label = request.label;
-    this.hold(session, holder);
+    if (!isAgain) this.hold(session, holder);
     store.setOffline(session, 0, request.expirySeconds);
     journal.add(heldRecord(session));
     const filters: wire.Filter[] = [];
     store.forEachFilter(session, (filter, tag) => filters.push({ filter, tag }));
-    const incoming = [...(session.incoming ?? [])];
+    const begun = [...(session.incoming ?? [])];
     await this.stored();
-    return { present, epoch, filters, incoming };
+    return {
+      present,
+      epoch,
+      filters,
+      incoming: begun.map(([packetId]) => packetId),
+      incomingIds: Buffer.from(begun.map(([, { id }]) => id).join(""), "latin1"),
+      incomingStored: begun.map(([, { isStored }]) => isStored),
+    };
   }
 
   /** Resolves when the journal holds it. @throws AppError `session.lost`, `limit.filters` */
@@ -108,10 +127,15 @@ export class Desk {
     if (reports.epoch !== epoch) return;
     const link = this.links.get(linkKey(reports.listener, reports.incarnation));
     if (link === undefined) return;
+    const ids = Buffer.from(reports.ids);
+    let at = 0;
     reports.connections.forEach((connection, i) => {
+      const kind = reports.kinds[i]! as wire.ReportKind;
+      const end = kind === ReportKind.INCOMING ? at + ID_BYTES : at;
       const session = link.sessions.get(connection);
       if (session !== undefined)
-        this.reported(session, reports.kinds[i]! as wire.ReportKind, reports.values[i]!);
+        this.reported(session, kind, reports.values[i]!, ids.toString("latin1", at, end));
+      at = end;
     });
   }
 
@@ -148,21 +172,19 @@ export class Desk {
     const { incoming } = this;
     if (incoming.length === 0) return;
     this.incoming = [];
-    const value = {
-      sessions: incoming.map(({ session }) => session),
-      packetIds: incoming.map(({ packetId }) => packetId),
-      forgotten: incoming.map(({ forgotten }) => forgotten),
-    };
-    this.options.journal.add({ record: { $case: "incoming", value } }, incoming.length * 8);
+    this.options.journal.add(incomingRecord(incoming), incoming.length * (8 + ID_BYTES));
   }
 
+  /** Whoever waits for an answer hears that there is another home. */
   close(): void {
+    this.isClosed = true;
     for (const { resolve } of this.parting.values()) resolve();
+    for (const { reject } of this.waits) reject(gone());
     for (const link of this.links.values()) link.close();
     this.links.clear();
   }
 
-  private reported(session: Session, kind: wire.ReportKind, value: number): void {
+  private reported(session: Session, kind: wire.ReportKind, value: number, id: string): void {
     const { outgoing } = this.options;
     switch (kind) {
       case ReportKind.BEGUN:
@@ -176,11 +198,17 @@ export class Desk {
       case ReportKind.RECEIVED:
         outgoing.received(session, value);
         return;
+      case ReportKind.INCOMING:
+        this.step({ session, packetId: value, state: IncomingState.BEGUN, id }, SignalKind.RECORDED);
+        return;
       case ReportKind.STORED:
-        this.noteIncoming(session, value, SignalKind.PUBREC);
+        this.step({ session, packetId: value, state: IncomingState.STORED, id });
+        return;
+      case ReportKind.REFUSED:
+        this.step({ session, packetId: value, state: IncomingState.FORGOTTEN, id });
         return;
       case ReportKind.FORGOTTEN:
-        this.noteIncoming(session, value, SignalKind.PUBCOMP);
+        this.step({ session, packetId: value, state: IncomingState.FORGOTTEN, id }, SignalKind.PUBCOMP);
         return;
       case ReportKind.CLOSED:
         this.closed(session, value);
@@ -189,10 +217,15 @@ export class Desk {
     }
   }
 
-  private noteIncoming(session: Session, packetId: number, answer: wire.SignalKind): void {
-    const forgotten = answer === SignalKind.PUBCOMP;
-    setIncoming(session, packetId, !forgotten);
-    this.incoming.push({ session: session.number, packetId, forgotten });
+  /** A QoS 2 message of the client has come further; with an answer, the connection is told when that is recorded. */
+  private step(step: IncomingStep, answer?: wire.SignalKind): void {
+    const { session, packetId } = step;
+    setIncoming(step);
+    this.incoming.push(step);
+    if (answer === undefined) {
+      this.options.journal.writeSoon();
+      return;
+    }
     const { connection } = session;
     const link = session.link as ListenerLink | undefined;
     this.options.journal.whenStored(() => {
@@ -275,14 +308,25 @@ export class Desk {
     return this.options.clock.wallMs() >= offlineAtMs + expirySeconds * 1_000;
   }
 
-  private stored(): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.options.journal.whenStored(resolve);
-    return promise;
+  /** @throws AppError `request.no_responder` when this home is closed before */
+  private async stored(): Promise<void> {
+    if (this.isClosed) throw gone();
+    const wait = Promise.withResolvers<void>();
+    this.waits.add(wait);
+    this.options.journal.whenStored(wait.resolve);
+    try {
+      await wait.promise;
+    } finally {
+      this.waits.delete(wait);
+    }
   }
 
   private drop(link: ListenerLink): void {
     link.close();
     this.links.delete(link.key);
   }
+}
+
+function gone(): AppError {
+  return new AppError("request.no_responder", "the session has another home");
 }

@@ -1,13 +1,15 @@
 import { session as wire } from "@myelin/contract";
-import { AppError, FakeClock } from "@myelin/kernel";
+import { FakeClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Journal, type JournalPort, JournalReplay } from "./journal.js";
+import { MemoryLog } from "../../test/support/memory-log.js";
+import { Journal, JournalReplay } from "./journal.js";
 import {
   endedRecord,
   filtersRecord,
   heldRecord,
+  incomingRecord,
   madeRecord,
   messageRecord,
   outgoingRecord,
@@ -20,33 +22,6 @@ const SEED = 7;
 const log = silentLogger;
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-/** A subject of a stream, with answers that get lost. */
-class MemoryLog implements JournalPort {
-  entries: { sequence: number; data: Buffer }[] = [];
-  losesAnswer = false;
-  private last = 0;
-
-  async append(data: Uint8Array, after: number): Promise<number> {
-    if (after !== this.last) throw new AppError("bus.conflict", `the last is ${this.last}`);
-    this.last += 1;
-    this.entries.push({ sequence: this.last, data: Buffer.from(data) });
-    if (this.losesAnswer) {
-      this.losesAnswer = false;
-      throw new AppError("bus.timeout", "no answer");
-    }
-    return this.last;
-  }
-  async read(from: number) {
-    return this.entries.filter(({ sequence }) => sequence >= from).slice(0, 3);
-  }
-  async lastSequence() {
-    return this.last;
-  }
-  async removeUpTo(sequence: number) {
-    this.entries = this.entries.filter((entry) => entry.sequence > sequence);
-  }
-}
-
 /** Everything of a store that a client could ever notice. */
 function pictureOf(store: SessionStore): unknown {
   return [...store.all()]
@@ -57,7 +32,7 @@ function pictureOf(store: SessionStore): unknown {
         client: `${session.tenant}|${session.client}|${session.number}`,
         filters: filters.sort(),
         offline: [session.offlineAtMs, session.expirySeconds],
-        incoming: [...(session.incoming ?? [])].sort(),
+        incoming: [...(session.incoming ?? [])].sort(([a], [b]) => a - b),
         queue: [...(session.entries?.values() ?? [])].map(({ message, qos, tags, packetId, released }) => [
           message.number,
           message.record.toString("hex"),
@@ -157,9 +132,15 @@ class Writer {
       journal.add({ record: { $case: "done", value } });
       store.finish(entry);
     } else if (what === 9) {
-      const value = { sessions: [session.number], packetIds: [n + 1], forgotten: [n === 0] };
-      journal.add({ record: { $case: "incoming", value } });
-      setIncoming(session, n + 1, n !== 0);
+      const { BEGUN, STORED, FORGOTTEN } = wire.IncomingState;
+      const id = String(who + 4 * store.nextMessage).padStart(16, "0");
+      const step = { session, packetId: 1 + (store.nextMessage % 2), id };
+      const all = [
+        { ...step, state: BEGUN },
+        ...(n > 0 ? [{ ...step, state: n > 1 ? STORED : FORGOTTEN }] : []),
+      ];
+      for (const one of all) setIncoming(one);
+      journal.add(incomingRecord(all));
     } else if (what === 10) {
       store.setOffline(session, n * 10, n);
       journal.add(heldRecord(session));
@@ -225,6 +206,33 @@ describe("the journal of sessions", () => {
     expect(pictureOf(replayOf([plain, begun]).store)).toEqual(pictureOf(writer.store));
     expect(pictureOf(replayOf([plain, begun, next]).store)).toEqual(pictureOf(writer.store));
     expect(pictureOf(replayOf([plain, begun, batch(3, SnapshotPart.LAST, [])]).store)).toEqual([]);
+  });
+
+  it("writes what was gathered before somebody began to wait with the batch that is waited for, also when it is full", async () => {
+    const memory = new MemoryLog();
+    let gathered: wire.JournalRecord[] = [];
+    const journal: Journal = new Journal(
+      {
+        port: memory,
+        epoch: 1,
+        clock: new FakeClock(),
+        log,
+        lazyMs: 50,
+        collect: () => {
+          for (const record of gathered.splice(0)) journal.add(record);
+        },
+        onFenced: () => undefined,
+      },
+      { sequence: 0, number: 0, bytes: 0 },
+    );
+    gathered = [endedRecord({ number: 7 } as never)];
+    let held: unknown[] = [];
+    journal.whenStored(() => {
+      held = memory.entries.flatMap(({ data }) => wire.JournalBatch.decode(data).records);
+    });
+    journal.add(endedRecord({ number: 8 } as never), 1024 * 1024);
+    for (let i = 0; i < 5; i++) await turn();
+    expect(held).toContainEqual(endedRecord({ number: 7 } as never));
   });
 
   it("stops writing when another home has written", async () => {

@@ -132,6 +132,7 @@ export class Journal {
   private isWriting = false;
   private isClosed = false;
   private isScheduled = false;
+  private isSealing = false;
   private sequence: number;
   private number: number;
   /** Bytes since the last snapshot, it included. */
@@ -161,10 +162,7 @@ export class Journal {
   add(record: JournalRecord, bytes = 64): void {
     this.open.records.push(record);
     this.open.bytes += bytes;
-    if (this.open.bytes >= BATCH_BYTES) {
-      this.full.push(this.open);
-      this.open = createBatch();
-    }
+    if (this.open.bytes >= BATCH_BYTES) this.seal();
     this.writeSoon();
   }
 
@@ -200,10 +198,7 @@ export class Journal {
 
   /** Writes everything there is, and removes what lies before when that is stored. What is added later comes behind it. */
   compact(store: SessionStore, stored: Stored): void {
-    if (!isEmpty(this.open)) {
-      this.full.push(this.open);
-      this.open = createBatch();
-    }
+    if (!isEmpty(this.open)) this.seal();
     const parts: JournalRecord[][] = [[]];
     let size = 0;
     for (const record of snapshotOf(store)) {
@@ -236,6 +231,16 @@ export class Journal {
   close(): void {
     this.isClosed = true;
     this.options.clock.clear(this.timer);
+  }
+
+  /** Who waits for this batch waits for what was gathered before too, so that goes into it. */
+  private seal(): void {
+    if (this.isSealing) return;
+    this.isSealing = true;
+    this.options.collect();
+    this.isSealing = false;
+    this.full.push(this.open);
+    this.open = createBatch();
   }
 
   private async remove(upTo: number): Promise<void> {

@@ -9,6 +9,8 @@ export interface ListenerLinkOptions {
   readonly incarnation: number;
   readonly partition: number;
   readonly epoch: number;
+  /** Of this link, among all of its home. */
+  readonly number: number;
   readonly clock: Clock;
   readonly request: (data: Uint8Array) => Promise<Uint8Array>;
 }
@@ -136,7 +138,7 @@ export class ListenerLink implements HolderLink {
     const parcel = this.parcels.shift();
     if (parcel === undefined) return undefined;
     this.waitingBytes -= parcel.bytes;
-    const { partition, epoch, incarnation } = this.options;
+    const { partition, epoch, incarnation, number: link } = this.options;
     const { records, bytes: _, ...lists } = parcel;
     const batch =
       records.length === 0 ? EMPTY : Buffer.concat([hopOf(partition, epoch, records.length), ...records]);
@@ -144,6 +146,7 @@ export class ListenerLink implements HolderLink {
       partition,
       epoch,
       incarnation,
+      link,
       sequence,
       batch,
       ...lists,

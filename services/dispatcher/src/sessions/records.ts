@@ -1,5 +1,5 @@
 /** What the journal says, applied to the sessions; and everything there is, as records. */
-import { BatchView, type session as wire } from "@myelin/contract";
+import { BatchView, session as wire } from "@myelin/contract";
 import type { Entry, Message, Session } from "./session.js";
 import type { Recipient, SessionStore } from "./session-store.js";
 
@@ -56,11 +56,7 @@ export function applyRecord(store: SessionStore, { record }: JournalRecord): voi
       });
       return;
     case "incoming":
-      record.value.sessions.forEach((number, i) => {
-        const session = store.byId(number);
-        const id = record.value.packetIds[i]!;
-        if (session !== undefined) setIncoming(session, id, !record.value.forgotten[i]);
-      });
+      applyIncoming(store, record.value);
       return;
     case "held": {
       const { session: number, offlineAtMs, expirySeconds, label } = record.value;
@@ -82,15 +78,58 @@ export function applyRecord(store: SessionStore, { record }: JournalRecord): voi
 
 const ID_CHARS = 16;
 
-/** Notes or forgets a packet identifier of a QoS 2 message of the client. */
-export function setIncoming(session: Session, packetId: number, isStored: boolean): void {
-  if (isStored) {
-    session.incoming ??= new Set();
-    session.incoming.add(packetId);
+/** How far a QoS 2 message of a client is. */
+export interface IncomingStep {
+  readonly session: Session;
+  readonly packetId: number;
+  readonly state: wire.IncomingState;
+  /** Of its event, where it begins. */
+  readonly id: string;
+}
+
+/** Notes how far a QoS 2 message of the client is. */
+export function setIncoming({ session, packetId, state, id }: IncomingStep): void {
+  if (state === wire.IncomingState.BEGUN) {
+    session.incoming ??= new Map();
+    session.incoming.set(packetId, { id, isStored: false });
     return;
   }
-  session.incoming?.delete(packetId);
-  if (session.incoming?.size === 0) session.incoming = undefined;
+  const known = session.incoming?.get(packetId);
+  if (known === undefined) return;
+  if (state === wire.IncomingState.STORED) session.incoming!.set(packetId, { id: known.id, isStored: true });
+  else session.incoming!.delete(packetId);
+  if (session.incoming!.size === 0) session.incoming = undefined;
+}
+
+/** These steps, in order. */
+export function incomingRecord(steps: readonly IncomingStep[]): JournalRecord {
+  const value = {
+    sessions: steps.map(({ session }) => session.number),
+    packetIds: steps.map(({ packetId }) => packetId),
+    states: steps.map(({ state }) => state),
+    ids: Buffer.from(steps.map(({ id }) => id).join(""), "latin1"),
+  };
+  return { record: { $case: "incoming", value } };
+}
+
+function applyIncoming(store: SessionStore, { sessions, packetIds, states, ids }: wire.IncomingRecord): void {
+  const all = Buffer.from(ids).toString("latin1");
+  let at = 0;
+  sessions.forEach((number, i) => {
+    const state = states[i]!;
+    const end = state === wire.IncomingState.BEGUN ? at + ID_CHARS : at;
+    const id = all.slice(at, end);
+    at = end;
+    const session = store.byId(number);
+    if (session !== undefined) setIncoming({ session, packetId: packetIds[i]!, state, id });
+  });
+}
+
+function* incomingSteps(session: Session): IterableIterator<IncomingStep> {
+  for (const [packetId, { id, isStored }] of session.incoming ?? []) {
+    yield { session, packetId, state: wire.IncomingState.BEGUN, id };
+    if (isStored) yield { session, packetId, state: wire.IncomingState.STORED, id: "" };
+  }
 }
 
 function applyMessage(store: SessionStore, value: wire.MessageRecord): void {
@@ -175,19 +214,7 @@ export function* snapshotOf(store: SessionStore): IterableIterator<JournalRecord
     store.forEachFilter(session, (filter, tag) => filters.push({ filter, tag }));
     if (filters.length > 0) yield filtersRecord(session, filters, []);
     yield heldRecord(session);
-    if (session.incoming !== undefined) {
-      const packetIds = [...session.incoming];
-      yield {
-        record: {
-          $case: "incoming",
-          value: {
-            sessions: packetIds.map(() => session.number),
-            packetIds,
-            forgotten: packetIds.map(() => false),
-          },
-        },
-      };
-    }
+    if (session.incoming !== undefined) yield incomingRecord([...incomingSteps(session)]);
   }
   for (const message of store.messages.values()) yield messageRecord(message);
   for (const session of store.all()) {

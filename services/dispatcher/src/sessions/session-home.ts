@@ -50,6 +50,7 @@ export class SessionHome {
   private ticking: Timer | undefined;
   private beating: Timer | undefined;
   private unhold: (() => void) | undefined;
+  private links = 0;
   private isClosed = false;
 
   constructor(private readonly options: SessionHomeOptions) {
@@ -287,7 +288,8 @@ export class SessionHome {
     const subject = subjects.sessionDeliveries(listener);
     const { partition, epoch } = this;
     const request = (data: Uint8Array) => ports.request(subject, data, REQUEST_MS);
-    return new ListenerLink({ listener, incarnation, partition, epoch, clock: ports.clock, request });
+    const number = ++this.links;
+    return new ListenerLink({ listener, incarnation, partition, epoch, number, clock: ports.clock, request });
   }
 
   private fenced(): void {

@@ -39,6 +39,14 @@ export interface Entry {
   gone: boolean;
 }
 
+/** A QoS 2 message of the client, from its PUBLISH to its PUBREL. */
+export interface Incoming {
+  /** Of its event, one character per byte: stored twice under the same id it is delivered once. */
+  readonly id: string;
+  /** Known to be stored. Not known: it may be all the same. */
+  readonly isStored: boolean;
+}
+
 /** Where a session's connection is. */
 export interface HolderLink {
   readonly key: string;
@@ -69,8 +77,8 @@ export class Session {
   /** By packet identifier, in the order of sending. */
   inflight: Map<number, Entry> | undefined = undefined;
   bytes = 0;
-  /** Packet identifiers of QoS 2 messages of the client that are stored and not released. */
-  incoming: Set<number> | undefined = undefined;
+  /** By packet identifier, so 65,535 at most, and no more than the receive maximum that the listener has told. */
+  incoming: Map<number, Incoming> | undefined = undefined;
   /** Filters that the listener serves while there is a connection: those of QoS 0, and of shared groups. */
   unindexed: Map<string, number> | undefined = undefined;
   nextPacketId = 1;

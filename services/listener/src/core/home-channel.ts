@@ -24,6 +24,7 @@ export class HomeChannel {
   private connections: number[] = [];
   private kinds: wire.ReportKind[] = [];
   private values: number[] = [];
+  private ids: Uint8Array[] = [];
   private readonly discards = new Map<string, wire.DiscardSession>();
   private isUnderWay = false;
   private readonly calls: OrderedCalls;
@@ -55,10 +56,13 @@ export class HomeChannel {
     this.connections = [];
     this.kinds = [];
     this.values = [];
+    this.ids = [];
     return true;
   }
 
-  report(connection: number, kind: wire.ReportKind, value: number): void {
+  /** @param id with INCOMING only; kept */
+  report(connection: number, kind: wire.ReportKind, value: number, id?: Uint8Array): void {
+    if (id !== undefined) this.ids.push(id);
     this.connections.push(connection);
     this.kinds.push(kind);
     this.values.push(value);
@@ -85,9 +89,11 @@ export class HomeChannel {
     if (this.kinds.length === 0 && this.discards.size === 0) return undefined;
     const { bus } = this.options;
     const { connections, kinds, values, epoch } = this;
+    const ids = Buffer.concat(this.ids);
     this.connections = [];
     this.kinds = [];
     this.values = [];
+    this.ids = [];
     const discards: wire.DiscardSession[] = [];
     for (const [key, discard] of this.discards) {
       if (discards.length >= DISCARDS_PER_CALL) break;
@@ -105,6 +111,7 @@ export class HomeChannel {
       kinds,
       values,
       discards,
+      ids,
     }).finish();
   }
 }

@@ -53,8 +53,8 @@ export interface SessionHolder {
   deliverKept(kept: KeptMessage): boolean;
   /** For a message of the home: PUBREC is recorded, or this is a connection after the one that had it. */
   sendPubrel(packetId: number): void;
-  /** For a QoS 2 message of the client: `KeptSession.stored` is recorded. */
-  sendPubrec(packetId: number): void;
+  /** For a QoS 2 message of the client: `KeptSession.receiving` is recorded, so it may be stored. In the order of those calls. */
+  incomingRecorded(packetId: number): void;
   /** For a QoS 2 message of the client: `KeptSession.forget` is recorded. */
   sendPubcomp(packetId: number): void;
   /** The session is no longer this connection's: tell the client and close. Called at most once, and not after `closed`. */
@@ -69,14 +69,23 @@ export interface KeptFilter {
   readonly tag: number;
 }
 
+/** A QoS 2 message of the client that has begun over an earlier connection and is not released. */
+export interface IncomingPublish {
+  readonly packetId: number;
+  /** Of its event, 16 bytes. */
+  readonly id: Uint8Array;
+  /** Known to be stored. Where it is not, it is stored again under the same id when the client sends it again: the double is removed. */
+  readonly isStored: boolean;
+}
+
 /** A session in the hands of a connection. What returns nothing does not wait: it is gathered and recorded in batches. */
 export interface KeptSession {
   /** It was there before this connection. */
   readonly present: boolean;
   /** Filters it has from before. */
   readonly filters: readonly KeptFilter[];
-  /** Identifiers of QoS 2 messages of the client that are stored and not released. */
-  readonly incoming: readonly number[];
+  /** QoS 2 messages of the client that are not released, in the order in which they began. */
+  readonly incoming: readonly IncomingPublish[];
   /** CONNACK is written: what waits for the client may come, by calls of the holder that begin after this one has returned. */
   begin(): void;
   /**
@@ -88,8 +97,15 @@ export interface KeptSession {
   unsubscribe(filters: readonly string[]): Promise<readonly boolean[]>;
   /** The client has answered for an identifier of the home; also for one it was not sent over this connection. */
   progress(packetId: number, progress: Progress, reason: number): void;
-  /** A QoS 2 message of the client was stored under this identifier. `SessionHolder.sendPubrec` follows. */
+  /**
+   * A QoS 2 message of the client has come under this identifier and will be stored as an event with this id, 16 bytes that are kept.
+   * `SessionHolder.incomingRecorded` follows; nothing may be stored before.
+   */
+  receiving(packetId: number, id: Uint8Array): void;
+  /** The message is stored: PUBREC may be sent before that is recorded, since it is never stored twice. */
   stored(packetId: number): void;
+  /** The message was not stored, and the client is told: the identifier is free. */
+  refused(packetId: number): void;
   /** PUBREL: the identifier may be used for another message. `SessionHolder.sendPubcomp` follows. */
   forget(packetId: number): void;
   /** The connection is gone, for whatever reason but the loss of the session. @param expirySeconds how long the session stays from now on */

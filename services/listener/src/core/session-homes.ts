@@ -8,6 +8,7 @@ import { HomeChannel } from "./home-channel.js";
 import { KeptCurrent } from "./kept-current.js";
 import type {
   HolderLoss,
+  IncomingPublish,
   KeptFilter,
   KeptSession,
   Progress,
@@ -39,12 +40,13 @@ const LOSS_OF: ReadonlyMap<number, HolderLoss> = new Map([
 ]);
 
 const NO_FILTERS: readonly KeptFilter[] = [];
-const NO_IDS: readonly number[] = [];
+const NONE_INCOMING: readonly IncomingPublish[] = [];
+const ID_BYTES = 16;
 
 /** A session in the hands of a connection of this listener. */
 class Kept implements KeptSession {
   filters: readonly KeptFilter[];
-  incoming: readonly number[];
+  incoming: readonly IncomingPublish[];
   private isClosed = false;
 
   constructor(
@@ -53,16 +55,16 @@ class Kept implements KeptSession {
     readonly channel: HomeChannel,
     readonly epoch: number,
     readonly present: boolean,
-    opened: Pick<wire.OpenedSession, "filters" | "incoming">,
+    opened: Pick<wire.OpenedSession, "filters" | "incoming" | "incomingIds" | "incomingStored">,
   ) {
     this.filters = opened.filters.length === 0 ? NO_FILTERS : opened.filters;
-    this.incoming = opened.incoming.length === 0 ? NO_IDS : opened.incoming;
+    this.incoming = incomingOf(opened);
   }
 
   begin(): void {
     // Taken over by the connection; nothing of it is needed twice.
     this.filters = NO_FILTERS;
-    this.incoming = NO_IDS;
+    this.incoming = NONE_INCOMING;
     this.report(ReportKind.BEGUN, 0);
   }
 
@@ -78,8 +80,16 @@ class Kept implements KeptSession {
     this.report(REPORT_OF[progress], packetId);
   }
 
+  receiving(packetId: number, id: Uint8Array): void {
+    this.report(ReportKind.INCOMING, packetId, id);
+  }
+
   stored(packetId: number): void {
     this.report(ReportKind.STORED, packetId);
+  }
+
+  refused(packetId: number): void {
+    this.report(ReportKind.REFUSED, packetId);
   }
 
   forget(packetId: number): void {
@@ -93,8 +103,8 @@ class Kept implements KeptSession {
     this.homes.leave(this);
   }
 
-  private report(kind: wire.ReportKind, value: number): void {
-    if (this.channel.epoch === this.epoch) this.channel.report(this.holder.number, kind, value);
+  private report(kind: wire.ReportKind, value: number, id?: Uint8Array): void {
+    if (this.channel.epoch === this.epoch) this.channel.report(this.holder.number, kind, value, id);
   }
 }
 
@@ -238,8 +248,8 @@ export class SessionHomeClient implements SessionHomes, Component {
     if (deliveries.incarnation !== bus.incarnation || channel === undefined) return NOTHING;
     this.sawEpoch(channel, deliveries.epoch);
     if (deliveries.epoch !== channel.epoch) return NOTHING;
-    if (!this.reader.isNew(`${deliveries.partition}\0${deliveries.epoch}`, deliveries.sequence))
-      return NOTHING;
+    const sender = `${deliveries.partition}\0${deliveries.epoch}\0${deliveries.link}`;
+    if (!this.reader.isNew(sender, deliveries.sequence)) return NOTHING;
     try {
       if (deliveries.batch.length > 0) this.deliver(deliveries);
     } catch (err) {
@@ -283,7 +293,7 @@ export class SessionHomeClient implements SessionHomes, Component {
     const kept = this.kept.get(connection);
     if (kept === undefined) return;
     if (signal === SignalKind.PUBREL) kept.holder.sendPubrel(packetId);
-    else if (signal === SignalKind.PUBREC) kept.holder.sendPubrec(packetId);
+    else if (signal === SignalKind.RECORDED) kept.holder.incomingRecorded(packetId);
     else if (signal === SignalKind.PUBCOMP) kept.holder.sendPubcomp(packetId);
     else {
       const why = LOSS_OF.get(signal);
@@ -302,6 +312,19 @@ export class SessionHomeClient implements SessionHomes, Component {
 }
 
 const NOTHING = new Uint8Array(0);
+
+function incomingOf({
+  incoming,
+  incomingIds,
+  incomingStored,
+}: Pick<wire.OpenedSession, "incoming" | "incomingIds" | "incomingStored">): readonly IncomingPublish[] {
+  if (incoming.length === 0) return NONE_INCOMING;
+  return incoming.map((packetId, i) => ({
+    packetId,
+    id: incomingIds.slice(i * ID_BYTES, (i + 1) * ID_BYTES),
+    isStored: incomingStored[i] === true,
+  }));
+}
 
 /** The home may be there in a moment: it moves, or NATS is away. */
 function isAway({ code }: AppError): boolean {

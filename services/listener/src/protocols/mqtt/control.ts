@@ -104,10 +104,11 @@ function answerFilters(
 function onPubrel(c: MqttConnection, packetId: number): void {
   const session = c.session;
   const known = session?.incoming?.get(packetId);
-  if (known === "storing") throw violation("order", "PUBREL before PUBREC");
+  if (known === "storing" || known === "begins") throw violation("order", "PUBREL before PUBREC");
   session?.incoming?.delete(packetId);
   if (known !== undefined) {
-    c.unacknowledged -= 1;
+    // Those of earlier connections were not counted on this one (MQTT 5, 4.9).
+    if (c.unacknowledged > 0) c.unacknowledged -= 1;
     if (session?.kept !== undefined) {
       session.kept.forget(packetId);
       return;

@@ -3,6 +3,7 @@ import type { IPublishPacket, ISubackPacket, Packet } from "mqtt-packet";
 import { describe, expect, it } from "vitest";
 import { connectPacket, type MqttClient, type MqttRig, mqttRig } from "../../../test/mqtt-rig.js";
 import type {
+  IncomingPublish,
   KeptFilter,
   KeptSession,
   SessionHolder,
@@ -16,7 +17,8 @@ class Home implements SessionHomes {
   readonly heard: string[] = [];
   present = false;
   filters: KeptFilter[] = [];
-  incoming: number[] = [];
+  incoming: IncomingPublish[] = [];
+  readonly ids: Uint8Array[] = [];
   request: SessionRequest | undefined;
   holder: SessionHolder | undefined;
   /** Set: subscribing and opening fail with it. */
@@ -42,7 +44,12 @@ class Home implements SessionHomes {
         return removed.map(() => true);
       },
       progress: (id, progress, reason) => hear(`${progress} ${id} ${reason}`),
+      receiving: (packetId, id) => {
+        this.ids.push(id);
+        hear(`receiving ${packetId}`);
+      },
       stored: (id) => hear(`stored ${id}`),
+      refused: (id) => hear(`refused ${id}`),
       forget: (id) => hear(`forget ${id}`),
       closed: (seconds) => hear(`closed ${seconds}`),
     };
@@ -304,35 +311,118 @@ describe("a message from home", () => {
   });
 });
 
+const exactlyOnce = (payload: string, messageId: number, dup = false) =>
+  ({ cmd: "publish", topic: "a", payload, qos: 2, messageId, dup }) as Packet;
+const ID = Buffer.alloc(16, 7);
+
 describe("a QoS 2 message of a client with a kept session", () => {
-  it("is acknowledged and completed when home has recorded it", async () => {
+  it("is stored when home has recorded that it begins, and acknowledged when it is stored", async () => {
     const w = await world();
     w.client.packets();
     w.home.said();
-    const publish = { cmd: "publish", topic: "a", payload: "x", qos: 2, messageId: 3, dup: false } as Packet;
-    w.client.send(publish);
-    w.rig.events.settle();
+    w.client.send(exactlyOnce("x", 3));
+    expect(w.rig.events.taken).toEqual([]);
+    expect(w.home.said()).toEqual(["receiving 3"]);
+    w.home.holder!.incomingRecorded(3);
+    expect(w.rig.events.taken).toHaveLength(1);
+    expect(w.rig.events.taken[0]!.extras).toMatchObject({ qos: 2, id: w.home.ids[0], senderId: true });
     expect(came(w)).toEqual([]);
-    expect(w.home.said()).toEqual(["stored 3"]);
-    w.home.holder!.sendPubrec(3);
-    w.client.send({ cmd: "pubrel", messageId: 3 });
+    w.rig.events.settle();
     expect(came(w)).toEqual(["pubrec 3"]);
+    expect(w.home.said()).toEqual(["stored 3"]);
+    w.client.send({ cmd: "pubrel", messageId: 3 });
+    expect(came(w)).toEqual([]);
     expect(w.home.said()).toEqual(["forget 3"]);
     w.home.holder!.sendPubcomp(3);
     expect(came(w)).toEqual(["pubcomp 3"]);
   });
 
-  it("that was stored over an earlier connection is not taken again", async () => {
+  it("that is known to be stored is acknowledged and not taken again", async () => {
     const w = await world((home) => {
-      home.incoming = [3];
+      home.incoming = [{ packetId: 3, id: ID, isStored: true }];
     });
     w.client.packets();
     w.home.said();
-    w.client.send({ cmd: "publish", topic: "a", payload: "x", qos: 2, messageId: 3, dup: true } as Packet);
+    w.client.send(exactlyOnce("x", 3, true));
     expect(w.rig.events.taken).toEqual([]);
-    expect(w.home.said()).toEqual(["stored 3"]);
+    expect(came(w)).toEqual(["pubrec 3"]);
     w.client.send({ cmd: "pubrel", messageId: 3 });
     expect(w.home.said()).toEqual(["forget 3"]);
+  });
+
+  it("that may have been stored over an earlier connection is stored at once under the id it has", async () => {
+    const w = await world((home) => {
+      home.incoming = [{ packetId: 3, id: ID, isStored: false }];
+    });
+    w.client.packets();
+    w.home.said();
+    w.client.send(exactlyOnce("x", 3, true));
+    expect(w.home.said()).toEqual([]);
+    expect(w.rig.events.taken[0]!.extras).toMatchObject({ id: ID, senderId: true });
+    w.rig.events.settle();
+    expect(came(w)).toEqual(["pubrec 3"]);
+    expect(w.home.said()).toEqual(["stored 3"]);
+  });
+
+  it("whose PUBREC reached the client before that was recorded is released", async () => {
+    const w = await world((home) => {
+      home.incoming = [{ packetId: 3, id: ID, isStored: false }];
+    });
+    w.client.packets();
+    w.home.said();
+    w.client.send({ cmd: "pubrel", messageId: 3 });
+    expect(w.home.said()).toEqual(["forget 3"]);
+  });
+
+  it("keeps its place: one that home knows waits behind one that it does not", async () => {
+    const w = await world((home) => {
+      home.incoming = [{ packetId: 9, id: ID, isStored: false }];
+    });
+    w.client.packets();
+    w.client.send(exactlyOnce("first", 3));
+    w.client.send(exactlyOnce("second", 4));
+    w.client.send(exactlyOnce("third", 9, true));
+    // Sent again before the answer: home has heard of it.
+    w.client.send(exactlyOnce("first", 3, true));
+    w.home.holder!.incomingRecorded(4);
+    expect(w.rig.events.taken).toEqual([]);
+    w.home.holder!.incomingRecorded(3);
+    expect(w.rig.events.taken.map(({ payload }) => String(payload))).toEqual(["first", "second", "third"]);
+  });
+
+  it("that the stream refuses is home's no longer, and its client may use the identifier again", async () => {
+    const w = await world();
+    w.client.packets();
+    w.home.said();
+    w.client.send(exactlyOnce("x", 3));
+    w.home.holder!.incomingRecorded(3);
+    w.rig.events.settle(new AppError("bus.stream_full", "full"));
+    expect(w.client.packets()).toMatchObject([{ cmd: "pubrec", messageId: 3, reasonCode: 0x97 }]);
+    expect(w.home.said()).toEqual(["receiving 3", "refused 3"]);
+    w.client.send(exactlyOnce("y", 3));
+    expect(w.home.said()).toEqual(["receiving 3"]);
+    expect(w.home.ids[0]).not.toEqual(w.home.ids[1]);
+  });
+
+  it("is not read for ever while home is silent", async () => {
+    const w = await world();
+    const chunk = "x".repeat(300_000);
+    for (let id = 1; id <= 4; id++) w.client.send(exactlyOnce(chunk, id));
+    expect(w.client.stream.paused).toBe(true);
+    for (let id = 1; id <= 4; id++) w.home.holder!.incomingRecorded(id);
+    expect(w.client.stream.paused).toBe(false);
+    expect(w.rig.events.taken).toHaveLength(4);
+  });
+
+  it("that waits for home when the connection ends is left to the client", async () => {
+    const w = await world();
+    w.home.said();
+    w.client.send(exactlyOnce("x", 3));
+    const { holder } = w.home;
+    w.client.lose();
+    holder!.incomingRecorded(3);
+    expect(w.rig.events.taken).toEqual([]);
+    expect(w.home.said()).toEqual(["receiving 3", "closed 300"]);
   });
 });
 
@@ -365,8 +455,10 @@ describe("a session that leaves its connection", () => {
     w.client.packets();
     w.home.said();
     for (const messageId of [3, 4]) {
-      w.client.send({ cmd: "publish", topic: "a", payload: "x", qos: 2, messageId } as Packet);
+      w.client.send(exactlyOnce("x", messageId));
+      w.home.holder!.incomingRecorded(messageId);
     }
+    w.home.said();
     w.home.holder!.sessionLost("taken_over");
     w.client.lose();
     expect(w.home.said()).toEqual([]);

@@ -15,7 +15,9 @@ export function resume(c: MqttConnection, kept: KeptSession): void {
   const session = c.openSession();
   session.kept = kept;
   if (kept.incoming.length > 0) {
-    session.incoming = new Map(kept.incoming.map((packetId) => [packetId, "received"]));
+    session.incoming = new Map(
+      kept.incoming.map(({ packetId, id, isStored }) => [packetId, isStored ? "received" : { id }]),
+    );
   }
   const denied: string[] = [];
   const filters = new Map<string, number>();

@@ -30,6 +30,7 @@ import { factsOf, optionsOf, versionNameOf } from "./facts.js";
 import { deniedFilter, settledLate } from "./keeping.js";
 import { sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
+import { incomingRecorded } from "./receiving.js";
 import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
 import type { MqttShared } from "./shared.js";
 import { STATE, type State } from "./state.js";
@@ -168,8 +169,8 @@ export class MqttConnection
     writeAck(this.outbox(), PACKET.pubrel, packetId, REASON.success);
   }
 
-  sendPubrec(packetId: number): void {
-    if (this.state === STATE.ready) writeAck(this.outbox(), PACKET.pubrec, packetId, REASON.success);
+  incomingRecorded(packetId: number): void {
+    if (this.state === STATE.ready) incomingRecorded(this, packetId);
   }
 
   sendPubcomp(packetId: number): void {

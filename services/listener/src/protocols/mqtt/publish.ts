@@ -11,6 +11,7 @@ import { isText } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { receiveKept } from "./receiving.js";
 import { type IncomingState, QOS2_BIT } from "./session.js";
 
 const RETAINED: EnvelopeExtras = { retain: true };
@@ -168,6 +169,11 @@ function take(
     else ingress.telemetryWith(channel, buf, payloadStart, end, extras);
     return;
   }
+  const kept = qos === 2 ? c.session?.kept : undefined;
+  if (kept !== undefined) {
+    receiveKept(c, kept, packetId, { channel, buf, start: payloadStart, end, extras });
+    return;
+  }
   const number = qos === 2 ? packetId | QOS2_BIT : packetId;
   if (qos === 2) receiving(c).set(packetId, "storing");
   ingress.event(channel, buf, payloadStart, end, c, number, extras);
@@ -198,16 +204,14 @@ export function typedChannel(
   return c.shared.ctx.ingress.channelOf(key, c);
 }
 
-/** A QoS 2 message whose id is not released yet was taken before: it is acknowledged again, never taken twice. */
+/**
+ * A QoS 2 message whose id is not released yet was taken before: it is acknowledged again, never taken twice. One that may have been
+ * stored over an earlier connection is taken, under the id it has.
+ */
 function isDoubled(c: MqttConnection, packetId: number): boolean {
   const state = c.session?.incoming?.get(packetId);
-  if (state === undefined) return false;
-  const kept = c.session?.kept;
-  if (state === "received") {
-    // It may not be recorded yet.
-    if (kept !== undefined) kept.stored(packetId);
-    else writeAck(c.outbox(), PACKET.pubrec, packetId, REASON.success);
-  }
+  if (state === undefined || typeof state === "object") return false;
+  if (state === "received") writeAck(c.outbox(), PACKET.pubrec, packetId, REASON.success);
   c.shared.ctx.ingress.counts.duplicates += 1;
   return true;
 }
@@ -319,11 +323,7 @@ export function writeAcks(
       exactlyOnce += 1;
       const id = number & 0xffff;
       receiving(c).set(id, "received");
-      const kept = c.session?.kept;
-      if (kept !== undefined) {
-        kept.stored(id);
-        continue;
-      }
+      c.session?.kept?.stored(id);
       bytes[at] = PACKET.pubrec << 4;
     } else bytes[at] = PACKET.puback << 4;
     bytes[at + 1] = 2;
@@ -348,6 +348,7 @@ function refuseAll(
     const id = number & 0xffff;
     if (number >= QOS2_BIT) c.session?.incoming?.delete(id);
     if (c.version === 5) {
+      if (number >= QOS2_BIT) c.session?.kept?.refused(id);
       refuseOne(c, number >= QOS2_BIT ? 2 : 1, id, reason, error.code);
     }
   }

@@ -3,6 +3,7 @@
 import { Ring } from "@myelin/kernel";
 import { FIRST_LOCAL_PACKET_ID, type KeptSession } from "../../core/session-home.js";
 import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
+import type { ReceivedPublish } from "./receiving.js";
 import type { TopicAliases } from "./topic-aliases.js";
 
 /** A message waiting for room in the window; owns its payload. A packet identifier of 0 is given when it is sent. */
@@ -23,8 +24,11 @@ export type AckCallback = (reason: number | undefined, wasSent: boolean) => bool
 /** Set in the number of an event that came with QoS 2; below it is the packet identifier. */
 export const QOS2_BIT = 0x10000;
 
-/** State of an incoming QoS 2 packet id: being stored, or stored and PUBREC sent. */
-export type IncomingState = "storing" | "received";
+/**
+ * State of an incoming QoS 2 packet id: its home is being told of it, being stored, stored and PUBREC sent; or it has begun over an
+ * earlier connection and may be stored, as an event with this id.
+ */
+export type IncomingState = "begins" | "storing" | "received" | { readonly id: Uint8Array };
 
 /** A sent message that holds a place in the client's window. */
 export interface Sent {
@@ -73,6 +77,9 @@ export class MqttSession {
   filters: Map<string, number> | undefined = undefined;
   /** Incoming QoS 2 packet ids until PUBREL; made with the first. */
   incoming: Map<number, IncomingState> | undefined = undefined;
+  /** Of a kept session, by packet id: those that wait for its home before they are stored, and those behind them. */
+  receiving: Map<number, ReceivedPublish> | undefined = undefined;
+  receivingBytes = 0;
   /** Set where the session outlives its connection. */
   kept: KeptSession | undefined = undefined;
   /** Set where the client takes topic aliases. */

@@ -18,11 +18,15 @@ export const ReportKind = {
   ACKNOWLEDGED: 2,
   RECEIVED: 3,
   COMPLETED: 4,
-  /** STORED - A QoS 2 message of the client was stored under this packet identifier. */
+  /** STORED - The QoS 2 message of the client with this packet identifier is stored. */
   STORED: 5,
   /** FORGOTTEN - PUBREL for such a message. */
   FORGOTTEN: 6,
   CLOSED: 7,
+  /** INCOMING - A QoS 2 message of the client has come under this packet identifier, and is stored as soon as that is recorded. */
+  INCOMING: 8,
+  /** REFUSED - It was not stored, and the client knows: the packet identifier is free. */
+  REFUSED: 9,
   UNRECOGNIZED: -1,
 } as const;
 
@@ -37,6 +41,8 @@ export namespace ReportKind {
   export type STORED = typeof ReportKind.STORED;
   export type FORGOTTEN = typeof ReportKind.FORGOTTEN;
   export type CLOSED = typeof ReportKind.CLOSED;
+  export type INCOMING = typeof ReportKind.INCOMING;
+  export type REFUSED = typeof ReportKind.REFUSED;
   export type UNRECOGNIZED = typeof ReportKind.UNRECOGNIZED;
 }
 
@@ -66,6 +72,12 @@ export function reportKindFromJSON(object: any): ReportKind {
     case 7:
     case "REPORT_KIND_CLOSED":
       return ReportKind.CLOSED;
+    case 8:
+    case "REPORT_KIND_INCOMING":
+      return ReportKind.INCOMING;
+    case 9:
+    case "REPORT_KIND_REFUSED":
+      return ReportKind.REFUSED;
     case -1:
     case "UNRECOGNIZED":
     default:
@@ -91,6 +103,10 @@ export function reportKindToJSON(object: ReportKind): string {
       return "REPORT_KIND_FORGOTTEN";
     case ReportKind.CLOSED:
       return "REPORT_KIND_CLOSED";
+    case ReportKind.INCOMING:
+      return "REPORT_KIND_INCOMING";
+    case ReportKind.REFUSED:
+      return "REPORT_KIND_REFUSED";
     case ReportKind.UNRECOGNIZED:
     default:
       return "UNRECOGNIZED";
@@ -100,7 +116,8 @@ export function reportKindToJSON(object: ReportKind): string {
 export const SignalKind = {
   UNSPECIFIED: 0,
   PUBREL: 1,
-  PUBREC: 2,
+  /** RECORDED - REPORT_KIND_INCOMING is recorded. */
+  RECORDED: 7,
   PUBCOMP: 3,
   /** TAKEN_OVER - The connection has lost its session. */
   TAKEN_OVER: 4,
@@ -114,7 +131,7 @@ export type SignalKind = typeof SignalKind[keyof typeof SignalKind];
 export namespace SignalKind {
   export type UNSPECIFIED = typeof SignalKind.UNSPECIFIED;
   export type PUBREL = typeof SignalKind.PUBREL;
-  export type PUBREC = typeof SignalKind.PUBREC;
+  export type RECORDED = typeof SignalKind.RECORDED;
   export type PUBCOMP = typeof SignalKind.PUBCOMP;
   export type TAKEN_OVER = typeof SignalKind.TAKEN_OVER;
   export type HOME_LOST = typeof SignalKind.HOME_LOST;
@@ -130,9 +147,9 @@ export function signalKindFromJSON(object: any): SignalKind {
     case 1:
     case "SIGNAL_KIND_PUBREL":
       return SignalKind.PUBREL;
-    case 2:
-    case "SIGNAL_KIND_PUBREC":
-      return SignalKind.PUBREC;
+    case 7:
+    case "SIGNAL_KIND_RECORDED":
+      return SignalKind.RECORDED;
     case 3:
     case "SIGNAL_KIND_PUBCOMP":
       return SignalKind.PUBCOMP;
@@ -158,8 +175,8 @@ export function signalKindToJSON(object: SignalKind): string {
       return "SIGNAL_KIND_UNSPECIFIED";
     case SignalKind.PUBREL:
       return "SIGNAL_KIND_PUBREL";
-    case SignalKind.PUBREC:
-      return "SIGNAL_KIND_PUBREC";
+    case SignalKind.RECORDED:
+      return "SIGNAL_KIND_RECORDED";
     case SignalKind.PUBCOMP:
       return "SIGNAL_KIND_PUBCOMP";
     case SignalKind.TAKEN_OVER:
@@ -230,6 +247,55 @@ export function snapshotPartToJSON(object: SnapshotPart): string {
   }
 }
 
+export const IncomingState = { UNSPECIFIED: 0, BEGUN: 1, STORED: 2, FORGOTTEN: 3, UNRECOGNIZED: -1 } as const;
+
+export type IncomingState = typeof IncomingState[keyof typeof IncomingState];
+
+export namespace IncomingState {
+  export type UNSPECIFIED = typeof IncomingState.UNSPECIFIED;
+  export type BEGUN = typeof IncomingState.BEGUN;
+  export type STORED = typeof IncomingState.STORED;
+  export type FORGOTTEN = typeof IncomingState.FORGOTTEN;
+  export type UNRECOGNIZED = typeof IncomingState.UNRECOGNIZED;
+}
+
+export function incomingStateFromJSON(object: any): IncomingState {
+  switch (object) {
+    case 0:
+    case "INCOMING_STATE_UNSPECIFIED":
+      return IncomingState.UNSPECIFIED;
+    case 1:
+    case "INCOMING_STATE_BEGUN":
+      return IncomingState.BEGUN;
+    case 2:
+    case "INCOMING_STATE_STORED":
+      return IncomingState.STORED;
+    case 3:
+    case "INCOMING_STATE_FORGOTTEN":
+      return IncomingState.FORGOTTEN;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return IncomingState.UNRECOGNIZED;
+  }
+}
+
+export function incomingStateToJSON(object: IncomingState): string {
+  switch (object) {
+    case IncomingState.UNSPECIFIED:
+      return "INCOMING_STATE_UNSPECIFIED";
+    case IncomingState.BEGUN:
+      return "INCOMING_STATE_BEGUN";
+    case IncomingState.STORED:
+      return "INCOMING_STATE_STORED";
+    case IncomingState.FORGOTTEN:
+      return "INCOMING_STATE_FORGOTTEN";
+    case IncomingState.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
+
 export interface Filter {
   /** As the client wrote it, `$share/` included. */
   filter: string;
@@ -269,8 +335,12 @@ export interface OpenedSession {
   present: boolean;
   epoch: number;
   filters: Filter[];
-  /** Packet identifiers of QoS 2 messages of the client that are stored and not released. */
+  /** QoS 2 messages of the client that have begun and are not released, parallel lists: packet identifiers, */
   incoming: number[];
+  /** ids of their events, 16 bytes each, one after the other, */
+  incomingIds: Buffer;
+  /** and whether they are known to be stored. */
+  incomingStored: boolean[];
 }
 
 export interface ChangeFilters {
@@ -299,6 +369,8 @@ export interface SessionReports {
   /** Packet identifier; seconds of expiry where the connection is gone. */
   values: number[];
   discards: DiscardSession[];
+  /** Of each REPORT_KIND_INCOMING, in order: the id of the event, 16 bytes. */
+  ids: Buffer;
 }
 
 /** A client has connected without a session that outlives the connection. */
@@ -314,7 +386,7 @@ export interface SessionDeliveries {
   epoch: number;
   /** Of the listener it is meant for; another one answers and does nothing. */
   incarnation: number;
-  /** Grows by one, from 1 for each home and incarnation. */
+  /** Grows by one, from 1 for each link. */
   sequence: number;
   /** A myelin.envelope.v1.Batch; empty when there are signals only. */
   batch: Buffer;
@@ -332,6 +404,8 @@ export interface SessionDeliveries {
   signals: number[];
   /** Packet identifier, where the signal is about one. */
   signalValues: number[];
+  /** Grows with each way that the home makes to a listener; sequences begin anew with each. */
+  link: number;
 }
 
 /** Every second, and when a home begins: who is the home of a partition. */
@@ -435,11 +509,13 @@ export interface OutgoingRecord {
   released: boolean[];
 }
 
-/** QoS 2 messages of clients: packet identifiers that are stored, or forgotten. Parallel lists. */
+/** How far QoS 2 messages of clients are: parallel lists. */
 export interface IncomingRecord {
   sessions: number[];
   packetIds: number[];
-  forgotten: boolean[];
+  states: IncomingState[];
+  /** Of each that has begun, in order: the id of the event, 16 bytes. */
+  ids: Buffer;
 }
 
 function createBaseFilter(): Filter {
@@ -934,7 +1010,7 @@ export const Holder: MessageFns<Holder> = {
 };
 
 function createBaseOpenedSession(): OpenedSession {
-  return { present: false, epoch: 0, filters: [], incoming: [] };
+  return { present: false, epoch: 0, filters: [], incoming: [], incomingIds: Buffer.alloc(0), incomingStored: [] };
 }
 
 export const OpenedSession: MessageFns<OpenedSession> = {
@@ -952,6 +1028,16 @@ export const OpenedSession: MessageFns<OpenedSession> = {
       writer.uint32(34).fork();
       for (const v of message.incoming) {
         writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.incomingIds.length !== 0) {
+      writer.uint32(42).bytes(message.incomingIds);
+    }
+    if (message.incomingStored.length !== 0) {
+      writer.uint32(50).fork();
+      for (const v of message.incomingStored) {
+        writer.bool(v);
       }
       writer.join();
     }
@@ -1013,6 +1099,32 @@ export const OpenedSession: MessageFns<OpenedSession> = {
 
             break;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.incomingIds = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 6: {
+            if (tag === 48) {
+              message.incomingStored.push(reader.bool());
+
+              continue;
+            }
+
+            if (tag === 50) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.incomingStored.push(reader.bool());
+              }
+
+              continue;
+            }
+
+            break;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1031,6 +1143,16 @@ export const OpenedSession: MessageFns<OpenedSession> = {
       epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
       filters: globalThis.Array.isArray(object?.filters) ? object.filters.map((e: any) => Filter.fromJSON(e)) : [],
       incoming: globalThis.Array.isArray(object?.incoming) ? object.incoming.map((e: any) => globalThis.Number(e)) : [],
+      incomingIds: isSet(object.incomingIds)
+        ? Buffer.from(bytesFromBase64(object.incomingIds))
+        : isSet(object.incoming_ids)
+        ? Buffer.from(bytesFromBase64(object.incoming_ids))
+        : Buffer.alloc(0),
+      incomingStored: globalThis.Array.isArray(object?.incomingStored)
+        ? object.incomingStored.map((e: any) => globalThis.Boolean(e))
+        : globalThis.Array.isArray(object?.incoming_stored)
+        ? object.incoming_stored.map((e: any) => globalThis.Boolean(e))
+        : [],
     };
   },
 
@@ -1048,6 +1170,12 @@ export const OpenedSession: MessageFns<OpenedSession> = {
     if (message.incoming?.length) {
       obj.incoming = message.incoming.map((e) => Math.round(e));
     }
+    if (message.incomingIds.length !== 0) {
+      obj.incomingIds = base64FromBytes(message.incomingIds);
+    }
+    if (message.incomingStored?.length) {
+      obj.incomingStored = message.incomingStored;
+    }
     return obj;
   },
 
@@ -1060,6 +1188,8 @@ export const OpenedSession: MessageFns<OpenedSession> = {
     message.epoch = object.epoch ?? 0;
     message.filters = object.filters?.map((e) => Filter.fromPartial(e)) || [];
     message.incoming = object.incoming?.map((e) => e) || [];
+    message.incomingIds = object.incomingIds ?? Buffer.alloc(0);
+    message.incomingStored = object.incomingStored?.map((e) => e) || [];
     return message;
   },
 };
@@ -1255,7 +1385,17 @@ export const ChangedFilters: MessageFns<ChangedFilters> = {
 };
 
 function createBaseSessionReports(): SessionReports {
-  return { listener: "", incarnation: 0, epoch: 0, sequence: 0, connections: [], kinds: [], values: [], discards: [] };
+  return {
+    listener: "",
+    incarnation: 0,
+    epoch: 0,
+    sequence: 0,
+    connections: [],
+    kinds: [],
+    values: [],
+    discards: [],
+    ids: Buffer.alloc(0),
+  };
 }
 
 export const SessionReports: MessageFns<SessionReports> = {
@@ -1295,6 +1435,9 @@ export const SessionReports: MessageFns<SessionReports> = {
     }
     for (const v of message.discards) {
       DiscardSession.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.ids.length !== 0) {
+      writer.uint32(74).bytes(message.ids);
     }
     return writer;
   },
@@ -1406,6 +1549,14 @@ export const SessionReports: MessageFns<SessionReports> = {
             message.discards.push(DiscardSession.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.ids = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1432,6 +1583,7 @@ export const SessionReports: MessageFns<SessionReports> = {
       discards: globalThis.Array.isArray(object?.discards)
         ? object.discards.map((e: any) => DiscardSession.fromJSON(e))
         : [],
+      ids: isSet(object.ids) ? Buffer.from(bytesFromBase64(object.ids)) : Buffer.alloc(0),
     };
   },
 
@@ -1461,6 +1613,9 @@ export const SessionReports: MessageFns<SessionReports> = {
     if (message.discards?.length) {
       obj.discards = message.discards.map((e) => DiscardSession.toJSON(e));
     }
+    if (message.ids.length !== 0) {
+      obj.ids = base64FromBytes(message.ids);
+    }
     return obj;
   },
 
@@ -1477,6 +1632,7 @@ export const SessionReports: MessageFns<SessionReports> = {
     message.kinds = object.kinds?.map((e) => e) || [];
     message.values = object.values?.map((e) => e) || [];
     message.discards = object.discards?.map((e) => DiscardSession.fromPartial(e)) || [];
+    message.ids = object.ids ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -1601,6 +1757,7 @@ function createBaseSessionDeliveries(): SessionDeliveries {
     signalConnections: [],
     signals: [],
     signalValues: [],
+    link: 0,
   };
 }
 
@@ -1676,6 +1833,9 @@ export const SessionDeliveries: MessageFns<SessionDeliveries> = {
         writer.uint32(v);
       }
       writer.join();
+    }
+    if (message.link !== 0) {
+      writer.uint32(112).uint64(message.link);
     }
     return writer;
   },
@@ -1877,6 +2037,14 @@ export const SessionDeliveries: MessageFns<SessionDeliveries> = {
 
             break;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.link = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1922,6 +2090,7 @@ export const SessionDeliveries: MessageFns<SessionDeliveries> = {
         : globalThis.Array.isArray(object?.signal_values)
         ? object.signal_values.map((e: any) => globalThis.Number(e))
         : [],
+      link: isSet(object.link) ? globalThis.Number(object.link) : 0,
     };
   },
 
@@ -1966,6 +2135,9 @@ export const SessionDeliveries: MessageFns<SessionDeliveries> = {
     if (message.signalValues?.length) {
       obj.signalValues = message.signalValues.map((e) => Math.round(e));
     }
+    if (message.link !== 0) {
+      obj.link = Math.round(message.link);
+    }
     return obj;
   },
 
@@ -1987,6 +2159,7 @@ export const SessionDeliveries: MessageFns<SessionDeliveries> = {
     message.signalConnections = object.signalConnections?.map((e) => e) || [];
     message.signals = object.signals?.map((e) => e) || [];
     message.signalValues = object.signalValues?.map((e) => e) || [];
+    message.link = object.link ?? 0;
     return message;
   },
 };
@@ -3502,7 +3675,7 @@ export const OutgoingRecord: MessageFns<OutgoingRecord> = {
 };
 
 function createBaseIncomingRecord(): IncomingRecord {
-  return { sessions: [], packetIds: [], forgotten: [] };
+  return { sessions: [], packetIds: [], states: [], ids: Buffer.alloc(0) };
 }
 
 export const IncomingRecord: MessageFns<IncomingRecord> = {
@@ -3521,12 +3694,15 @@ export const IncomingRecord: MessageFns<IncomingRecord> = {
       }
       writer.join();
     }
-    if (message.forgotten.length !== 0) {
-      writer.uint32(26).fork();
-      for (const v of message.forgotten) {
-        writer.bool(v);
+    if (message.states.length !== 0) {
+      writer.uint32(34).fork();
+      for (const v of message.states) {
+        writer.int32(v);
       }
       writer.join();
+    }
+    if (message.ids.length !== 0) {
+      writer.uint32(42).bytes(message.ids);
     }
     return writer;
   },
@@ -3580,23 +3756,31 @@ export const IncomingRecord: MessageFns<IncomingRecord> = {
 
             break;
           }
-          case 3: {
-            if (tag === 24) {
-              message.forgotten.push(reader.bool());
+          case 4: {
+            if (tag === 32) {
+              message.states.push(reader.int32() as any);
 
               continue;
             }
 
-            if (tag === 26) {
+            if (tag === 34) {
               const end2 = reader.uint32() + reader.pos;
               while (reader.pos < end2) {
-                message.forgotten.push(reader.bool());
+                message.states.push(reader.int32() as any);
               }
 
               continue;
             }
 
             break;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.ids = Buffer.from(reader.bytes());
+            continue;
           }
         }
         if ((tag & 7) === 4 || tag === 0) {
@@ -3618,9 +3802,8 @@ export const IncomingRecord: MessageFns<IncomingRecord> = {
         : globalThis.Array.isArray(object?.packet_ids)
         ? object.packet_ids.map((e: any) => globalThis.Number(e))
         : [],
-      forgotten: globalThis.Array.isArray(object?.forgotten)
-        ? object.forgotten.map((e: any) => globalThis.Boolean(e))
-        : [],
+      states: globalThis.Array.isArray(object?.states) ? object.states.map((e: any) => incomingStateFromJSON(e)) : [],
+      ids: isSet(object.ids) ? Buffer.from(bytesFromBase64(object.ids)) : Buffer.alloc(0),
     };
   },
 
@@ -3632,8 +3815,11 @@ export const IncomingRecord: MessageFns<IncomingRecord> = {
     if (message.packetIds?.length) {
       obj.packetIds = message.packetIds.map((e) => Math.round(e));
     }
-    if (message.forgotten?.length) {
-      obj.forgotten = message.forgotten;
+    if (message.states?.length) {
+      obj.states = message.states.map((e) => incomingStateToJSON(e));
+    }
+    if (message.ids.length !== 0) {
+      obj.ids = base64FromBytes(message.ids);
     }
     return obj;
   },
@@ -3645,7 +3831,8 @@ export const IncomingRecord: MessageFns<IncomingRecord> = {
     const message = createBaseIncomingRecord();
     message.sessions = object.sessions?.map((e) => e) || [];
     message.packetIds = object.packetIds?.map((e) => e) || [];
-    message.forgotten = object.forgotten?.map((e) => e) || [];
+    message.states = object.states?.map((e) => e) || [];
+    message.ids = object.ids ?? Buffer.alloc(0);
     return message;
   },
 };

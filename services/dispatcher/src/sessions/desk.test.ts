@@ -1,0 +1,205 @@
+import { session as wire } from "@myelin/contract";
+import { FakeClock } from "@myelin/kernel";
+import { silentLogger } from "@myelin/observability";
+import { describe, expect, it } from "vitest";
+import { MemoryLog } from "../../test/support/memory-log.js";
+import { Ledger } from "../core/ledger.js";
+import { Desk } from "./desk.js";
+import { Journal, JournalReplay } from "./journal.js";
+import { ListenerLink } from "./listener-link.js";
+import { Outgoing } from "./outgoing.js";
+
+const { ReportKind, SignalKind } = wire;
+const NEVER = 0xffff_ffff;
+const turns = async (): Promise<void> => {
+  for (let i = 0; i < 12; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+};
+const limits = {
+  maxMessages: 10,
+  maxBytes: 1e6,
+  whenFull: "refuse",
+  maxPartitionBytes: 1e6,
+  window: 10,
+} as const;
+
+/** A home without NATS, beginning with what the journal holds. */
+class Home {
+  readonly clock = new FakeClock();
+  readonly signals: string[] = [];
+  readonly journal: Journal;
+  readonly desk: Desk;
+
+  private constructor(
+    readonly log: MemoryLog,
+    replay: JournalReplay,
+    readonly epoch: number,
+  ) {
+    const { clock } = this;
+    const ledger = new Ledger();
+    const accounts = {
+      telemetry: ledger.account("sessions", "telemetry"),
+      event: ledger.account("sessions", "event"),
+    };
+    const outgoing = new Outgoing({
+      store: replay.store,
+      clock,
+      limits,
+      accounts,
+      onUnsafe: () => undefined,
+    });
+    this.journal = new Journal(
+      {
+        port: log,
+        epoch,
+        clock,
+        log: silentLogger,
+        lazyMs: 50,
+        collect: () => {
+          outgoing.collect();
+          this.desk.collect();
+        },
+        onFenced: () => undefined,
+      },
+      replay,
+    );
+    outgoing.journal = this.journal;
+    this.desk = new Desk({
+      epoch,
+      clock,
+      store: replay.store,
+      journal: this.journal,
+      outgoing,
+      maxSessions: 10,
+      maxFilters: 10,
+      createLink: (listener, incarnation) =>
+        new ListenerLink({
+          listener,
+          incarnation,
+          partition: 0,
+          epoch,
+          number: 1,
+          clock,
+          request: async (data) => {
+            const { signals, signalConnections, signalValues } = wire.SessionDeliveries.decode(data);
+            signals.forEach((signal, i) => {
+              const name = Object.entries(SignalKind).find(([, value]) => value === signal)?.[0];
+              this.signals.push(`${signalConnections[i]} ${name} ${signalValues[i]}`);
+            });
+            return new Uint8Array(0);
+          },
+        }),
+    });
+    for (const session of replay.store.all()) replay.store.setOffline(session, clock.wallMs(), NEVER);
+  }
+
+  static async begin(log = new MemoryLog(), epoch = 1): Promise<Home> {
+    const replay = new JournalReplay(log, silentLogger, 7);
+    await replay.readOn(() => false);
+    const home = new Home(log, replay, epoch);
+    await home.journal.begin();
+    return home;
+  }
+
+  open(connection: number): Promise<wire.OpenedSession> {
+    const holder = { listener: "l", incarnation: 1, connection };
+    return this.desk.open(
+      wire.OpenSession.create({
+        holder,
+        tenant: "t",
+        client: "c",
+        expirySeconds: NEVER,
+        receiveMaximum: 10,
+        atUs: 1,
+      }),
+    );
+  }
+
+  report(connection: number, ...kinds: [kind: wire.ReportKind, value: number, id?: string][]): void {
+    this.desk.report(
+      wire.SessionReports.create({
+        listener: "l",
+        incarnation: 1,
+        epoch: this.epoch,
+        connections: kinds.map(() => connection),
+        kinds: kinds.map(([kind]) => kind),
+        values: kinds.map(([, value]) => value),
+        ids: Buffer.from(kinds.map(([, , id = ""]) => id).join("")),
+      }),
+    );
+  }
+}
+
+const idOf = (letter: string): string => letter.repeat(16);
+
+describe("a session that is opened", () => {
+  it("waits until the connection before has let go", async () => {
+    const home = await Home.begin();
+    expect(await home.open(1)).toMatchObject({ present: false });
+    const second = home.open(2);
+    await turns();
+    expect(home.signals).toEqual(["1 TAKEN_OVER 0"]);
+    home.report(1, [ReportKind.CLOSED, NEVER]);
+    expect(await second).toMatchObject({ present: true });
+  });
+
+  it("and asked for again by the same connection, while it waits, stays with that connection", async () => {
+    const home = await Home.begin();
+    await home.open(1);
+    const asked = [home.open(2), home.open(2)];
+    await turns();
+    home.report(1, [ReportKind.CLOSED, NEVER]);
+    await Promise.all(asked);
+    await turns();
+    expect(home.signals).toEqual(["1 TAKEN_OVER 0"]);
+  });
+
+  it("has another home when this one is closed meanwhile, whatever is waited for", async () => {
+    const home = await Home.begin();
+    await home.open(1);
+    const waiting = home.open(2);
+    await turns();
+    home.journal.close();
+    const late = home.open(1);
+    await turns();
+    home.desk.close();
+    await expect(waiting).rejects.toMatchObject({ code: "request.no_responder" });
+    await expect(late).rejects.toMatchObject({ code: "request.no_responder" });
+  });
+});
+
+describe("a QoS 2 message of a client", () => {
+  it("may be stored when the journal holds that it begins, in order, and a later home knows how far it was", async () => {
+    const home = await Home.begin();
+    await home.open(1);
+    home.log.isStuck = true;
+    home.report(
+      1,
+      [ReportKind.INCOMING, 5, idOf("a")],
+      [ReportKind.INCOMING, 6, idOf("b")],
+      [ReportKind.INCOMING, 7, idOf("c")],
+    );
+    await turns();
+    expect(home.signals).toEqual([]);
+    home.log.isStuck = false;
+    await turns();
+    expect(home.signals).toEqual(["1 RECORDED 5", "1 RECORDED 6", "1 RECORDED 7"]);
+    home.report(1, [ReportKind.STORED, 6], [ReportKind.FORGOTTEN, 7]);
+    await turns();
+    expect(home.signals.slice(3)).toEqual(["1 PUBCOMP 7"]);
+    const next = await Home.begin(home.log, 2);
+    const opened = await next.open(9);
+    expect(opened).toMatchObject({ present: true, incoming: [5, 6], incomingStored: [false, true] });
+    expect(String(opened.incomingIds)).toBe(idOf("a") + idOf("b"));
+  });
+
+  it("that was refused is forgotten without a word to the client, and its identifier begins anew", async () => {
+    const home = await Home.begin();
+    await home.open(1);
+    home.report(1, [ReportKind.INCOMING, 5, idOf("a")], [ReportKind.REFUSED, 5]);
+    home.report(1, [ReportKind.INCOMING, 5, idOf("b")]);
+    await turns();
+    expect(home.signals).toEqual(["1 RECORDED 5", "1 RECORDED 5"]);
+    const opened = await (await Home.begin(home.log, 2)).open(2);
+    expect([opened.incoming, String(opened.incomingIds)]).toEqual([[5], idOf("b")]);
+  });
+});
