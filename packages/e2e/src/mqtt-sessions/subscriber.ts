@@ -1,4 +1,5 @@
 /** A stock client whose session outlives its connections, with publishers that keep theirs too. */
+import { AppError } from "@myelin/kernel";
 import { waitFor } from "@myelin/testkit";
 import { connectAsync, type MqttClient, Store } from "mqtt";
 import type { Doors } from "../support/index.js";
@@ -12,9 +13,13 @@ const lasting = () => ({
   outgoingStore: new Store({ clean: false }),
 });
 
-/** Everything it is given, in order of arrival. */
+/** Takes the numbered messages of one sender. */
 export class Subscriber implements AsyncDisposable {
-  readonly texts: string[] = [];
+  /** Numbers that came again, and those that came first behind a higher one. */
+  readonly doubles: number[] = [];
+  readonly late: number[] = [];
+  private readonly seen = new Set<number>();
+  private highest = -1;
 
   private constructor(private readonly client: MqttClient) {}
 
@@ -27,56 +32,74 @@ export class Subscriber implements AsyncDisposable {
     // A lost connection is told here too; the client comes back by itself.
     client.on("error", () => undefined);
     const made = new Subscriber(client);
-    client.on("message", (_topic, payload) => void made.texts.push(payload.toString()));
+    client.on("message", (_topic, payload) => made.take(Number(payload.toString())));
     await client.subscribeAsync(filter, { qos });
     return made;
   }
 
-  /** Resolves when all of these are there. */
-  async have(wanted: ReadonlySet<string>, deadlineMs: number): Promise<void> {
-    await waitFor(() => new Set(this.texts).size >= wanted.size, {
-      what: `${wanted.size} different messages, ${new Set(this.texts).size} are there`,
-      deadlineMs,
-    });
+  /** Resolves when all numbers below `count` are there. */
+  async have(count: number, deadlineMs: number): Promise<void> {
+    try {
+      await waitFor(() => this.seen.size >= count, { what: "all messages", deadlineMs });
+    } catch (cause) {
+      const missing = Array.from({ length: count }, (_, n) => n).filter((n) => !this.seen.has(n));
+      throw new AppError(
+        "operation.timeout",
+        `${missing.length} of ${count} miss, the first is ${missing[0]}`,
+        {
+          cause,
+        },
+      );
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.client.endAsync(true);
   }
+
+  private take(number: number): void {
+    if (this.seen.has(number)) {
+      this.doubles.push(number);
+      return;
+    }
+    this.seen.add(number);
+    if (number < this.highest) this.late.push(number);
+    else this.highest = number;
+  }
 }
 
-/** Slow enough for what waits for a client that is away for some seconds to stay within the bound of its session. */
-const WINDOW = 1;
-const PROGRESS_DEADLINE_MS = 40_000;
+/** Messages on the way to the server without an acknowledgement. */
+const WINDOW = 16;
+const PROGRESS_DEADLINE_MS = 60_000;
 
-/** Sends numbered messages, some at a time, and keeps which of them were acknowledged. */
+/** Sends numbers, in order and several at a time; once it is finished every number below `sent` is acknowledged. */
 export class Sender implements AsyncDisposable {
-  readonly acknowledged = new Set<string>();
-  private next = 0;
+  sent = 0;
+  private acknowledged = 0;
   private isStopping = false;
   private readonly working: Promise<void>[];
 
   private constructor(
     private readonly client: MqttClient,
-    private readonly name: string,
+    private readonly topic: string,
     private readonly qos: 1 | 2,
   ) {
     this.working = Array.from({ length: WINDOW }, () => this.work());
   }
 
-  static async open(doors: Doors, name: string, qos: 1 | 2): Promise<Sender> {
+  static async open(doors: Doors, name: string, topic: string, qos: 1 | 2): Promise<Sender> {
     const client = await connectAsync(`mqtt://127.0.0.1:${doors.ports.mqtt}`, {
       clientId: name,
       ...lasting(),
     });
     client.on("error", () => undefined);
-    return new Sender(client, name, qos);
+    return new Sender(client, topic, qos);
   }
 
   async progress(count: number): Promise<void> {
-    const from = this.acknowledged.size;
-    await waitFor(() => this.acknowledged.size >= from + count, {
-      what: `${count} more acknowledged messages of ${this.name}, which has ${from}`,
+    const from = this.acknowledged;
+    await waitFor(() => this.acknowledged >= from + count, {
+      what: `${count} more acknowledged messages on ${this.topic} than ${from}`,
       deadlineMs: PROGRESS_DEADLINE_MS,
     });
   }
@@ -94,9 +117,8 @@ export class Sender implements AsyncDisposable {
 
   private async work(): Promise<void> {
     while (!this.isStopping) {
-      const text = `${this.name}:${this.next++}`;
-      await this.client.publishAsync("load/mqtt", text, { qos: this.qos });
-      this.acknowledged.add(text);
+      await this.client.publishAsync(this.topic, String(this.sent++), { qos: this.qos });
+      this.acknowledged += 1;
     }
   }
 }
