@@ -174,6 +174,8 @@ export class HttpPort implements ProtocolPort {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
+      // Refused by us, in our terms.
+      requireHostHeader: false,
     };
     const onRequest: RequestListener = (request, response) => {
       const connection = connectionOf(request.socket);
@@ -181,7 +183,8 @@ export class HttpPort implements ProtocolPort {
       if (connection.leaving) response.setHeader("connection", "close");
       response.on("close", () => connection.answered());
       const { origin } = request.headers;
-      if (origin === undefined || this.allowsOrigin(origin)) handler(request, response);
+      if (!namesOneHost(request)) this.refuseHost(response);
+      else if (origin === undefined || this.allowsOrigin(origin)) handler(request, response);
       else this.refusePage(response);
     };
     const server = createServer(options, onRequest);
@@ -191,6 +194,7 @@ export class HttpPort implements ProtocolPort {
     // It looks at the deadlines of requests only once it has heard that it listens, which it never does.
     server.emit("listening");
     server.on("upgrade", (request, socket, head) => this.upgrade(request, socket, head));
+    server.on("connect", (_request, socket) => this.refuseProxying(socket));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.clientError(error, socket));
     return server;
   }
@@ -206,8 +210,23 @@ export class HttpPort implements ProtocolPort {
   private refusePage(response: ServerResponse): void {
     const error = originRefused();
     this.ctx.metrics.refused.add(`http,${error.code}`);
+    this.refuseAtOnce(response, error);
+  }
+
+  private refuseHost(response: ServerResponse): void {
+    this.ctx.metrics.malformed.add("http,host");
+    this.refuseAtOnce(response, new AppError("protocol.malformed", "a request names one host"));
+  }
+
+  private refuseAtOnce(response: ServerResponse, error: AppError): void {
     const { status, body } = problemOf(error);
     response.writeHead(status, { "content-type": PROBLEM_TYPE, connection: "close" }).end(body);
+  }
+
+  private refuseProxying(socket: Duplex): void {
+    const error = new AppError("protocol.unsupported", "CONNECT is not spoken here");
+    this.ctx.metrics.malformed.add("http,method");
+    socket.end(this.direct.answer.problem(problemOf(error, 405), this.ctx.clock.wallMs(), false));
   }
 
   /** The request cannot be parsed, or does not come: answered by hand, and closed. */
@@ -246,6 +265,13 @@ export class HttpPort implements ProtocolPort {
   private send(reply: FastifyReply, problem: ReturnType<typeof problemOf>): void {
     void reply.code(problem.status).headers(problem.headers).type(PROBLEM_TYPE).send(problem.body);
   }
+}
+
+/** RFC 9112, 3.2: with two of them, a proxy before us and we could see two different hosts. */
+function namesOneHost({ rawHeaders, httpVersionMinor }: IncomingMessage): boolean {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) if (rawHeaders[i]!.toLowerCase() === "host") hosts += 1;
+  return hosts === 1 || (hosts === 0 && httpVersionMinor === 0);
 }
 
 function scopeOf(config: HttpConfig, ctx: ProtocolContext): HttpScope {

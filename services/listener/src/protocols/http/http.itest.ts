@@ -222,6 +222,9 @@ describe("a bad request", () => {
       "HTTP/1.1 413",
     ],
     ["headers that never end", "GET / HTTP/1.1\r\nhost:", "HTTP/1.1 408"],
+    ["no host", "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400"],
+    ["two hosts", "GET / HTTP/1.1\r\nhost: a\r\nHost: b\r\n\r\n", "HTTP/1.1 400"],
+    ["a tunnel", "CONNECT a:80 HTTP/1.1\r\nhost: a:80\r\n\r\n", "HTTP/1.1 405"],
   ])("of %s is answered and closed", async (_, bytes, status) => {
     const answer = await raw(bytes);
     expect(answer).toContain(status);
