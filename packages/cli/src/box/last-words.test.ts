@@ -19,6 +19,10 @@ describe("the last words of a process", () => {
       "[7] 2026/01/01 [INF] Starting\n[7] 2026/01/01 [FTL] Can't start JetStream: no\n",
       "Can't start JetStream: no",
     ],
+    [
+      'listener: the configuration has 1 problem\n  protocols.mqtt.mqtt.port: "x" must be a number (environment variable X)\n',
+      'protocols.mqtt.mqtt.port: "x" must be a number (environment variable X)',
+    ],
     ["all is well\n", undefined],
     ["{broken\n", undefined],
     ["", undefined],

@@ -23,9 +23,9 @@ export class LastWords {
 
 const COMPLAINTS = ["warn", "error", "fatal"];
 
-/** A line of ours says it in JSON, one of nats-server after its mark. */
+/** A line of ours says it in JSON, one of nats-server after its mark; problems of a configuration stand in lines of their own. */
 function complaintOf(line: string): string | undefined {
-  if (!line.startsWith("{")) return /\[(?:ERR|FTL)\] (.*)/.exec(line)?.[1];
+  if (!line.startsWith("{")) return /(?:\[(?:ERR|FTL)\] |^ {2}(?=\S+: .* must be ))(.*)/.exec(line)?.[1];
   let entry: { level?: string; msg?: string; problem?: string; err?: { message?: string } };
   try {
     entry = JSON.parse(line) as typeof entry;
