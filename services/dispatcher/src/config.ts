@@ -6,11 +6,11 @@ const LABEL_PATTERN = "^[a-z][a-z0-9]*$";
 
 const queueFields = {
   maxQueuedMessages: integer({
-    default: 1_000,
+    default: 100_000,
     minimum: 1,
     maximum: 1_000_000,
     description:
-      "Messages above QoS 0 that wait for one MQTT session, those on their way to its client included.",
+      "Messages above QoS 0 that wait for one MQTT session, those on their way to its client included. A client that comes back after some seconds under load needs room for what was sent meanwhile.",
   }),
   maxQueuedBytes: bytes({
     default: "8MiB",
