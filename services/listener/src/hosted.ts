@@ -1,8 +1,15 @@
 /** The listener as service-host runs it. */
 import { createEventSender, createTelemetrySender } from "@myelin/bus";
-import { defineService, deploymentStreams, descriptorLimit, type Service } from "@myelin/service-host";
+import { FileResourceSource, type ResourceSource } from "@myelin/config";
+import {
+  defineService,
+  deploymentStreams,
+  descriptorLimit,
+  ResourceFeed,
+  type Service,
+} from "@myelin/service-host";
 import { type ListenerConfig, listenerSchema } from "./config.js";
-import { createListener } from "./service.js";
+import { createListener, type Listener } from "./service.js";
 
 /** What the process opens beside connections: ports, NATS, files, and some to spare. */
 const OTHER_DESCRIPTORS = 64;
@@ -18,22 +25,36 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
       const { partitions } = platform.nats;
       const descriptors = await descriptorLimit();
       const senders = { partitions, clock };
-      return [
-        deploymentStreams(context),
-        await createListener(context.config, {
-          bus,
-          telemetry: createTelemetrySender(bus, senders),
-          events: createEventSender(bus, senders),
-          partitions,
-          log,
-          clock,
-          version,
-          metrics,
-          tracing,
-          requestStop,
-          ...(descriptors !== undefined && { maxSockets: Math.max(1, descriptors - OTHER_DESCRIPTORS) }),
-        }),
-      ];
+      const listener = await createListener(context.config, {
+        bus,
+        telemetry: createTelemetrySender(bus, senders),
+        events: createEventSender(bus, senders),
+        partitions,
+        log,
+        clock,
+        version,
+        metrics,
+        tracing,
+        requestStop,
+        ...(descriptors !== undefined && { maxSockets: Math.max(1, descriptors - OTHER_DESCRIPTORS) }),
+      });
+      const { directory } = platform.resources;
+      const feed = new ResourceFeed(context, {
+        openSource: (onStatusChange): ResourceSource =>
+          new FileResourceSource({ directory, clock, onStatusChange }),
+        apply: (snapshot) => listener.bridges.apply(snapshot),
+      });
+      context.addPage("/bridges", () => bridgesPage(listener));
+      return [deploymentStreams(context), feed, listener];
     },
   });
+}
+
+/** The bridges that run on this listener. */
+function bridgesPage({ bridges }: Listener): unknown {
+  return bridges.records().map(({ counters, ...record }) => ({
+    ...record,
+    messages: counters.messages,
+    dropped: Object.fromEntries(counters.dropped),
+  }));
 }

@@ -32,6 +32,11 @@ it("keeps the names and labels of its metrics", () => {
       "gauge myelin_listener_certificate_expiry_timestamp_seconds{port}",
       "counter myelin_listener_certificate_reloads_total{port,outcome}",
       "counter myelin_listener_shared_channels_evicted_total{}",
+      "gauge myelin_listener_bridge_up{bridge}",
+      "counter myelin_listener_bridge_connects_total{bridge,outcome}",
+      "counter myelin_listener_bridge_messages_total{bridge,direction}",
+      "counter myelin_listener_bridge_dropped_total{bridge,direction,reason}",
+      "gauge myelin_listener_bridge_queued_messages{bridge}",
     ]
   `);
 });

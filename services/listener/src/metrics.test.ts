@@ -17,6 +17,7 @@ it("shows what happened on the metrics page", async () => {
     sessions: rig.sessions,
     subscriptions: rig.table,
     congestionMs: () => clock.nowMs() + 1500,
+    bridges: { records: () => [] },
   });
   rig.admission.refusedPaths.add("no");
   const client = rig.connected("a");
@@ -67,6 +68,7 @@ it("counts what is on the way to clients and waits for them, and forgets it with
     sessions: rig.sessions,
     subscriptions: rig.table,
     congestionMs: () => 0,
+    bridges: { records: () => [] },
   });
   const of = async (name: string) =>
     (await registry.text()).split("\n").filter((line) => line.startsWith(`myelin_listener_${name}{`));

@@ -1,6 +1,7 @@
 /** The listener's metrics: the list, and how plain counters become it when the page is read. */
 import type { SenderCounters } from "@myelin/bus";
 import { bounded, defineMetrics, type Metrics } from "@myelin/observability";
+import type { Bridges } from "./bridges/bridges.js";
 import type { ConnectionManager } from "./core/connection-manager.js";
 import type { Ingress } from "./core/ingress.js";
 import type { LabelCounter, ListenerMetrics } from "./core/metrics.js";
@@ -9,7 +10,9 @@ import { type Census, takeCensus } from "./core/operations-census.js";
 const protocol = bounded(16);
 const reason = bounded(64);
 const port = bounded(384);
+const bridge = bounded(1024);
 const lane = ["telemetry", "event"] as const;
+const direction = ["in", "out"] as const;
 
 export const listenerMetricsList = defineMetrics({
   connectionsActive: {
@@ -152,6 +155,36 @@ export const listenerMetricsList = defineMetrics({
     name: "myelin_listener_shared_channels_evicted_total",
     help: "Topics that lost their channel because too many were in use.",
   },
+  bridgeUp: {
+    type: "gauge",
+    name: "myelin_listener_bridge_up",
+    help: "1 for a bridge that runs here and is connected to its broker, 0 for one that is not.",
+    labels: { bridge },
+  },
+  bridgeConnects: {
+    type: "counter",
+    name: "myelin_listener_bridge_connects_total",
+    help: "Connections of a bridge that came up, and those that failed or ended.",
+    labels: { bridge, outcome: ["up", "failed"] },
+  },
+  bridgeMessages: {
+    type: "counter",
+    name: "myelin_listener_bridge_messages_total",
+    help: "Messages that a bridge has taken from its broker or sent to it, those sent again included.",
+    labels: { bridge, direction },
+  },
+  bridgeDropped: {
+    type: "counter",
+    name: "myelin_listener_bridge_dropped_total",
+    help: "Messages that a bridge has not passed on.",
+    labels: { bridge, direction, reason },
+  },
+  bridgeQueued: {
+    type: "gauge",
+    name: "myelin_listener_bridge_queued_messages",
+    help: "Messages in the outbox of a bridge that runs here, those on their way to the broker included.",
+    labels: { bridge },
+  },
 });
 
 export type ListenerMetricsPage = Metrics<typeof listenerMetricsList>;
@@ -167,15 +200,18 @@ export interface MetricSources {
   readonly subscriptions: { readonly size: number };
   /** Milliseconds of congestion so far. */
   readonly congestionMs: () => number;
+  readonly bridges: Pick<Bridges, "records">;
 }
 
 /** Brings the page up to date before each reading. */
 export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): void {
+  const bridgesBefore = new Set<string>();
   page.connectionsActive.onCollect(() => {
     foldConnections(page, from.connections);
     foldTraffic(page, from.protocols);
     foldCertificates(page, from.protocols);
     foldIngress(page, from);
+    foldBridges(page, from.bridges, bridgesBefore);
     page.congestion.with().value = from.congestionMs() / 1000;
     page.sessions.with().set(from.sessions.size);
     page.subscriptions.with().set(from.subscriptions.size);
@@ -249,6 +285,36 @@ function foldCertificates(page: ListenerMetricsPage, { certificates }: ListenerM
   pairs(certificates.reloads, (name, outcome, n) => {
     page.certificateReloads.with({ port: name, outcome: outcome as "loaded" | "refused" }).value = n;
   });
+}
+
+/** A bridge that has left for another listener is up there. */
+function foldBridges(
+  page: ListenerMetricsPage,
+  bridges: Pick<Bridges, "records">,
+  before: Set<string>,
+): void {
+  const records = bridges.records();
+  const here = new Set(records.map(({ name }) => name));
+  for (const name of before) {
+    if (here.has(name)) continue;
+    page.bridgeUp.with({ bridge: name }).set(0);
+    page.bridgeQueued.with({ bridge: name }).set(0);
+    before.delete(name);
+  }
+  for (const { name, state, counters, queued } of records) {
+    before.add(name);
+    page.bridgeUp.with({ bridge: name }).set(state === "connected" ? 1 : 0);
+    page.bridgeConnects.with({ bridge: name, outcome: "up" }).value = counters.connects;
+    page.bridgeConnects.with({ bridge: name, outcome: "failed" }).value = counters.failures;
+    for (const way of direction) {
+      page.bridgeMessages.with({ bridge: name, direction: way }).value = counters.messages[way];
+    }
+    for (const [key, n] of counters.dropped) {
+      const [way, why = ""] = key.split(",", 2) as ["in" | "out", string];
+      page.bridgeDropped.with({ bridge: name, direction: way, reason: why }).value = n;
+    }
+    if (queued !== undefined) page.bridgeQueued.with({ bridge: name }).set(queued);
+  }
 }
 
 function pairs(counter: LabelCounter, put: (first: string, second: string, n: number) => void): void {

@@ -3,6 +3,7 @@ import {
   type Bus,
   createHeartbeat,
   createLiveness,
+  createNamedLeases,
   type EventSender,
   LedgerKeeper,
   openKeyValue,
@@ -12,6 +13,9 @@ import { BUCKETS, Lane } from "@myelin/contract";
 import { AppError, type Clock, type Component, ComponentHost, Supervised } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import { type AdmissionPlugin, admissions } from "./admission/registry.js";
+import type { BridgePlugin } from "./bridges/bridge.js";
+import { Bridges } from "./bridges/bridges.js";
+import { bridges as bridgeKinds } from "./bridges/registry.js";
 import type { ListenerConfig } from "./config.js";
 import type { Admission } from "./core/admission.js";
 import { CongestionWatch } from "./core/congestion.js";
@@ -71,6 +75,7 @@ export interface Listener extends Component {
   /** Ports by name: where each is bound once it is open. */
   readonly ports: ReadonlyMap<string, PortSlot>;
   readonly ledger: LedgerKeeper;
+  readonly bridges: Bridges;
 }
 
 /**
@@ -137,6 +142,22 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ],
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
+  const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
+  const operations = new OperationsClient(bus, clock);
+  const listeners = createLiveness(bus, { service: "listener", clock });
+  const bridges = new Bridges({
+    bus,
+    clock,
+    log,
+    admission,
+    connections,
+    ingress,
+    subscriptions: table,
+    sessionHomes,
+    operations,
+    leases: createNamedLeases(bus, { prefix: "bridge", liveness: listeners }),
+    find: findBridge,
+  });
   const congestion = new CongestionWatch([telemetry, events], clock, () => connections.congestionEnded());
   if (deps.metrics !== undefined) {
     foldMetrics(deps.metrics.register(listenerMetricsList), {
@@ -148,6 +169,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       sessions,
       subscriptions: table,
       congestionMs: () => congestion.ms,
+      bridges,
     });
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
@@ -164,7 +186,6 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       sysFigures({ connections, protocols: metrics, ingress, telemetry, events, subscriptions: table }),
     retained: () => retained.count,
   });
-  const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const ports = createPorts(config, {
     clock,
     log,
@@ -178,13 +199,12 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     retained,
     wills,
     sessionHomes,
-    operations: new OperationsClient(bus, clock),
+    operations,
     traces,
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],
   });
   const heartbeat = createHeartbeat(bus, { service: "listener", version: deps.version, clock });
-  const listeners = createLiveness(bus, { service: "listener", clock });
   const host = new ComponentHost(
     [
       // Stopped last: what the senders still send or give up belongs into the books.
@@ -212,11 +232,13 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       new InputDrain(connections, events.counters, clock, config.drainTimeout, () =>
         heartbeat.setDraining(true),
       ),
+      // Stopped before the connections are sent away, or it would open new ones.
+      bridges,
       ...[...ports].map(([name, slot]) => supervise(name, slot, config, deps)),
     ],
     { name: "listener", clock, stopTimeoutMs: config.drainTimeout * 2 + STOP_MARGIN_MS },
   );
-  return Object.assign(host, { connections, ports, ledger });
+  return Object.assign(host, { connections, ports, ledger, bridges });
 }
 
 const STOP_MARGIN_MS = 2_000;
@@ -278,6 +300,17 @@ export async function findProtocol(kind: string): Promise<AnyProtocolPlugin> {
     );
   }
   return (await protocols[kind as keyof typeof protocols]()).plugin;
+}
+
+/** @throws AppError `config.unknown_kind` */
+async function findBridge(kind: string): Promise<BridgePlugin> {
+  if (!Object.hasOwn(bridgeKinds, kind)) {
+    throw new AppError(
+      "config.unknown_kind",
+      `there is no bridge of the kind ${kind}; known are ${Object.keys(bridgeKinds).join(", ")}`,
+    );
+  }
+  return (await bridgeKinds[kind as keyof typeof bridgeKinds]()).plugin;
 }
 
 async function createAdmission(
