@@ -1,5 +1,12 @@
 export { FileResourceSource, type FileSourceOptions } from "./dynamic/file-source.js";
-export { type ParsedDocument, type ParsedFile, parseResources } from "./dynamic/parse-resources.js";
+export { generationOf } from "./dynamic/generation.js";
+export {
+  type CheckedResource,
+  checkResource,
+  type ParsedDocument,
+  type ParsedFile,
+  parseResources,
+} from "./dynamic/parse-resources.js";
 export {
   formatResourceProblem,
   type Kind,

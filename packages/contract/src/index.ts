@@ -18,6 +18,7 @@ export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
 export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/envelope.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * as ops from "./generated/myelin/ops/v1/ops.js";
+export * as resource from "./generated/myelin/resource/v1/resource.js";
 export * as retained from "./generated/myelin/retained/v1/retained.js";
 export * as session from "./generated/myelin/session/v1/session.js";
 export * as sys from "./generated/myelin/sys/v1/sys.js";

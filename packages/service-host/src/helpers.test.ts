@@ -1,3 +1,4 @@
+import type { Bus } from "@myelin/bus";
 import type { ResourceStatus, Snapshot } from "@myelin/config";
 import { AppError, type Component, FakeClock } from "@myelin/kernel";
 import { createLogger, createPluginMeters, MetricsRegistry } from "@myelin/observability";
@@ -16,6 +17,7 @@ function context() {
     pages,
     metrics,
     clock: new FakeClock(),
+    bus: { serve: () => () => undefined } as unknown as Bus,
     pluginMeter: createPluginMeters(metrics),
     log: createLogger({ service: "s", instance: "i", write: (line) => lines.push(JSON.parse(line)) }),
     addPage: (path: string, page: () => unknown) => void pages.set(path, page),
@@ -55,6 +57,7 @@ describe("ResourceFeed", () => {
     kind: "Route",
     name: "a",
     source: "a.yaml",
+    generation: 7,
     state: "stale",
     problems: [{ source: "a.yaml", line: 4, path: "spec.order", value: '"x"', rule: "a whole number" }],
   };

@@ -8,6 +8,7 @@ import {
 } from "@myelin/config";
 import { AppError, abortError, type Component, type ComponentCondition } from "@myelin/kernel";
 import { bounded, defineMetrics } from "@myelin/observability";
+import { ResourceAnswers, type ResourceCondition, type ResourceRefusal } from "./resource-answers.js";
 import type { ServiceContext } from "./service.js";
 
 /** The list of the feed's metrics. */
@@ -31,17 +32,25 @@ export interface ResourceFeedOptions {
   /** `onStatusChange` must be wired to the source: it is called whenever a status changes. */
   readonly openSource: (onStatusChange: (statuses: readonly ResourceStatus[]) => void) => ResourceSource;
   readonly apply: (snapshot: Snapshot) => void | Promise<void>;
+  /** How it stands with what the resources in force ask for; asked per query. */
+  readonly conditions?: () => readonly ResourceCondition[];
+  /** Which of these could not be put in force here; changes nothing. */
+  readonly check?: (resources: readonly Resource[]) => Promise<readonly ResourceRefusal[]>;
 }
 
-type FeedContext = Pick<ServiceContext<unknown>, "log" | "metrics" | "addPage">;
+type FeedContext = Pick<ServiceContext<unknown>, "log" | "metrics" | "addPage" | "bus" | "clock">;
 
-/** Usable when the first state has been applied. Makes the page `/resources`. One per process and source. */
+/**
+ * Usable when the first state has been applied. Makes the page `/resources`, and answers over NATS what became of each resource.
+ * One per process and source.
+ */
 export class ResourceFeed implements Component {
   readonly name = "resources";
   readonly #context: FeedContext;
   readonly #options: ResourceFeedOptions;
   readonly #source: ResourceSource;
   readonly #metrics;
+  readonly #answers: ResourceAnswers;
   readonly #stopping = new AbortController();
   #known = new Set<string>();
   #running: Promise<void> | undefined;
@@ -52,6 +61,15 @@ export class ResourceFeed implements Component {
     this.#options = options;
     this.#metrics = context.metrics.register(resourceMetricsList);
     this.#source = options.openSource((statuses) => this.#report(statuses));
+    const { bus, clock } = context;
+    const { conditions, check } = options;
+    this.#answers = new ResourceAnswers({
+      bus,
+      clock,
+      statuses: () => this.#source.statuses(),
+      conditions,
+      check,
+    });
     this.#metrics.resources.onCollect(() => this.#count());
     context.addPage("/resources", () => this.#source.statuses());
   }
@@ -68,12 +86,14 @@ export class ResourceFeed implements Component {
     });
     try {
       await first.promise;
+      this.#answers.start();
     } finally {
       signal.removeEventListener("abort", onAbort);
     }
   }
 
   async stop(): Promise<void> {
+    this.#answers.stop();
     this.#stopping.abort(new AppError("operation.aborted", "resources are no longer followed"));
     await this.#running;
   }
@@ -100,6 +120,7 @@ export class ResourceFeed implements Component {
   }
 
   #report(statuses: readonly ResourceStatus[]): void {
+    this.#answers.note(statuses);
     const now = new Set<string>();
     for (const { kind, name, state, problems } of statuses) {
       for (const problem of problems) {

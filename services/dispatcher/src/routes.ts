@@ -1,6 +1,7 @@
 /** Turns the Route resources in force into what the plan compiler takes: targets made, transformations loaded. */
-import type { RouteSpec as ConfigRoute, Resource } from "@myelin/config";
-import { AppError } from "@myelin/kernel";
+import { type RouteSpec as ConfigRoute, generationOf, type Resource } from "@myelin/config";
+import { AppError, type Clock } from "@myelin/kernel";
+import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
 import type { CodecContext } from "./codecs/codec.js";
 import type { Dispatcher } from "./core/dispatcher.js";
 import type { CompiledRoute, Leg, Transform } from "./core/plan.js";
@@ -9,25 +10,41 @@ import type { RouteSpec } from "./core/route.js";
 import type { TargetPlugins } from "./targets/plugins.js";
 import { compileTransform } from "./transform.js";
 
-/** Told which routes could not be compiled and which could. */
-export interface RouteReport {
-  readonly compiled: number;
-  readonly refused: readonly { readonly name: string; readonly error: AppError }[];
-}
-
 /** Keeps the last good version of every route: one that cannot be compiled leaves the one before in force. */
 export class RouteCompiler {
   private readonly good = new Map<string, { readonly text: string; readonly route: CompiledRoute }>();
+  private said: ReadonlyMap<string, ResourceCondition> = new Map();
 
   constructor(
     private readonly dispatcher: Dispatcher,
     private readonly plugins: TargetPlugins,
     private readonly codecs: CodecContext,
     private readonly log: CoreLog,
+    private readonly clock: Pick<Clock, "wallUs">,
   ) {}
 
+  /** For each route: is what it asks for in force? */
+  conditions(): readonly ResourceCondition[] {
+    return [...this.said.values()];
+  }
+
+  /** Which of these could not be compiled here. Nothing is put in force. */
+  async check(resources: readonly Resource<"Route">[]): Promise<readonly ResourceRefusal[]> {
+    const refusals: ResourceRefusal[] = [];
+    for (const { kind, metadata, spec } of resources) {
+      try {
+        const { transform, targets } = spec as ConfigRoute;
+        if (transform !== undefined) await compileTransform(metadata.name, transform, this.codecs);
+        for (const target of targets) this.plugins.of(kindOf(target));
+      } catch (thrown) {
+        refusals.push({ kind, name: metadata.name, error: AppError.from(thrown) });
+      }
+    }
+    return refusals;
+  }
+
   /** Puts these routes in force, between two batches and all at once. */
-  async apply(resources: readonly Resource<"Route">[]): Promise<RouteReport> {
+  async apply(resources: readonly Resource<"Route">[]): Promise<void> {
     const prepared: [name: string, text: string, make: () => CompiledRoute][] = [];
     for (const { metadata, spec } of resources) {
       const { name } = metadata;
@@ -35,7 +52,7 @@ export class RouteCompiler {
     }
     // From here on without a pause, so that no target is made and taken out again before its route is in force.
     const routes: CompiledRoute[] = [];
-    const refused: { name: string; error: AppError }[] = [];
+    const refused = new Map<string, AppError>();
     for (const [name, text, make] of prepared) {
       const known = this.good.get(name);
       try {
@@ -46,7 +63,7 @@ export class RouteCompiler {
         routes.push(route);
       } catch (thrown) {
         const error = AppError.from(thrown);
-        refused.push({ name, error });
+        refused.set(name, error);
         this.log.warn({ route: name, err: error, kept: known !== undefined }, "a route was refused");
         if (known !== undefined) routes.push(known.route);
       }
@@ -54,7 +71,30 @@ export class RouteCompiler {
     const names = new Set(prepared.map(([name]) => name));
     for (const name of [...this.good.keys()]) if (!names.has(name)) this.good.delete(name);
     this.dispatcher.setRoutes(routes);
-    return { compiled: routes.length, refused };
+    this.say(resources, refused);
+  }
+
+  private say(resources: readonly Resource<"Route">[], refused: ReadonlyMap<string, AppError>): void {
+    const nowMs = this.clock.wallUs() / 1000;
+    const said = new Map<string, ResourceCondition>();
+    for (const { kind, metadata, spec } of resources) {
+      const { name } = metadata;
+      const error = refused.get(name);
+      const before = this.said.get(name);
+      const status = error === undefined;
+      const kept = this.good.has(name) ? "; an earlier version is in force" : "";
+      said.set(name, {
+        kind,
+        name,
+        type: "Ready",
+        status,
+        reason: error?.code ?? "InForce",
+        message: error === undefined ? "" : error.message + kept,
+        generation: generationOf(spec),
+        sinceMs: before?.status === status ? before.sinceMs : nowMs,
+      });
+    }
+    this.said = said;
   }
 
   /** Does what takes time; the rest, or the error, is in what it resolves with. */
@@ -74,10 +114,15 @@ export class RouteCompiler {
 
   private compileLeg(target: Readonly<Record<string, unknown>>, transform: Transform | undefined): Leg {
     // The schema of routes lets one key through, and only those of kinds that routes may name.
-    const kind = Object.keys(target).find((key) => target[key] !== undefined);
-    if (kind === undefined) throw new AppError("route.invalid", "a target must name its kind");
+    const kind = kindOf(target);
     const plugin = this.plugins.of(kind);
     const spec = target[kind] as never;
     return { target: this.dispatcher.ensure(kind, plugin.nameOf(spec), spec), transform };
   }
+}
+
+function kindOf(target: Readonly<Record<string, unknown>>): string {
+  const kind = Object.keys(target).find((key) => target[key] !== undefined);
+  if (kind === undefined) throw new AppError("route.invalid", "a target must name its kind");
+  return kind;
 }

@@ -53,6 +53,8 @@ export interface DispatcherService extends Component {
   readonly sessions: Sessions;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
+  /** What can be told of routes. */
+  readonly routes: Pick<RouteCompiler, "conditions" | "check">;
 }
 
 /** Share of what may be in hand at which lagging targets are moved: the consumer asks for more while a quarter is free. */
@@ -159,11 +161,11 @@ export async function createDispatcher(
     ],
     { name: "dispatcher", clock, stopTimeoutMs: config.handover + STOP_MARGIN_MS },
   );
-  const routes = new RouteCompiler(core, plugins, { resourcesDir }, log);
+  const routes = new RouteCompiler(core, plugins, { resourcesDir }, log, clock);
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
-  return Object.assign(host, { core, sessions: sessions!, owner, ledger, door, applyResources });
+  return Object.assign(host, { core, sessions: sessions!, owner, ledger, door, applyResources, routes });
 }
 
 const STOP_MARGIN_MS = 6_000;

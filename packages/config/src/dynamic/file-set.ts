@@ -80,7 +80,14 @@ export class FileSet {
     const statuses: ResourceStatus[] = [];
     if (this.#directoryProblem !== undefined) {
       const source = this.#directory;
-      statuses.push({ kind: "", name: "", source, state: "stale", problems: [this.#directoryProblem] });
+      statuses.push({
+        kind: "",
+        name: "",
+        source,
+        generation: 0,
+        state: "stale",
+        problems: [this.#directoryProblem],
+      });
     }
     for (const [file, state] of this.#files) this.#addFile(file, state, owners, statuses);
     this.#resources = [...owners.values()].map((owner) => owner.document.resource as Resource);
@@ -101,15 +108,16 @@ export class FileSet {
           kind: document.kind,
           name: document.name,
           source: file,
+          generation: document.generation,
           state: "refused",
           problems: [problem],
         });
       }
     }
     if (state.problems.length === 0) {
-      for (const { kind, name } of state.good) {
+      for (const { kind, name, generation } of state.good) {
         if (inForce.has(`${kind}/${name}`))
-          statuses.push({ kind, name, source: file, state: "active", problems: [] });
+          statuses.push({ kind, name, source: file, generation, state: "active", problems: [] });
       }
     } else statuses.push(...refusedFile(file, state, inForce));
   }
@@ -126,18 +134,27 @@ function refusedFile(file: string, state: FileState, inForce: ReadonlySet<string
     kind: d.kind,
     name: d.name,
     source: file,
+    generation: d.generation,
     state: stateOf(keyOf(d)),
     problems: d.problems,
   }));
   for (const d of state.good) {
     if (!known.has(keyOf(d)))
-      statuses.push({ kind: d.kind, name: d.name, source: file, state: "stale", problems: [] });
+      statuses.push({
+        kind: d.kind,
+        name: d.name,
+        source: file,
+        generation: d.generation,
+        state: "stale",
+        problems: [],
+      });
   }
   if (ofText.length > 0) {
     statuses.push({
       kind: "",
       name: "",
       source: file,
+      generation: 0,
       state: inForce.size > 0 ? "stale" : "refused",
       problems: ofText,
     });

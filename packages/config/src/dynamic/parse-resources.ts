@@ -4,6 +4,7 @@ import { kinds } from "../kinds/registry.js";
 import { checkValue, formatPath, formatValue, type Problem, type ValuePath } from "../schema/check.js";
 import type { Schema } from "../schema/schema.js";
 import { parseYaml, type YamlDocument } from "../static/yaml.js";
+import { generationOf } from "./generation.js";
 import { findKind, type Resource, type ResourceProblem } from "./resource.js";
 
 /** One document of a file; `resource` is undefined when it was refused. */
@@ -11,6 +12,10 @@ export interface ParsedDocument {
   readonly kind: string;
   readonly name: string;
   readonly line: number;
+  /** As it is written, without defaults. */
+  readonly value: unknown;
+  /** Of the spec as it is meant, or as it is written where it was refused. */
+  readonly generation: number;
   readonly resource: Resource | undefined;
   readonly problems: readonly ResourceProblem[];
 }
@@ -19,6 +24,12 @@ export interface ParsedDocument {
 export interface ParsedFile {
   readonly documents: readonly ParsedDocument[];
   readonly problems: readonly ResourceProblem[];
+}
+
+/** What `checkResource` found. */
+export interface CheckedResource {
+  readonly resource: Resource | undefined;
+  readonly problems: readonly Problem[];
 }
 
 const schemas = new WeakMap<AnyKind, Schema>();
@@ -38,33 +49,43 @@ export async function parseResources(text: string, source: string): Promise<Pars
 }
 
 function parseDocument(document: YamlDocument, source: string): ParsedDocument {
-  const { kind, name } = identityOf(document.value);
-  const locate = (p: Problem): ResourceProblem => ({
-    source,
-    line: document.lineOf(p.path),
-    path: formatPath(p.path),
-    value: formatValue(p.value),
-    rule: p.rule,
-  });
-  const refused = (problems: readonly Problem[]): ParsedDocument => ({
-    kind,
-    name,
-    line: document.line,
-    resource: undefined,
-    problems: problems.map(locate),
-  });
+  const { value, line } = document;
+  const { resource, problems } = checkResource(value);
+  return {
+    ...identityOf(value),
+    line,
+    value,
+    generation: generationOf(resource?.spec ?? (value as { spec?: unknown } | null)?.spec),
+    resource,
+    problems: problems.map((p) => ({
+      source,
+      line: document.lineOf(p.path),
+      path: formatPath(p.path),
+      value: formatValue(p.value),
+      rule: p.rule,
+    })),
+  };
+}
+
+/** One document, given as a parsed value; `resource` is undefined when there are problems. */
+export function checkResource(value: unknown): CheckedResource {
+  const { kind } = identityOf(value);
   const definition = findKind(kinds, kind);
   if (definition === undefined) {
-    const value = (document.value as { kind?: unknown } | null)?.kind;
-    return refused([{ path: ["kind"], value, rule: `one of ${Object.keys(kinds).join(", ")}` }]);
+    const given = (value as { kind?: unknown } | null)?.kind;
+    const rule = `one of ${Object.keys(kinds).join(", ")}`;
+    return { resource: undefined, problems: [{ path: ["kind"], value: given, rule }] };
   }
-  const result = checkValue(schemaOf(definition), document.value);
-  if (result.problems.length > 0) return refused(result.problems);
+  const result = checkValue(schemaOf(definition), value);
+  if (result.problems.length > 0) return { resource: undefined, problems: result.problems };
   const resource = result.value as Resource;
   const deeper = definition.check?.(resource.spec as never) ?? [];
   if (deeper.length > 0)
-    return refused(deeper.map((p) => ({ ...p, path: ["spec", ...p.path] as ValuePath })));
-  return { kind, name, line: document.line, resource, problems: [] };
+    return {
+      resource: undefined,
+      problems: deeper.map((p) => ({ ...p, path: ["spec", ...p.path] as ValuePath })),
+    };
+  return { resource, problems: [] };
 }
 
 function schemaOf(definition: AnyKind): Schema {

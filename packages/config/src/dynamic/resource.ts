@@ -31,6 +31,8 @@ export interface ResourceStatus {
   readonly kind: string;
   readonly name: string;
   readonly source: string;
+  /** Of the spec as the source has it now, see `generationOf`; 0 for a file. */
+  readonly generation: number;
   readonly state: ResourceState;
   readonly problems: readonly ResourceProblem[];
 }

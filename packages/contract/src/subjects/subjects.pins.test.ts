@@ -47,6 +47,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allSessionTakeovers: ["mln.lsn.takeover.*"],
   appRequest: ["mln.app.request.climate", ["name", "climate"]],
   ledgerQuery: ["mln.ledger.query"],
+  resourceQuery: ["mln.res.query"],
+  resourceCheck: ["mln.res.check"],
   tapBatch: ["mln.tap.batch.3", ["partition", 3]],
   allTapBatches: ["mln.tap.batch.*"],
   tapInterest: ["mln.tap.interest"],

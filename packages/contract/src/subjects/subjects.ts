@@ -80,6 +80,11 @@ export const appRequest = (app: string): string => `mln.app.request.${escapeToke
 /** Asks every service instance for its LedgerSnapshot. Request, many replies. */
 export const ledgerQuery = (): string => "mln.ledger.query";
 
+/** Query for what became of resources, asked of every process that follows them. Request, many Reports. */
+export const resourceQuery = (): string => "mln.res.query";
+/** Check of resources that are to be declared, asked of every process that follows them. Request, many Verdicts. */
+export const resourceCheck = (): string => "mln.res.check";
+
 /** A copy of what passes, for `myelin tail`: the tap of one partition, published only while somebody listens. */
 export const tapBatch = (partition: number): string => `mln.tap.batch.${part(partition)}`;
 /** The taps of all partitions. */
