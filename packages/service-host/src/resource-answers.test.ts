@@ -56,7 +56,7 @@ function world(conditions: readonly ResourceCondition[] = []) {
   };
 }
 
-const route = (name: string, spec: unknown = { match: {}, targets: [{ app: "a" }] }): Uint8Array =>
+const route = (name: string, spec: unknown = { match: {}, targets: [{ app: "a" }] }): Buffer =>
   Buffer.from(JSON.stringify({ apiVersion: "myelin.dev/v1alpha1", kind: "Route", metadata: { name }, spec }));
 
 describe("what became of resources", () => {

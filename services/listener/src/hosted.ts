@@ -8,6 +8,7 @@ import {
   ResourceFeed,
   type Service,
 } from "@myelin/service-host";
+import { bridgeConditions, bridgeGenerations } from "./bridges/conditions.js";
 import { type ListenerConfig, listenerSchema } from "./config.js";
 import { createListener, type Listener } from "./service.js";
 
@@ -39,10 +40,15 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
         ...(descriptors !== undefined && { maxSockets: Math.max(1, descriptors - OTHER_DESCRIPTORS) }),
       });
       const { directory } = platform.resources;
+      let generations: ReadonlyMap<string, number> = new Map();
       const feed = new ResourceFeed(context, {
         openSource: (onStatusChange): ResourceSource =>
           new FileResourceSource({ directory, clock, onStatusChange }),
-        apply: (snapshot) => listener.bridges.apply(snapshot),
+        apply: (snapshot) => {
+          generations = bridgeGenerations(snapshot);
+          listener.bridges.apply(snapshot);
+        },
+        conditions: () => bridgeConditions(listener.bridges.records(), generations),
       });
       context.addPage("/bridges", () => bridgesPage(listener));
       return [deploymentStreams(context), feed, listener];
