@@ -145,6 +145,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const operations = new OperationsClient(bus, clock);
   const listeners = createLiveness(bus, { service: "listener", clock });
+  const dispatchers = createLiveness(bus, { service: "dispatcher", clock });
   const bridges = new Bridges({
     bus,
     clock,
@@ -228,7 +229,15 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       heartbeat,
       traces,
       listeners,
-      new OperationsServer({ bus, clock, connections, table, live: { listener: listeners } }),
+      dispatchers,
+      // Homes of sessions answer too.
+      new OperationsServer({
+        bus,
+        clock,
+        connections,
+        table,
+        live: { listener: listeners, dispatcher: dispatchers },
+      }),
       new InputDrain(connections, events.counters, clock, config.drainTimeout, () =>
         heartbeat.setDraining(true),
       ),

@@ -11,6 +11,7 @@ import { Journal, type JournalPort, JournalReplay } from "./journal.js";
 import { ListenerLink, linkKey } from "./listener-link.js";
 import { areSafe, Outgoing, type SessionLimits } from "./outgoing.js";
 import { heldRecord } from "./records.js";
+import type { SessionStore } from "./session-store.js";
 
 export interface SessionHomeOptions {
   readonly ownership: Ownership;
@@ -72,6 +73,11 @@ export class SessionHome {
 
   get desk(): Desk | undefined {
     return this.deskOf;
+  }
+
+  /** Undefined until the journal is read, and when another home has taken over. */
+  get store(): SessionStore | undefined {
+    return this.deskOf === undefined || this.isClosed ? undefined : this.replay?.store;
   }
 
   /** Resolves when the journal is read, is this home's alone, and its sessions are served. */

@@ -5,6 +5,7 @@ import type { Ledger } from "../core/ledger.js";
 import type { DispatcherPorts, Ownership, Release } from "../core/ports.js";
 import { HomeDirectory } from "./home-directory.js";
 import type { JournalPort } from "./journal.js";
+import { SessionOperations } from "./operations.js";
 import { SessionHome, type SessionHomeOptions } from "./session-home.js";
 
 export interface SessionsOptions {
@@ -52,6 +53,7 @@ export class Sessions {
       ports.subscribe(subjects.sessionInterest(), (data) =>
         this.directory.interest(wire.SessionInterest.decode(data)),
       ),
+      new SessionOperations(ports, this.homes).serve(),
     );
   }
 

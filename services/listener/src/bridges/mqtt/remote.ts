@@ -46,6 +46,8 @@ export interface RemoteSink {
 
 /** Messages above QoS 0 that the broker may send without an acknowledgement. */
 export const RECEIVE_MAXIMUM = 2_000;
+/** A broker that cannot tell may hold back what is more than what it is used to, Mosquitto for example PUBREC, and for ever. */
+const WINDOW_BEFORE_5 = 20;
 const NEVER = 0xffff_ffff;
 const GOODBYE_MS = 1_000;
 /** Of the largest message that is taken: topic and properties come on top of the payload. */
@@ -166,7 +168,9 @@ export class Remote {
     const { sink } = this;
     switch (packet.cmd) {
       case "connack":
-        if ((packet.reasonCode ?? packet.returnCode ?? 0) === 0) sink.accepted(offerOf(packet));
+        if ((packet.reasonCode ?? packet.returnCode ?? 0) === 0) {
+          sink.accepted(offerOf(packet, this.client.options.protocolVersion === 5));
+        }
         return;
       case "puback":
       case "pubrec":
@@ -193,8 +197,12 @@ function refused(where: string, reason: number, what: string): AppError {
   });
 }
 
-function offerOf({ sessionPresent, properties = {} }: IConnackPacket): Offer {
-  const { receiveMaximum = 65_535, maximumPacketSize = MAX_REMAINING_LENGTH, maximumQoS = 2 } = properties;
+function offerOf({ sessionPresent, properties = {} }: IConnackPacket, isVersion5: boolean): Offer {
+  const {
+    receiveMaximum = isVersion5 ? 65_535 : WINDOW_BEFORE_5,
+    maximumPacketSize = MAX_REMAINING_LENGTH,
+    maximumQoS = 2,
+  } = properties;
   return {
     sessionPresent,
     receiveMaximum,
