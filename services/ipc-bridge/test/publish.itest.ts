@@ -92,6 +92,7 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) =
       { path: "ok", headers: [{ name: "name", value: "a\0b" }] },
       { path: "ok", headers: [{ name: "name", value: "x".repeat(70_000) }] },
       { path: "ok", responsePath: "a/+" },
+      { path: "ok", quality: -1 },
       { path: "ok", correlation: Buffer.alloc(70_000) },
     ];
     let sequence = 0;

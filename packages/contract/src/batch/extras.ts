@@ -64,11 +64,13 @@ export function extrasSize(e: EnvelopeExtras): number {
 }
 
 /**
- * Checks what subscribers are told of a message beside its payload, for extras that come from outside: an MQTT client takes no string
- * with NUL, none beyond 65,535 bytes, and no wildcard in a response topic.
+ * Checks extras that come from outside before any of them is appended: all that `appendWith` refuses, and what no subscriber can be
+ * told. An MQTT client takes no string with NUL, none beyond 65,535 bytes, and no wildcard in a response topic.
  * @throws AppError `contract.bad_envelope`
  */
-export function checkToldExtras({ responsePath = "", correlation, headers = [] }: EnvelopeExtras): void {
+export function checkExtras(e: EnvelopeExtras): void {
+  extrasSize(e);
+  const { responsePath = "", correlation, headers = [] } = e;
   if (responsePath !== "" && (!isTopicName(responsePath) || isUntellable(responsePath))) {
     throw new AppError("contract.bad_envelope", "a response path that is too long, or has wildcards or NUL");
   }

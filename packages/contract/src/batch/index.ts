@@ -1,6 +1,6 @@
 export { BatchBuilder } from "./builder.js";
 export { type Channel, createChannel, MAX_CHANNEL_NUMBER } from "./channel.js";
-export { checkToldExtras, type EnvelopeExtras } from "./extras.js";
+export { checkExtras, type EnvelopeExtras } from "./extras.js";
 export { BatchForwarder } from "./forwarder.js";
 export { EMPTY_HEAD, encodeHead, type Head } from "./head.js";
 export { encodeOrigin, type HopCounters, HopHeader, type LinkIdentity } from "./header.js";

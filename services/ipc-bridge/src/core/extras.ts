@@ -1,7 +1,7 @@
 /** The fields of a published envelope that few messages carry, and the id that makes a repeated one known. */
 import {
   type BatchView,
-  checkToldExtras,
+  checkExtras,
   type EnvelopeExtras,
   envelope,
   envelopeIdOf,
@@ -36,9 +36,8 @@ export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
   } catch (cause) {
     throw new AppError("contract.bad_envelope", "an envelope cannot be decoded", { cause });
   }
-  checkToldExtras(e);
   const id = e.id.length === 0 ? undefined : envelopeIdOf(head.tenant, head.deviceId, e.id);
-  return {
+  const extras: EnvelopeExtras = {
     id,
     senderId: id === undefined ? undefined : true,
     sourceTimeUs: e.sourceTimeUs,
@@ -57,4 +56,6 @@ export function extrasOf(view: BatchView, head: Head): EnvelopeExtras {
     responsePath: e.responsePath,
     correlation: e.correlation,
   };
+  checkExtras(extras);
+  return extras;
 }

@@ -1,7 +1,7 @@
 /** Data messages of a device: into their lane, in place where nothing about them is rare. */
 import {
   type Channel,
-  checkToldExtras,
+  checkExtras,
   type EnvelopeExtras,
   envelopeIdOf,
   type McpMessageView,
@@ -180,7 +180,7 @@ function takeRare(c: McpConnection, view: McpMessageView): { path: string; paylo
   e.replayed = m.replayed || undefined;
   e.quality = m.quality === undefined ? undefined : QUALITY[m.quality];
   e.versionVector = m.versionVector.length > 0 ? m.versionVector : undefined;
-  checkToldExtras(e);
+  checkExtras(e);
   if (m.result === undefined) return undefined;
   const { commandId, readback, ...rest } = m.result;
   e.correlation ??= Buffer.from(commandId);

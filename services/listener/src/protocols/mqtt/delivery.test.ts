@@ -85,6 +85,21 @@ describe("a message for a subscriber", () => {
     expect(read(drops)[0]!.retain).toBe(false);
   });
 
+  it("that lives longer than the packet can say is told the longest time there is", () => {
+    const rig = mqttRig();
+    const client = subscribed(rig, 5, ["a", {}]);
+    const expiresAtUs = rig.clock.wallUs() + (0x1_0000_0000 + 7) * 1_000_000;
+    const extras = () => ({
+      expiresAtUs,
+      headers: [],
+      responsePath: "",
+      correlation: Buffer.alloc(0),
+      isText: false,
+    });
+    send(rig, message("a", "x", { extras }));
+    expect(read(client)[0]!.properties!.messageExpiryInterval).toBe(0xffff_ffff);
+  });
+
   it("carries its properties on, with the time it has left", () => {
     const rig = mqttRig();
     const client = subscribed(rig, 5, ["a", {}]);

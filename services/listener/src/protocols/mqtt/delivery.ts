@@ -92,6 +92,9 @@ function ackedOrGivenBack(message: SubscriberMessage, sentWith: number, giveBack
   return (reason, wasSent) => reason === undefined && !(wasSent && sentWith === 2) && giveBack(own);
 }
 
+/** A four byte integer (MQTT 5, 3.3.2.3.3): 136 years. */
+const MAX_EXPIRY_SECONDS = 0xffff_ffff;
+
 const EXPIRED: PublishProperties = { ...NO_PROPERTIES };
 
 /** Undefined: none. Before MQTT 5 nobody is sent any, but what has expired is expired for everybody. */
@@ -103,8 +106,9 @@ function propertiesOf(
   const extras = message.extras();
   let messageExpiry = 0;
   if (extras !== undefined && extras.expiresAtUs > 0) {
-    messageExpiry = Math.ceil((extras.expiresAtUs - c.shared.ctx.clock.wallUs()) / 1_000_000);
-    if (messageExpiry <= 0) return EXPIRED;
+    const seconds = Math.ceil((extras.expiresAtUs - c.shared.ctx.clock.wallUs()) / 1_000_000);
+    if (seconds <= 0) return EXPIRED;
+    messageExpiry = Math.min(seconds, MAX_EXPIRY_SECONDS);
   }
   if (c.version < 5) return messageExpiry === 0 ? undefined : { ...NO_PROPERTIES, messageExpiry };
   const subscriptionIds = idsOf(tags);
