@@ -77,6 +77,7 @@ export class Sender implements AsyncDisposable {
   sent = 0;
   private acknowledged = 0;
   private isStopping = false;
+  private isEnded = false;
   private readonly working: Promise<void>[];
 
   private constructor(
@@ -111,14 +112,26 @@ export class Sender implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.isStopping = true;
+    this.isStopping = this.isEnded = true;
     await this.client.endAsync(true);
   }
 
   private async work(): Promise<void> {
     while (!this.isStopping) {
-      await this.client.publishAsync(this.topic, String(this.sent++), { qos: this.qos });
+      await this.deliver(String(this.sent++));
       this.acknowledged += 1;
+    }
+  }
+
+  // What waits behind the messages that the client sends again is given back unsent, in order, when the connection closes meanwhile.
+  private async deliver(text: string): Promise<void> {
+    while (!this.isEnded) {
+      try {
+        await this.client.publishAsync(this.topic, text, { qos: this.qos });
+        return;
+      } catch (error) {
+        if (this.client.disconnecting && !this.isEnded) throw error;
+      }
     }
   }
 }

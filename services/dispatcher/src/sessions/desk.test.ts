@@ -20,6 +20,7 @@ const limits = {
   whenFull: "refuse",
   maxPartitionBytes: 1e6,
   window: 10,
+  byLabel: new Map(),
 } as const;
 
 /** A home without NATS, beginning with what the journal holds. */
