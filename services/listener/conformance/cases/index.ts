@@ -10,12 +10,14 @@ import { publishing } from "./publishing.js";
 import { retained } from "./retained.js";
 import { sessions } from "./sessions.js";
 import { subscribing } from "./subscribing.js";
+import { waiting } from "./waiting.js";
 import { wills } from "./wills.js";
 
 export const CASES: Readonly<Record<string, readonly Case[]>> = {
   connecting,
   authenticating,
   sessions,
+  waiting,
   wills,
   publishing,
   retained,
