@@ -99,9 +99,14 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   });
   const { deviceRatePerSecond: perSecond, deviceRateBurst: burst } = config;
   const deviceRates = perSecond > 0 ? new DeviceRates({ perSecond, burst }) : undefined;
+  const books = {
+    telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
+    event: new LedgerBook("deliver", Lane.EVENT),
+  };
+  const delivered = (): number => books.telemetry.received + books.event.received;
   const { maxSockets } = deps;
   const limits = { ...config, ...(maxSockets !== undefined && { maxSockets }) };
-  const connections = new ConnectionManager(clock, limits, () => ingress.congested, deviceRates);
+  const connections = new ConnectionManager(clock, limits, () => ingress.congested, deviceRates, delivered);
   const sessions = new SessionDirectory(partitions, clock);
   const presence = new Presence(bus, clock, sessions, partitions);
   const takeover = new Takeover(bus, clock, sessions, log);
@@ -124,10 +129,6 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     onLost: (messages) => metrics.undelivered.add("mqtt,disconnected", messages),
   });
   const downlinkBook = new LedgerBook("downlink", Lane.COMMAND);
-  const books = {
-    telemetry: new LedgerBook("deliver", Lane.TELEMETRY),
-    event: new LedgerBook("deliver", Lane.EVENT),
-  };
   const ledger = new LedgerKeeper({
     service: "listener",
     bus,

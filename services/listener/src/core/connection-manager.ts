@@ -6,6 +6,7 @@ import { DisconnectLog } from "./disconnect-log.js";
 import { Doors } from "./doors.js";
 import type { GlobalLimits } from "./limits.js";
 import { TimingWheel, ticksOf } from "./timing-wheel.js";
+import { TurnShare } from "./turn-share.js";
 
 const RATE_TICK_MS = 20;
 const LONGEST_RATE_WAIT_MS = 60_000;
@@ -28,6 +29,7 @@ export class ConnectionManager {
   readonly wheel: TimingWheel;
   readonly disconnects: DisconnectLog;
   readonly doors: Doors;
+  readonly turns: TurnShare;
   readonly counters: ConnectionCounters = {
     accepted: {},
     active: {},
@@ -53,8 +55,13 @@ export class ConnectionManager {
     private readonly isCongested: () => boolean,
     /** Absent: devices have no rate of their own. */
     readonly deviceRates?: DeviceRates,
+    /** Messages for subscribers that have come so far, of all of which inputs leave their part of a turn. */
+    deliveries: () => number = () => 0,
   ) {
     this.wheel = new TimingWheel(clock);
+    this.turns = new TurnShare(isCongested, deliveries, (connection) =>
+      this.letGo(connection, connection.heldBytes),
+    );
     this.doors = new Doors(clock, limits.maxSockets ?? Number.POSITIVE_INFINITY);
     this.disconnects = new DisconnectLog(limits.rememberedDisconnects);
   }
@@ -114,6 +121,7 @@ export class ConnectionManager {
     // Clients that come and go while NATS is away must not pile up here.
     this.congestedConnections.delete(connection);
     this.tooFast.delete(connection);
+    this.turns.forget(connection);
     if (connection.heldBytes > 0) this.lose(connection, connection.heldBytes);
     const last = this.all.pop()!;
     if (last !== connection) {
@@ -140,14 +148,18 @@ export class ConnectionManager {
   }
 
   /**
-   * Asked by a connection before it reads a chunk of `bytes`: true means stop, keep the chunk and wait for `resumeReading`.
+   * Asked by a connection before it reads a chunk of `bytes`: true means stop, keep the chunk and wait for `resumeReading`, because the bus
+   * is congested or this turn has had its part.
    * Held bytes are bounded: beyond the bound the answer is no, and what is too much is dropped and counted by the senders.
    */
   mustHold(connection: Connection, bytes: number): boolean {
-    if (!this.isCongested() || this.heldBytes + bytes > this.limits.maxHeldBytes) return false;
+    const congested = this.isCongested();
+    if (!congested && !this.turns.isOver(bytes)) return false;
+    if (this.heldBytes + bytes > this.limits.maxHeldBytes) return false;
     this.heldBytes += bytes;
     connection.heldBytes += bytes;
-    if ((connection.held & HOLD.congestion) === 0) {
+    if (!congested) this.turns.wait(connection, bytes);
+    else if ((connection.held & HOLD.congestion) === 0) {
       connection.hold(HOLD.congestion);
       this.congestedConnections.add(connection);
     }
@@ -167,13 +179,16 @@ export class ConnectionManager {
     this.letGo(connection, connection.heldBytes);
   }
 
-  /** Congestion has ended: everybody reads on, in the order they were stopped. */
+  /** Congestion has ended: everybody reads on, in the order they were stopped; those with much to give in the turns that come. */
   congestionEnded(): void {
     const waiting = this.congestedConnections;
     this.congestedConnections = new Set();
-    this.heldBytes = 0;
-    for (const connection of waiting) connection.heldBytes = 0;
+    for (const connection of waiting) {
+      if (this.turns.isLarge(connection.heldBytes)) this.turns.wait(connection, connection.heldBytes);
+      else this.letGo(connection, connection.heldBytes);
+    }
     for (const connection of waiting) connection.release(HOLD.congestion);
+    this.turns.goOn();
   }
 
   /** Lets a connection that was too fast read on in `ms`, or when it was told before if that is later; one timer serves all that wait. */

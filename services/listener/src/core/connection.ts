@@ -32,7 +32,15 @@ export type DisconnectReason =
   | "internal";
 
 /** Bits of `Connection.held`: reading stops while any is set. */
-export const HOLD = { congestion: 1, rate: 2, writing: 4, admission: 8, drain: 16, home: 32 } as const;
+export const HOLD = {
+  congestion: 1,
+  rate: 2,
+  writing: 4,
+  admission: 8,
+  drain: 16,
+  home: 32,
+  turn: 64,
+} as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** What the connections of one port share, so that each of them keeps one pointer. */

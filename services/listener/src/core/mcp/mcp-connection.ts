@@ -78,6 +78,7 @@ export class McpConnection
       return;
     }
     this.consume(chunk);
+    this.scope.manager.turns.took(this, chunk.length);
   }
 
   override get inflightMessages(): number {

@@ -93,6 +93,7 @@ export class MqttConnection
       return;
     }
     this.consume(chunk);
+    this.scope.manager.turns.took(this, chunk.length);
   }
 
   onDrain(): void {
@@ -282,7 +283,9 @@ export class MqttConnection
   takePending(): void {
     const pending = this.pending;
     this.pending = undefined;
-    if (pending !== undefined && this.state !== STATE.closed) this.consume(pending);
+    if (pending === undefined || this.state === STATE.closed) return;
+    this.consume(pending);
+    this.scope.manager.turns.took(this, pending.length);
   }
 
   protected pauseReading(): void {

@@ -100,6 +100,7 @@ export class LineConnection extends Connection implements StreamSink, LineHandle
       return;
     }
     this.consume(chunk);
+    this.scope.manager.turns.took(this, chunk.length);
   }
 
   onDrain(): void {
