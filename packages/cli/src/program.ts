@@ -4,6 +4,7 @@ import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
 import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
+import { addResourceVerbs, RESOURCE_VERBS } from "./resource-verbs.js";
 import { SERVICE_NAMES } from "./service-names.js";
 
 export interface ProgramFacts {
@@ -162,6 +163,7 @@ export function createProgram(facts: ProgramFacts): Command {
     .addOption(nats())
     .option("--force", "delete it although instances are connected", false);
 
+  addResourceVerbs(verb, nats);
   addOperatorVerbs(verb, nats);
 
   verb<import("./commands/retained.js").RetainedOptions>(
@@ -257,9 +259,28 @@ async function complete(program: Command, argv: readonly string[]): Promise<void
     own.findIndex((command) => command.name() === "complete"),
     1,
   );
-  tab(program);
+  const root = tab(program);
+  if (argv[3] === "--") await offerResources(root, argv.slice(4));
   if (argv[3] === "bash") print(BASH_WORDS);
   await program.parseAsync(argv);
+}
+
+type Completions = ReturnType<typeof import("@bomb.sh/tab/commander").default>;
+
+async function offerResources(root: Completions, words: readonly string[]): Promise<void> {
+  const verb = words.find((word) => (RESOURCE_VERBS as readonly string[]).includes(word));
+  const command = verb === undefined ? undefined : root.commands.get(verb);
+  if (command === undefined) return;
+  const { first, names } = await (await import("./resources/completion.js")).offersFor(words);
+  const [one, ...others] = command.arguments.values();
+  if (one !== undefined)
+    one.handler = (offer) => {
+      for (const { value, description } of first) offer(value, description);
+    };
+  for (const other of others)
+    other.handler = (offer) => {
+      for (const { value, description } of names) offer(value, description);
+    };
 }
 
 /** Exit code of what commander throws under `exitOverride`: 0 for help and version, 64 for bad usage. */

@@ -29,6 +29,7 @@ export {
   type Metadata,
   type SpecOf,
 } from "./kinds/kind.js";
+export { type PrinterColumn, printerColumns } from "./kinds/printer-columns.table.js";
 export { kinds } from "./kinds/registry.js";
 export { type RouteSpec, routeKind } from "./kinds/route.js";
 export {
@@ -70,4 +71,11 @@ export {
 export { type ConfigEntry, configEntries, formatConfig } from "./static/print.js";
 export { settingsTable } from "./static/reference.js";
 export { resolveSecret } from "./static/secrets.js";
-export { parseYaml, type YamlDocument, type YamlError, type YamlFile } from "./static/yaml.js";
+export {
+  formatYaml,
+  parseYaml,
+  withoutPaths,
+  type YamlDocument,
+  type YamlError,
+  type YamlFile,
+} from "./static/yaml.js";

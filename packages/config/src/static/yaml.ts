@@ -101,3 +101,19 @@ function lineOf(document: Document.Parsed, lines: LineCounter, path: ValuePath):
   }
   return line;
 }
+
+/** A value as YAML in block style, as people write it; ends with a line break. */
+export async function formatYaml(value: unknown): Promise<string> {
+  const { stringify } = await import("yaml");
+  return stringify(value, { version: "1.2", lineWidth: 0, aliasDuplicateObjects: false });
+}
+
+/** The text of one document without what lies at these paths; its comments stay. Text that has none of them stays as it is. */
+export async function withoutPaths(text: string, paths: readonly (readonly string[])[]): Promise<string> {
+  const { parseDocument } = await import("yaml");
+  const document = parseDocument(text, { version: "1.2", logLevel: "error" });
+  const there = paths.filter((path) => document.hasIn(path));
+  if (there.length === 0) return text;
+  for (const path of there) document.deleteIn(path);
+  return document.toString({ lineWidth: 0 });
+}

@@ -21,6 +21,7 @@ const PINNED: Record<string, string> = {
   "config.secret_unavailable": "caller final 400 FAILED_PRECONDITION",
   "config.unknown_kind": "caller final 400 INVALID_ARGUMENT",
   "config.invalid_resource": "caller final 422 INVALID_ARGUMENT",
+  "resource.unknown": "caller final 404 NOT_FOUND",
   "bus.disconnected": "world retry 503 UNAVAILABLE",
   "bus.timeout": "world retry 504 DEADLINE_EXCEEDED",
   "bus.no_responders": "world retry 503 UNAVAILABLE",

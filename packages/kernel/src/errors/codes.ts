@@ -59,6 +59,7 @@ export const ERROR_CODES = {
   "config.secret_unavailable": { family: "caller", retryable: false, http: 400, grpc: "FAILED_PRECONDITION" },
   "config.unknown_kind": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "config.invalid_resource": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "resource.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
 
   // NATS.
   "bus.disconnected": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },

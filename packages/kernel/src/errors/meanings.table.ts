@@ -23,6 +23,7 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "config.unknown_kind":
     "A plugin or resource kind is not in its registry; the message lists the known ones.",
   "config.invalid_resource": "A resource does not fit its schema; details list path, value and rule.",
+  "resource.unknown": "No resource of that kind and name is declared.",
   "bus.disconnected": "There is no connection to NATS at the moment.",
   "bus.timeout": "NATS or a responder behind it did not answer in time.",
   "bus.no_responders": "Nobody listens on the subject of a request.",

@@ -1,0 +1,29 @@
+/** What lists show of each kind beside its name and how it stands. */
+import type { kinds } from "./registry.js";
+
+/** A column: a field of the spec, by its path. */
+export interface PrinterColumn {
+  readonly name: string;
+  readonly type: "string" | "integer" | "boolean";
+  readonly path: readonly string[];
+  readonly description: string;
+}
+
+/** By kind, in order from left to right; the same in `myelin get` and `kubectl get`. Kinds without need of any are left out. */
+export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonly PrinterColumn[]>>> = {
+  Bridge: [
+    { name: "URL", type: "string", path: ["remote", "mqtt", "url"], description: "Where the broker is." },
+  ],
+  Route: [
+    { name: "Order", type: "integer", path: ["order"], description: "Routes are tried by growing order." },
+    { name: "Stop", type: "boolean", path: ["stop"], description: "No later route sees what matched." },
+  ],
+  Sink: [
+    {
+      name: "File",
+      type: "string",
+      path: ["store", "sqlite", "path"],
+      description: "Where readings are kept.",
+    },
+  ],
+};
