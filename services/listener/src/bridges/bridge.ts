@@ -70,9 +70,6 @@ export interface BridgePlugin {
 
 export type BridgeRegistry = Record<string, () => Promise<{ readonly plugin: BridgePlugin }>>;
 
-/** Device ids of bridges begin so, here and, unless they are told to be called otherwise, at other brokers. */
-export const BRIDGE_PREFIX = "bridge/";
-
 export function countDropped({ dropped }: BridgeCounters, direction: Direction, reason: string): void {
   const key = `${direction},${reason}`;
   dropped.set(key, (dropped.get(key) ?? 0) + 1);

@@ -12,15 +12,9 @@ import {
 import { type BridgeSpec, resourcesOf, type Snapshot } from "@myelin/config";
 import { BUCKETS } from "@myelin/contract";
 import { AppError, type Component, type ComponentCondition, retry, type Timer } from "@myelin/kernel";
+import { BRIDGE_PREFIX } from "../core/bridge-id.js";
 import type { OperationsClient } from "../core/operations-client.js";
-import {
-  BRIDGE_PREFIX,
-  type Bridge,
-  type BridgeContext,
-  type BridgeCounters,
-  type BridgePlugin,
-  type BridgeStatus,
-} from "./bridge.js";
+import type { Bridge, BridgeContext, BridgeCounters, BridgePlugin, BridgeStatus } from "./bridge.js";
 
 /** A bridge that this listener runs, for operators. */
 export interface BridgeRecord extends BridgeStatus {

@@ -1,5 +1,5 @@
 /** Which bridges a message has crossed: a header that each of them adds its name to, so that nothing goes round. */
-import { BRIDGE_PREFIX } from "../bridge.js";
+import { BRIDGE_PREFIX } from "../../core/bridge-id.js";
 
 /** Name of the header, which is a user property in MQTT 5. */
 export const CROSSED = "myelin-bridges";

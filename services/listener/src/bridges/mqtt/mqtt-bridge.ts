@@ -1,7 +1,8 @@
 /** A bridge to an MQTT broker: one connection after the other, with growing waits between those that fail. */
 import type { BridgeSpec } from "@myelin/config";
 import { AppError, type Backoff, backoff } from "@myelin/kernel";
-import { BRIDGE_PREFIX, type Bridge, type BridgeContext, type BridgeStatus } from "../bridge.js";
+import { BRIDGE_PREFIX } from "../../core/bridge-id.js";
+import type { Bridge, BridgeContext, BridgeStatus } from "../bridge.js";
 import { BridgeConnection, type ConnectionSettings, scopeOf } from "./bridge-connection.js";
 import { TopicMaps } from "./topic-maps.js";
 

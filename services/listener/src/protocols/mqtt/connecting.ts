@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { AppError, type ErrorCode } from "@myelin/kernel";
 import type { ConnectVerdict, Credentials, Identity } from "../../core/admission.js";
+import { isOwnBridge } from "../../core/bridge-id.js";
 import { HOLD } from "../../core/connection.js";
 import type { KeptSession } from "../../core/session-home.js";
 import { certificateOf } from "../../core/socket-peer.js";
@@ -91,6 +92,11 @@ function whenDecided<T>(
 function answer(c: MqttConnection, connecting: Connecting, verdict: ConnectVerdict, proof: Proof = {}): void {
   if (!verdict.allow) {
     refuseConnect(c, verdict.code, reasonOf(verdict.code));
+    return;
+  }
+  // Its session is the outbox of the bridge.
+  if (isOwnBridge(verdict.identity.deviceId)) {
+    refuseConnect(c, "protocol.violation", REASON.clientIdNotValid);
     return;
   }
   const { admission } = c.shared.ctx;

@@ -35,6 +35,19 @@ describe("CONNECT", () => {
     expect(rig.sessions.get("", id!)).toBe(client.connection);
   });
 
+  it("is refused under the name of a bridge of this deployment, whose outbox it would take, and not under that of another's", () => {
+    for (const [clientId, version, code] of [
+      ["bridge/hub", 4, { returnCode: 2 }],
+      ["bridge/hub", 5, { reasonCode: 0x85 }],
+      ["bridge/r4nd0m/hub", 5, { reasonCode: 0 }],
+      ["bridges", 5, { reasonCode: 0 }],
+    ] as const) {
+      const client = mqttRig().client();
+      client.send(connectPacket(clientId, version));
+      expect(client.packets(version)).toMatchObject([{ cmd: "connack", ...code }]);
+    }
+  });
+
   it("without a client id and without clean session is refused with return code 2", () => {
     const client = mqttRig().client();
     client.raw(Buffer.from("100c00044d5154540400" + "000000" + "00", "hex").subarray(0, 14));
