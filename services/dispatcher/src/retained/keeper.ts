@@ -219,7 +219,10 @@ export class RetainedKeeper implements Component {
   private async onQuery({ answers }: Owned, data: Uint8Array): Promise<Uint8Array> {
     const { wants, maxBytes } = retained.QueryRequest.decode(data);
     // The subscriber's listener has told every dispatcher of the subscription before it asks: what they have routed without it must be here.
-    await Promise.all([this.handedOver(), ...this.ports.others().map((other) => this.sync(other))]);
+    // Whoever asks for the rest has waited for that already.
+    if (wants.some(({ after }) => after === "")) {
+      await Promise.all([this.handedOver(), ...this.ports.others().map((other) => this.sync(other))]);
+    }
     const found = await answers.of(wants, Math.min(maxBytes, MAX_ANSWER_BYTES));
     return retained.QueryAnswer.encode({ found }).finish();
   }

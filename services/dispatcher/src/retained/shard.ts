@@ -136,9 +136,10 @@ export class Shard {
     this.stopping.abort();
     clock.clear(this.sweeping);
     clock.clear(this.retryTimer);
+    const givenUp = new AppError("bus.stream_unavailable", `partition ${this.partition} was given up`);
     for (const kept of this.all()) {
       this.uncount(kept);
-      tell(kept, new AppError("bus.stream_unavailable", `partition ${this.partition} was given up`));
+      tell(kept, givenUp);
     }
     this.tenants.clear();
     this.dirty.clear();

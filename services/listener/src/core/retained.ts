@@ -70,7 +70,8 @@ interface Arrived {
 }
 
 const WANTS_AT_ONCE = 256;
-const PIECE_BYTES = 128 * 1024;
+/** A partition's part of ten thousand small messages, so that asking again is for those who have more. */
+const PIECE_BYTES = 256 * 1024;
 const ANSWER_WITHIN_MS = 5_000;
 /** A keeper says every second whether it is full. */
 const FULL_FOR_MS = 3_000;
