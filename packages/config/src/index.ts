@@ -20,6 +20,8 @@ export {
   type Snapshot,
 } from "./dynamic/resource.js";
 export { type BridgeSpec, type BridgeTopic, bridgeKind } from "./kinds/bridge.js";
+export { customResourceDefinition } from "./kinds/crd.js";
+export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";
 export {
   type AnyKind,
   API_VERSION,
@@ -29,6 +31,7 @@ export {
   type Metadata,
   type SpecOf,
 } from "./kinds/kind.js";
+export { API_GROUP, pluralOf, singularOf } from "./kinds/kind-names.js";
 export { type PrinterColumn, printerColumns } from "./kinds/printer-columns.table.js";
 export { kinds } from "./kinds/registry.js";
 export { type RouteSpec, routeKind } from "./kinds/route.js";

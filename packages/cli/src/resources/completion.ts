@@ -1,9 +1,9 @@
 /** What a shell offers where a kind, a name or a field is to be typed. */
-import { documentSchema, type Kind, kinds } from "@myelin/config";
+import { documentSchema, type Kind, kinds, pluralOf, singularOf } from "@myelin/config";
 import { boxLayout, DEFAULT_DATA_DIR } from "../box/layout.js";
 import { fieldAt, fieldsOf } from "./fields.js";
 import { ResourceFolder } from "./folder.js";
-import { kindOf, plural, singular } from "./kinds.js";
+import { kindOf } from "./kinds.js";
 
 interface Offer {
   readonly value: string;
@@ -28,9 +28,9 @@ export async function offersFor(words: readonly string[]): Promise<Offers> {
     const dataDir = (at >= 0 ? words[at + 1] : undefined) ?? DEFAULT_DATA_DIR;
     const { documents } = await ResourceFolder.load(boxLayout(dataDir).resources);
     const named = documents.filter(({ kind, name }) => kind !== "" && name !== "");
-    const pairs = named.map((d) => ({ value: `${singular(d.kind)}/${d.name}`, description: d.file }));
+    const pairs = named.map((d) => ({ value: `${singularOf(d.kind)}/${d.name}`, description: d.file }));
     return {
-      first: [...ALL.map((kind) => ({ value: plural(kind), description: kind })), ...pairs],
+      first: [...ALL.map((kind) => ({ value: pluralOf(kind), description: kind })), ...pairs],
       names: named.filter((d) => isOf(d.kind, first)).map((d) => ({ value: d.name, description: d.file })),
     };
   } catch {
@@ -55,7 +55,7 @@ function isOf(kind: string, word: string): boolean {
 function fieldsAfter(path: string): readonly Offer[] {
   const steps = path.split(".").slice(0, -1);
   const [word, ...fields] = steps;
-  if (word === undefined) return ALL.map((kind) => ({ value: singular(kind), description: kind }));
+  if (word === undefined) return ALL.map((kind) => ({ value: singularOf(kind), description: kind }));
   try {
     const kind = kindOf(word);
     const { schema } = fieldAt({ kind, schema: documentSchema(kinds[kind]) }, fields);

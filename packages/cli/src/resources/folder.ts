@@ -1,10 +1,10 @@
 /** The resources folder of a box as it is on disk: what is declared where, and what a change would make of it. */
 import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { type ParsedDocument, type ResourceProblem, resourceError } from "@myelin/config";
+import { type ParsedDocument, type ResourceProblem, resourceError, singularOf } from "@myelin/config";
 import { AppError } from "@myelin/kernel";
 import type { FileChanges } from "./commit.js";
-import { reference, singular } from "./kinds.js";
+import { reference } from "./kinds.js";
 import { appendDocument, replaceSegment, type SegmentedFile, segment, textOf } from "./segments.js";
 
 /** One document as it is declared; `text` is undefined where it cannot be taken out of its file as it is written. */
@@ -137,7 +137,7 @@ export class ResourceFolder {
   }
 
   #fileFor(kind: string, name: string): string {
-    const base = `${singular(kind)}-${name}`.slice(0, MAX_NAME_CHARS);
+    const base = `${singularOf(kind)}-${name}`.slice(0, MAX_NAME_CHARS);
     return `${base}.yaml`;
   }
 }
@@ -175,18 +175,22 @@ async function readTexts(folder: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   try {
     const names = (await readdir(folder)).filter((name) => RESOURCE_FILE.test(name)).sort();
-    if (names.length > MAX_FILES) throw new Error(`it holds more than ${MAX_FILES} files`);
+    if (names.length > MAX_FILES) throw unreadable(folder, `it holds more than ${MAX_FILES} files`);
     for (const name of names) {
       const file = path.join(folder, name);
       const stats = await stat(file);
       if (!stats.isFile()) continue;
-      if (stats.size > MAX_FILE_BYTES) throw new Error(`${name} is larger than ${MAX_FILE_BYTES} bytes`);
+      if (stats.size > MAX_FILE_BYTES)
+        throw unreadable(folder, `${name} is larger than ${MAX_FILE_BYTES} bytes`);
       texts.set(name, await readFile(file, "utf8"));
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT" && texts.size === 0) return texts;
-    const { message } = error as Error;
-    throw new AppError("config.unreadable", `${folder} cannot be read: ${message}`, { cause: error });
+    throw AppError.is(error) ? error : unreadable(folder, (error as Error).message, error);
   }
   return texts;
+}
+
+function unreadable(folder: string, why: string, cause?: unknown): AppError {
+  return new AppError("config.unreadable", `${folder} cannot be read: ${why}`, { cause });
 }

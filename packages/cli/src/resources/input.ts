@@ -138,15 +138,16 @@ async function readPath(name: string, recursive: boolean, isNamed: boolean, budg
     if (!isNamed && !INPUT_FILE.test(name)) return [];
     budget.files -= 1;
     budget.bytes -= stats.size;
-    if (budget.files < 0) throw new Error(`more than ${MAX_FILES} files`);
-    if (budget.bytes < 0) throw new Error(`more than ${MAX_INPUT_BYTES} bytes in all`);
+    if (budget.files < 0) throw unreadable(name, `more than ${MAX_FILES} files`);
+    if (budget.bytes < 0) throw unreadable(name, `more than ${MAX_INPUT_BYTES} bytes in all`);
     return [{ source: name, text: await readFile(name, "utf8") }];
   } catch (error) {
-    if (AppError.is(error)) throw error;
-    throw new AppError("config.unreadable", `${name} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
+    throw AppError.is(error) ? error : unreadable(name, (error as Error).message, error);
   }
+}
+
+function unreadable(name: string, why: string, cause?: unknown): AppError {
+  return new AppError("config.unreadable", `${name} cannot be read: ${why}`, { cause });
 }
 
 async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {

@@ -1,5 +1,5 @@
 /** How kinds and resources are named on the command line. */
-import { API_VERSION, type Kind, kinds } from "@myelin/config";
+import { API_GROUP, type Kind, kinds, pluralOf, singularOf } from "@myelin/config";
 import { AppError } from "@myelin/kernel";
 
 /** A kind, and the names that are meant; none: all of them. */
@@ -10,26 +10,15 @@ export interface Selection {
 
 const ALL: readonly Kind[] = Object.keys(kinds) as Kind[];
 
-/** `route`: how resources of a kind are called in what is printed, and in their CRD. */
-export function singular(kind: string): string {
-  return kind.toLowerCase();
-}
-
-/** `routes` */
-export function plural(kind: string): string {
-  const one = singular(kind);
-  return /[^aeiou]y$/.test(one) ? `${one.slice(0, -1)}ies` : `${one}s`;
-}
-
 /** `route.myelin.dev/boiler-room` */
 export function reference(kind: string, name: string): string {
-  return `${singular(kind)}.${API_VERSION.split("/")[0]}/${name}`;
+  return `${singularOf(kind)}.${API_GROUP}/${name}`;
 }
 
 /** @throws AppError `config.unknown_kind` */
 export function kindOf(word: string): Kind {
-  const wanted = word.toLowerCase().replace(/\.myelin\.dev$/, "");
-  const found = ALL.find((kind) => wanted === singular(kind) || wanted === plural(kind));
+  const wanted = word.toLowerCase().replace(`.${API_GROUP}`, "");
+  const found = ALL.find((kind) => wanted === singularOf(kind) || wanted === pluralOf(kind));
   if (found !== undefined) return found;
   throw new AppError("config.unknown_kind", `there is no kind ${word}; known are ${ALL.join(", ")}`);
 }

@@ -12,9 +12,10 @@ const CONTEXT = 3;
 
 /** Empty when the texts are the same. Texts end with a line break or are empty. */
 export function unifiedDiff(before: string, after: string, names: { before: string; after: string }): string {
+  // Also because Node's diff fails on two empty lists.
+  if (before === after) return "";
   const lines = deletionsFirst(compare(linesOf(before), linesOf(after)));
   const changed = lines.flatMap(({ sign }, i) => (sign === " " ? [] : [i]));
-  if (changed.length === 0) return "";
   const out = [`--- ${names.before}`, `+++ ${names.after}`];
   for (const [from, to] of hunks(changed, lines.length)) {
     const count = (list: readonly Line[], other: Sign): number =>
