@@ -1,5 +1,5 @@
 /** The queues of one partition and lane, one per target, found by the target's index. */
-import { type BatchView, HopHeader, Lane } from "@myelin/contract";
+import { type BatchView, Lane } from "@myelin/contract";
 import type { TrackedBatch } from "./event-tracker.js";
 import type { Ledger } from "./ledger.js";
 import type { Target, Way } from "./outlet.js";
@@ -133,6 +133,7 @@ export class LaneQueues {
       nowMs: () => ports.clock.nowMs(),
       nowUs: () => ports.clock.wallUs(),
       account,
+      keptFor: target.keptFor && (() => target.keptFor?.()),
       whenLagging: event ? target.whenLagging : "drop",
       createOutlet: (events) => target.openOutlet(way, events),
       createOverflow:
@@ -142,14 +143,14 @@ export class LaneQueues {
                 port: ports.openOverflow(ref.kind, ref.name, way.partition),
                 feed,
                 clock: ports.clock,
-                header: new HopHeader({
+                link: {
                   sender: ports.instance,
                   incarnation: ports.incarnation,
                   partition: way.partition,
                   lane: Lane.EVENT,
                   target: name,
-                  targetInstance: "",
-                }),
+                },
+                keptFor: target.keptFor && (() => target.keptFor?.()),
                 idPrefix: `${name}.${way.partition}`,
                 epoch: way.epoch,
                 account,

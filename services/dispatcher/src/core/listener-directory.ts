@@ -1,8 +1,13 @@
 /** Knows which listeners run, and follows what they say about the topic filters of their connections. */
 import type { control } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import { CreditWindow } from "./credit-window.js";
 import type { GroupDirectory } from "./group-directory.js";
 import type { FilterKeeper } from "./listener-filters.js";
+
+/** What events may be on the way to one listener from this process: it holds them while one of its subscribers does not keep up. */
+const EVENT_WINDOW_ENVELOPES = 32_768;
+const EVENT_WINDOW_BYTES = 2 * 1024 * 1024;
 
 export interface ListenerDirectoryEvents {
   /** It appeared, or was replaced by a new incarnation of itself. */
@@ -26,6 +31,7 @@ interface Listener {
   heardAtMs: number;
   /** Of the last interest batch; -1: none yet. */
   sequence: number;
+  readonly eventWindow: CreditWindow;
 }
 
 /** Fed by heartbeats and interest batches; one per process. */
@@ -34,8 +40,10 @@ export class ListenerDirectory {
   /** Who has members of which shared subscription. */
   readonly groups: GroupDirectory;
   private readonly timeoutMs: number;
+  private readonly sinceMs: number;
 
   constructor(private readonly options: ListenerDirectoryOptions) {
+    this.sinceMs = options.clock.nowMs();
     this.groups = options.groups;
     this.timeoutMs = options.timeoutMs ?? 3_000;
   }
@@ -43,6 +51,16 @@ export class ListenerDirectory {
   /** The incarnation of a running listener; undefined when it does not run. */
   incarnationOf(listener: string): number | undefined {
     return this.listeners.get(listener)?.incarnation;
+  }
+
+  /** Whoever has not been heard yet does not run: this process has listened for long enough to say so. */
+  get knowsAll(): boolean {
+    return this.options.clock.nowMs() - this.sinceMs >= this.timeoutMs;
+  }
+
+  /** For events to a running listener, those of its groups among them; another incarnation has another one. */
+  eventWindowOf(listener: string): CreditWindow | undefined {
+    return this.listeners.get(listener)?.eventWindow;
   }
 
   heartbeat(beat: control.Heartbeat): void {
@@ -96,7 +114,8 @@ export class ListenerDirectory {
       return listener;
     }
     if (listener !== undefined) this.gone(name);
-    listener = { incarnation, heardAtMs, sequence: -1 };
+    const eventWindow = new CreditWindow(EVENT_WINDOW_ENVELOPES, EVENT_WINDOW_BYTES);
+    listener = { incarnation, heardAtMs, sequence: -1, eventWindow };
     this.listeners.set(name, listener);
     this.options.events.listenerUp(name);
     return listener;

@@ -49,7 +49,7 @@ export interface Way {
 }
 
 /**
- * `overflow`: kept in the overflow stream, in order. `drop`: dropped and counted, for receivers that are connections themselves.
+ * `overflow`: kept in the overflow stream, in order. `drop`: dropped and counted.
  * `hold`: they wait, and with them the partition, because there is no other place for them.
  */
 export type WhenLagging = "overflow" | "drop" | "hold";
@@ -60,5 +60,10 @@ export interface Target extends Component {
   readonly whenLagging: WhenLagging;
   /** A route names it with other settings than before; those of the route that was compiled last hold for all. */
   configure?(spec: unknown): void;
+  /**
+   * For receivers that are connections: who is there now, undefined when nobody is. Nothing is kept for nobody, and what was kept for
+   * somebody else is given up. Absent: what is kept is for whoever comes.
+   */
+  keptFor?(): string | undefined;
   openOutlet(way: Way, events: OutletEvents): Outlet;
 }

@@ -1,5 +1,5 @@
 /** The events of a lagging target, kept in a stream until it takes work again; in order, and behind them what comes meanwhile. */
-import { BATCH_FLAGS, BatchView, type HopHeader } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView, HopHeader, type LinkIdentity } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import { Deque } from "./deque.js";
 import type { Account, DropReason } from "./ledger.js";
@@ -42,7 +42,9 @@ export interface OverflowOptions {
   readonly port: OverflowPort;
   readonly feed: OverflowFeed;
   readonly clock: Clock;
-  readonly header: HopHeader;
+  readonly link: Omit<LinkIdentity, "targetInstance">;
+  /** See `Target.keptFor`; it is written as the target's instance. */
+  readonly keptFor?: (() => string | undefined) | undefined;
   /** Prefix of message ids: the stream removes what is stored twice after a change of owner. */
   readonly idPrefix: string;
   readonly epoch: number;
@@ -68,6 +70,7 @@ export class OverflowQueue {
   /** Why what is stored is not sent but given up, as long as there is any. */
   private discarding: DropReason | undefined;
   private readonly view = new BatchView();
+  private header: { readonly keptFor: string; readonly header: HopHeader } | undefined;
   /** Stream sequences: newest stored, left by an earlier owner, last read, last settled, last removed. */
   private lastStored = 0;
   private inherited = 0;
@@ -100,6 +103,7 @@ export class OverflowQueue {
 
   /** Stores a share behind all others; its source is told when it is there. */
   put(share: Share): void {
+    share.keptFor = this.options.keptFor?.() ?? "";
     this.pending.push(share);
     void this.run("store", () => this.storeNext());
   }
@@ -143,12 +147,13 @@ export class OverflowQueue {
   }
 
   private get mayTake(): boolean {
-    return this.discarding !== undefined || this.options.feed.open;
+    const { keptFor, feed } = this.options;
+    return this.discarding !== undefined || feed.open || (keptFor !== undefined && keptFor() === undefined);
   }
 
   /** False when there is nothing, or it is not the time for it. */
   private passFirst(): boolean {
-    const { feed } = this.options;
+    const { feed, keptFor } = this.options;
     const share = this.arrived.peek();
     if (share === undefined) return false;
     const { account, count, sourceSequence } = share;
@@ -159,6 +164,7 @@ export class OverflowQueue {
       if (leftOut !== undefined) account.leaveOut(leftOut.expired, leftOut.refused);
       share.source?.done();
     } else if (this.discarding !== undefined) giveUp(share, this.discarding);
+    else if (keptFor !== undefined && keptFor() !== share.keptFor) giveUp(share, "target_away");
     else if (!feed.freshen(share)) {
       // Settled ones are removed up to the last: what is older must not be on its way.
       if (feed.flyingCount > 0) return false;
@@ -202,9 +208,10 @@ export class OverflowQueue {
   private async storeNext(): Promise<boolean> {
     const share = this.pending.peek();
     if (share === undefined) return false;
-    const { port, account, header, epoch, idPrefix } = this.options;
+    const { port, account, epoch, idPrefix } = this.options;
     const { sourceSequence: sequence, count, flags } = share;
     const again = (flags & BATCH_FLAGS.redelivered) !== 0;
+    const header = this.headerFor(share.keptFor ?? "");
     const data = stampShare(share, header, { sequence, firstOrdinal: 0, count, flags, epoch }, again);
     const stored = await this.persist(() => port.store(data, `${idPrefix}.${sequence}`));
     if (stored === undefined || this.closed) return false;
@@ -214,6 +221,14 @@ export class OverflowQueue {
     share.source?.done();
     this.drain();
     return true;
+  }
+
+  private headerFor(keptFor: string): HopHeader {
+    if (this.header?.keptFor !== keptFor) {
+      const header = new HopHeader({ ...this.options.link, targetInstance: keptFor });
+      this.header = { keptFor, header };
+    }
+    return this.header.header;
   }
 
   private async readNext(): Promise<boolean> {
@@ -256,6 +271,7 @@ export class OverflowQueue {
       // An earlier owner may have sent it.
       flags: hop.flags | (sequence <= this.inherited ? BATCH_FLAGS.redelivered : 0),
       sourceSequence: hop.sequence,
+      keptFor: hop.targetInstance,
       account: drained,
       source: { done },
       shadowed: false,

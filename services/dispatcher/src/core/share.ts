@@ -27,6 +27,8 @@ export interface Share {
   readonly source: ShareSource | undefined;
   /** Where it is booked. */
   readonly account: Account;
+  /** In the overflow: for whom, see `Target.keptFor`. */
+  keptFor?: string;
   /** Also stored in the overflow: only the overflow's copy counts from now on. */
   shadowed: boolean;
 }

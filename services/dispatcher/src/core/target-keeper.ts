@@ -97,6 +97,10 @@ export class TargetKeeper {
       if (ref.kind === "app" && this.deletedApps.has(ref.name)) {
         for (const partition of owned) partition.events.peek(ref)?.abandon("app_deleted");
       }
+      // What is kept for connections goes when it is certain that they have gone.
+      if (this.targetOf(ref)?.keptFor !== undefined) {
+        for (const partition of owned) partition.events.peek(ref)?.ready();
+      }
       if (owned.every((partition) => partition.isFinished(ref))) this.remove(ref, owned);
     }
   }

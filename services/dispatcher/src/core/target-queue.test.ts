@@ -29,6 +29,8 @@ class Bench {
   /** Source batches that everything is done with. */
   done = 0;
   answer: SendAnswer = "taken";
+  /** Who is there, where the target is one of connections. */
+  keptFor: string | undefined = "first";
   events: OutletEvents | undefined;
   state: "open" | "away" = "open";
   readonly queues: LaneQueues;
@@ -36,7 +38,7 @@ class Bench {
   private readonly channel = createChannel(1, EMPTY_HEAD, 0);
   private sources = 0;
 
-  constructor() {
+  constructor(ofConnections = false) {
     const stamp = new Stamp(Buffer.alloc(10));
     stamp.tick(this.clock.wallUs());
     this.builder = new BatchBuilder(LINK, stamp);
@@ -63,6 +65,7 @@ class Bench {
       whenLagging: "overflow",
       start: async () => undefined,
       stop: async () => undefined,
+      ...(ofConnections && { keptFor: () => this.keptFor }),
       openOutlet: (_way, events) => {
         this.events = events;
         return this.outlet();
@@ -189,6 +192,50 @@ describe("an event queue", () => {
     bench.give(["new", 0]);
     await bench.clock.advance(1);
     expect([bench.sent, bench.stored.length]).toEqual([[], 1]);
+  });
+
+  it("keeps for connections what they lag behind with, and nothing once they are gone", async () => {
+    const bench = new Bench(true);
+    await bench.clock.advance(1);
+    bench.answer = "later";
+    for (const text of ["a", "b", "c"]) bench.give([text, 0]);
+    bench.queue.relieve();
+    await bench.clock.advance(1);
+    expect([bench.done, bench.stored.length]).toEqual([3, 3]);
+    bench.answer = "taken";
+    bench.events?.ready();
+    await bench.clock.advance(1);
+    bench.events?.settled(1);
+    expect(bench.sent.flat()).toEqual(["a", "b", "c"]);
+    bench.state = "away";
+    bench.keptFor = undefined;
+    bench.events?.lost();
+    bench.give(["d", 0]);
+    await bench.clock.advance(1);
+    expect([bench.done, bench.stored, bench.queue.finished]).toEqual([4, [], true]);
+    expect(bench.books("fanout")).toMatchObject({ dropped: { target_away: 1 }, unaccounted: 0 });
+    expect(bench.books("drain")).toMatchObject({
+      forwarded: 1,
+      dropped: { target_away: 2 },
+      unaccounted: 0,
+    });
+  });
+
+  it("gives nobody what was kept for another one of the same name", async () => {
+    const bench = new Bench(true);
+    await bench.clock.advance(1);
+    bench.answer = "later";
+    bench.give(["of the first", 0]);
+    bench.queue.relieve();
+    await bench.clock.advance(1);
+    bench.keptFor = "second";
+    bench.give(["of the second", 0]);
+    bench.comeBack();
+    await bench.clock.advance(1);
+    bench.events?.settled(1);
+    await bench.clock.advance(1);
+    expect([bench.sent, bench.stored, bench.queue.finished]).toEqual([[["of the second"]], [], true]);
+    expect(bench.books("drain")).toMatchObject({ forwarded: 1, dropped: { target_away: 1 }, unaccounted: 0 });
   });
 
   it("goes on with the other targets when one throws", async () => {

@@ -18,6 +18,8 @@ export interface TargetQueueOptions {
   readonly nowUs: () => number;
   readonly account: Account;
   readonly whenLagging: WhenLagging;
+  /** See `Target.keptFor`. */
+  readonly keptFor?: (() => string | undefined) | undefined;
   readonly createOutlet: (events: OutletEvents) => Outlet;
   /** For events that go to the overflow when the target lags. */
   readonly createOverflow?: ((feed: OverflowFeed) => OverflowQueue) | undefined;
@@ -94,7 +96,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     account.received += share.count;
     if ((share.flags & BATCH_FLAGS.expiry) !== 0) share.lookedMs = this.options.nowMs();
     if (this.closed) account.drop(this.closeReason, share.count);
-    else if (this.overflow?.active) this.overflow.put(share);
+    else if (this.overflow?.active && !this.nobodyIsThere) this.overflow.put(share);
     else {
       this.push(share);
       this.pump();
@@ -186,7 +188,7 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
   /** Lets go of the sources of everything that is not settled: by the overflow, or by dropping it where there is none. */
   relieve(): void {
     if (this.closed || this.options.whenLagging === "hold") return;
-    if (this.overflow !== undefined) {
+    if (this.overflow !== undefined && !this.nobodyIsThere) {
       this.spill(this.overflow);
       return;
     }
@@ -227,6 +229,11 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     this.flying.clear();
     this.waitingBytes = 0;
     this.unhold();
+  }
+
+  private get nobodyIsThere(): boolean {
+    const { keptFor } = this.options;
+    return keptFor !== undefined && keptFor() === undefined;
   }
 
   private get closeReason(): DropReason {
@@ -289,7 +296,8 @@ export class TargetQueue implements OutletEvents, OverflowFeed {
     const { lane, maxBytes, awayGraceMs, nowMs } = this.options;
     const away = this.outlet.state === "away";
     if (lane === "event" && this.overflow !== undefined) {
-      if (away || this.waitingBytes > maxBytes) this.spill(this.overflow);
+      if (this.nobodyIsThere) this.dropWaiting("target_away", 0);
+      else if (away || this.waitingBytes > maxBytes) this.spill(this.overflow);
       return;
     }
     if (this.options.whenLagging === "hold") return;

@@ -1,19 +1,21 @@
-/** Batches from the dispatchers to the subscribers of this listener. */
+/** Batches from the dispatchers to the subscribers of this listener; those of events wait while a subscriber presses. */
 import { type Bus, createLinkReader, type Unsubscribe } from "@myelin/bus";
 import { BatchView, control, envelope, Lane, subjects, tryParseGroupLinkName } from "@myelin/contract";
-import type { Clock, Component } from "@myelin/kernel";
+import { type Clock, type Component, Ring, type Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { LedgerBook } from "./ledger.js";
 import { RecentIds } from "./recent-ids.js";
 import type { SharedGroup } from "./shared-groups.js";
 import type { Match, SubscriptionTable } from "./subscription-table.js";
-import type { SubscriberExtras, SubscriberMessage, Target } from "./subscriptions.js";
+import type { SubscriberExtras, SubscriberMessage } from "./subscriptions.js";
 
 const MAX_PRODUCERS = 256;
 const MAX_LINKS = 131_072;
 const MAX_CHANNELS_PER_PRODUCER = 100_000;
 /** More than the owners of a box can have on the way to one listener when one of them dies, in messages of a hundred bytes. */
 const REMEMBERED_IDS = 131_072;
+/** Between looks at the patience of those that press. */
+const LOOK_EVERY_MS = 50;
 
 /** Head and match of one channel. */
 interface CachedMatch {
@@ -36,12 +38,14 @@ class CurrentMessage implements SubscriberMessage {
   bytes: Buffer = Buffer.alloc(0);
   payloadStart = 0;
   payloadEnd = 0;
-  private readonly recent = new RecentIds(REMEMBERED_IDS);
   private double: boolean | undefined;
   private decoded: SubscriberExtras | undefined;
   private isDecoded = false;
 
-  constructor(private readonly view: BatchView) {}
+  constructor(
+    private readonly view: BatchView,
+    private readonly recent: RecentIds,
+  ) {}
 
   take(cached: CachedMatch): void {
     const { view } = this;
@@ -104,31 +108,61 @@ export interface DeliveriesOptions {
   readonly books: { readonly telemetry: LedgerBook; readonly event: LedgerBook };
 }
 
+/** One batch on its way to subscribers. */
+interface Batch {
+  readonly view: BatchView;
+  readonly message: CurrentMessage;
+  readonly book: LedgerBook;
+  channels: Map<number, CachedMatch>;
+  group: SharedGroup | undefined;
+}
+
+/** A batch of events that came while another one was not done with. The dispatchers' windows bound them. */
+interface Held {
+  readonly data: Uint8Array;
+  readonly group: SharedGroup | undefined;
+}
+
 export class Deliveries implements Component {
   readonly name = "deliveries";
   /** Batches that could not be read; and those that came twice, or from an owner that is none any more. */
   readonly refusedBatches = { malformed: 0, notAccepted: 0 };
-  private readonly view = new BatchView();
-  private readonly message = new CurrentMessage(this.view);
+  private readonly telemetry: Batch;
+  private readonly events: Batch;
+  /** `events` is not done with: it waits for a subscriber, in the middle. */
+  private isWaiting = false;
+  private isGivingOut = false;
+  private held = new Ring<Held>();
+  private readonly recent = new RecentIds(REMEMBERED_IDS);
   private readonly producers = new Map<string, Map<number, CachedMatch>>();
   // One per group, partition and lane beside those of the listener itself.
   private readonly links = createLinkReader({ maxLinks: MAX_LINKS });
   private end: Unsubscribe | undefined;
+  private looking: Timer | undefined;
 
-  constructor(private readonly options: DeliveriesOptions) {}
+  constructor(private readonly options: DeliveriesOptions) {
+    this.telemetry = this.createBatch(options.books.telemetry);
+    this.events = this.createBatch(options.books.event);
+  }
 
   async start(): Promise<void> {
-    const { bus } = this.options;
+    const { bus, table } = this.options;
+    table.pressure.attach((isOn) => (isOn ? this.lookLater() : queueMicrotask(() => this.goOn())));
+    table.watchGroups((group) => this.passOn(group));
     this.end = bus.subscribe(subjects.listenerDeliver(bus.instance), (data) => this.onBatch(data));
   }
 
+  /** What is held was not acknowledged: the dispatchers see that this listener has gone. */
   async stop(): Promise<void> {
     this.end?.();
     this.end = undefined;
+    this.options.clock.clear(this.looking);
+    this.isWaiting = false;
+    this.held = new Ring();
   }
 
   private onBatch(data: Uint8Array): void {
-    const { view } = this;
+    const { view } = this.telemetry;
     try {
       view.reset(data);
     } catch (err) {
@@ -139,8 +173,8 @@ export class Deliveries implements Component {
     const group = key === undefined ? undefined : this.options.table.group(key);
     // The last member has gone, which the dispatcher hears before it misses our acknowledgement: it gives the batch to another listener.
     if (key !== undefined && group === undefined) return;
-    const { books } = this.options;
-    const book = view.lane === Lane.EVENT ? books.event : books.telemetry;
+    const isEvent = view.lane === Lane.EVENT;
+    const { book } = isEvent ? this.events : this.telemetry;
     const lostBefore = this.links.lostInTransit;
     const accepted = this.links.accept(view);
     const lost = this.links.lostInTransit - lostBefore;
@@ -148,21 +182,85 @@ export class Deliveries implements Component {
       book.received += lost;
       book.drop("lost_in_transit", lost);
     }
-    if (accepted) this.deliverAll(book, group);
-    else this.refusedBatches.notAccepted += 1;
-    // Doubles are acknowledged too: their sender has not heard of the first acknowledgement.
-    this.acknowledge();
+    if (accepted && isEvent) {
+      this.held.push({ data, group });
+      this.goOn();
+      return;
+    }
+    if (accepted) {
+      this.begin(this.telemetry, { data, group });
+      this.deliverAll(this.telemetry);
+    } else this.refusedBatches.notAccepted += 1;
+    // Doubles are acknowledged too: their sender has not heard of the first acknowledgement. Where it may still be to come, it does.
+    if (!isEvent || (!this.isWaiting && this.held.length === 0)) this.acknowledge(view);
   }
 
-  private deliverAll(book: LedgerBook, group: SharedGroup | undefined): void {
-    const { view } = this;
-    const channels = this.channelsOf(`${view.producer}\0${view.producerIncarnation}`);
-    try {
-      if (group === undefined) while (view.next()) this.deliverOne(channels, book);
-      else while (view.next()) this.deliverToGroup(channels, book, group);
-    } catch (err) {
-      this.refused(err);
+  /** Goes on with the events, until somebody presses. */
+  private goOn(): void {
+    const { events } = this;
+    const { pressure } = this.options.table;
+    if (this.end === undefined || this.isGivingOut) return;
+    this.isGivingOut = true;
+    while (!pressure.isOn) {
+      if (!this.isWaiting) {
+        const next = this.held.shift();
+        if (next === undefined) break;
+        this.begin(events, next);
+      }
+      this.isWaiting = !this.deliverAll(events);
+      if (!this.isWaiting) this.acknowledge(events.view);
     }
+    this.isGivingOut = false;
+  }
+
+  /**
+   * The last member has left a group: what is held for it goes to another listener and is acknowledged before the dispatchers hear that the
+   * group has gone from here, so that they do not give it to somebody once more.
+   */
+  private passOn(group: SharedGroup): void {
+    if (this.isWaiting && !this.isGivingOut && this.events.group === group) {
+      this.deliverAll(this.events);
+      this.acknowledge(this.events.view);
+      this.isWaiting = false;
+    }
+    const rest = new Ring<Held>();
+    for (let next = this.held.shift(); next !== undefined; next = this.held.shift()) {
+      if (next.group !== group) {
+        rest.push(next);
+        continue;
+      }
+      const batch = this.createBatch(this.options.books.event);
+      this.begin(batch, next);
+      this.deliverAll(batch);
+      this.acknowledge(batch.view);
+    }
+    this.held = rest;
+  }
+
+  private createBatch(book: LedgerBook): Batch {
+    const view = new BatchView();
+    return {
+      ...{ view, book, channels: new Map(), group: undefined },
+      message: new CurrentMessage(view, this.recent),
+    };
+  }
+
+  private begin(batch: Batch, { data, group }: Held): void {
+    batch.view.reset(data);
+    const { producer, producerIncarnation } = batch.view;
+    batch.channels = this.channelsOf(`${producer}\0${producerIncarnation}`);
+    batch.group = group;
+  }
+
+  private lookLater(): void {
+    const { clock, table } = this.options;
+    this.looking ??= clock
+      .setTimeout(() => {
+        this.looking = undefined;
+        table.pressure.look(clock.nowMs());
+        if (table.pressure.isOn) this.lookLater();
+      }, LOOK_EVERY_MS)
+      .unref();
   }
 
   private refused(err: unknown): void {
@@ -170,10 +268,28 @@ export class Deliveries implements Component {
     this.options.log.warn({ err }, "a batch for subscribers cannot be read, the rest of it is left out");
   }
 
-  private deliverOne(channels: Map<number, CachedMatch>, book: LedgerBook): void {
-    const { view, message } = this;
+  /** False: somebody presses, and the rest of these events is for later. What nobody here wants any more is not kept for later. */
+  private deliverAll(batch: Batch): boolean {
+    const { view, group } = batch;
+    const { pressure } = this.options.table;
+    const mayWait = batch !== this.telemetry;
+    try {
+      while (!(mayWait && pressure.isOn) || group?.size === 0) {
+        if (!view.next()) return true;
+        if (group === undefined) this.deliverOne(batch);
+        else this.deliverToGroup(batch, group);
+      }
+    } catch (err) {
+      this.refused(err);
+      return true;
+    }
+    return false;
+  }
+
+  private deliverOne(batch: Batch): void {
+    const { view, message, channels, book } = batch;
     book.received += 1;
-    const cached = this.headOf(channels);
+    const cached = headOf(view, channels);
     let { match } = cached;
     if (match === undefined || match.isStale) {
       match = this.options.table.match(cached.tenant, cached.path);
@@ -186,34 +302,18 @@ export class Deliveries implements Component {
     }
     message.take(cached);
     let delivered = false;
-    for (const target of targets) delivered = this.give(target) || delivered;
+    for (const { subscriber, tags } of targets) delivered = subscriber.deliver(message, tags) || delivered;
     if (delivered) book.forwarded += 1;
     else book.drop("not_taken");
     if (view.channel === 0) channels.delete(0);
   }
 
-  private give(target: Target): boolean {
-    return target.subscriber.deliver(this.message, target.tags);
-  }
-
-  private deliverToGroup(channels: Map<number, CachedMatch>, book: LedgerBook, group: SharedGroup): void {
-    const { view, message } = this;
+  private deliverToGroup({ view, message, channels, book }: Batch, group: SharedGroup): void {
     book.received += 1;
-    message.take(this.headOf(channels));
+    message.take(headOf(view, channels));
     if (group.deliver(message)) book.forwarded += 1;
     else book.drop("not_taken");
     if (view.channel === 0) channels.delete(0);
-  }
-
-  private headOf(channels: Map<number, CachedMatch>): CachedMatch {
-    const { view } = this;
-    const known = channels.get(view.channel);
-    if (known !== undefined) return known;
-    const { tenant, deviceId, path, contentType } = view.head();
-    const cached: CachedMatch = { path, contentType, tenant, deviceId, match: undefined };
-    if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
-    channels.set(view.channel, cached);
-    return cached;
   }
 
   private channelsOf(producer: string): Map<number, CachedMatch> {
@@ -227,8 +327,7 @@ export class Deliveries implements Component {
   }
 
   /** What the owner has on the way to us is done with: the sockets are bounded for themselves. */
-  private acknowledge(): void {
-    const { hop } = this.view;
+  private acknowledge({ hop }: BatchView): void {
     const ack = control.LinkAck.encode({
       target: hop.target,
       targetInstance: hop.targetInstance,
@@ -241,4 +340,14 @@ export class Deliveries implements Component {
     });
     this.options.bus.publish(subjects.linkAck(hop.sender), ack.finish());
   }
+}
+
+function headOf(view: BatchView, channels: Map<number, CachedMatch>): CachedMatch {
+  const known = channels.get(view.channel);
+  if (known !== undefined) return known;
+  const { tenant, deviceId, path, contentType } = view.head();
+  const cached: CachedMatch = { path, contentType, tenant, deviceId, match: undefined };
+  if (channels.size >= MAX_CHANNELS_PER_PRODUCER) channels.clear();
+  channels.set(view.channel, cached);
+  return cached;
 }

@@ -35,7 +35,10 @@ export class SharedGroup {
     return this.members.length;
   }
 
-  /** Gives the message to the member whose turn it is, or to the next one that has room; false when it was dropped. */
+  /**
+   * Gives the message to the member whose turn it is, or to the next one that has room; to another listener when the last one has left. False
+   * when it was dropped.
+   */
   deliver(message: SubscriberMessage): boolean {
     const { members } = this;
     const first = this.turn;
@@ -45,15 +48,14 @@ export class SharedGroup {
       this.turn = (first + i + 1) % members.length;
       return subscriber.deliver(message, tags, this.giveBack);
     }
-    if (members.length === 0) return false;
+    if (members.length === 0) return this.elsewhere(this.key, message);
     this.turn = (first + 1) % members.length;
     const { subscriber, tags } = members[first % members.length]!;
     return subscriber.deliver(message, tags, this.giveBack);
   }
 
   /** A member has gone without acknowledging it: another one gets it (MQTT 5, 4.8.2). */
-  private readonly giveBack = (message: SubscriberMessage): boolean =>
-    this.members.length > 0 ? this.deliver(message) : this.elsewhere(this.key, message);
+  private readonly giveBack = (message: SubscriberMessage): boolean => this.deliver(message);
 
   join(member: Member): void {
     this.members.push(member);

@@ -3,6 +3,7 @@ import { randomInt } from "node:crypto";
 import { FilterIndex, filterKey, MAX_LISTENER_FILTERS, splitFilterKey, topicMatches } from "@myelin/contract";
 import type { Identity } from "./admission.js";
 import { MatchCache } from "./match-cache.js";
+import { Pressure } from "./pressure.js";
 import { plainFilter, type SharedGroup, SharedGroups } from "./shared-groups.js";
 import type {
   SubscribeOutcome,
@@ -39,6 +40,8 @@ export interface SubscriptionTableOptions {
 
 /** Filters lie in the compact index; a subscriber costs a number, and nothing per filter beyond that. */
 export class SubscriptionTable implements Subscriptions {
+  readonly pressure = new Pressure();
+  private onGroupLeft: (group: SharedGroup) => void = () => undefined;
   private readonly index: FilterIndex;
   private readonly matches: MatchCache;
   private readonly numbers = new Map<Subscriber, number>();
@@ -74,6 +77,11 @@ export class SubscriptionTable implements Subscriptions {
     return this.shared.find(key);
   }
 
+  /** `onLeft` is called when the last member of a group has left, before others hear of it. */
+  watchGroups(onLeft: (group: SharedGroup) => void): void {
+    this.onGroupLeft = onLeft;
+  }
+
   add(subscriber: Subscriber, filter: string, tag: number): SubscribeOutcome {
     const plain = plainFilter(filter);
     if (plain !== filter) return this.share(subscriber, filter, plain, tag);
@@ -93,7 +101,7 @@ export class SubscriptionTable implements Subscriptions {
   remove(subscriber: Subscriber, filter: string): boolean {
     const group = this.shared.leave(subscriber, filter);
     if (group !== undefined) {
-      this.interest.shared(group.key, group.size);
+      this.groupLeft(group);
       return true;
     }
     const number = this.numbers.get(subscriber);
@@ -106,7 +114,7 @@ export class SubscriptionTable implements Subscriptions {
   }
 
   removeAll(subscriber: Subscriber): void {
-    for (const { key, size } of this.shared.leaveAll(subscriber)) this.interest.shared(key, size);
+    for (const group of this.shared.leaveAll(subscriber)) this.groupLeft(group);
     const number = this.numbers.get(subscriber);
     if (number === undefined) return;
     this.index.removeOwner(number, (key) => this.interest.unwanted(key));
@@ -187,6 +195,11 @@ export class SubscriptionTable implements Subscriptions {
     if (!this.shared.join(group, subscriber, filter, tag)) return "replaced";
     this.interest.shared(group.key, group.size);
     return "added";
+  }
+
+  private groupLeft(group: SharedGroup): void {
+    if (group.size === 0) this.onGroupLeft(group);
+    this.interest.shared(group.key, group.size);
   }
 
   private get nextNumber(): number {

@@ -1,6 +1,7 @@
 /** Who on this listener wants which messages: MQTT filters to subscribers. */
 
 import type { Identity } from "./admission.js";
+import type { Pressure } from "./pressure.js";
 
 /** One message on its way to a subscriber; valid during the call only. */
 export interface SubscriberMessage {
@@ -70,6 +71,8 @@ export type SubscribeOutcome = "added" | "replaced" | "full";
 
 /** Filters are MQTT topic filters, `$share/<group>/<filter>` included; checked by the caller. */
 export interface Subscriptions {
+  /** Where subscribers say that too much waits for them. */
+  readonly pressure: Pressure;
   /** Holds the filter, replacing the tag when the subscriber holds it already. A tag is a whole number below 2^32. */
   add(subscriber: Subscriber, filter: string, tag: number): SubscribeOutcome;
   /** True when it was held. */

@@ -1,17 +1,20 @@
 /** Delivers to a group of a shared subscription: each share to one of the listeners that have members. */
-import { groupLinkName, subjects } from "@myelin/contract";
+import { groupLinkName, MAX_TOKEN_CHARS, subjects } from "@myelin/contract";
 import { CreditWindow } from "../../core/credit-window.js";
+import type { WhenLagging } from "../../core/outlet.js";
 import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
 import { GroupOutlet } from "./group-outlet.js";
 
-/** What may be on the way to one listener for this group. */
+/** What telemetry may be on the way to one listener for this group. */
 const WINDOW_ENVELOPES = 65_536;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 
+/** The key is part of a subject of the overflow, where each of its bytes may take three; nobody names groups like that. */
+const MAX_KEPT_BYTES = Math.floor(MAX_TOKEN_CHARS / 3);
+
 class GroupTarget implements Target {
   readonly name: string;
-  // Its members are connections: when the last one is gone, nobody is there to wait for.
-  readonly whenLagging = "drop";
+  readonly whenLagging: WhenLagging;
   private readonly outlets = new Set<GroupOutlet>();
   /** By listener; one that has started anew is another. */
   private readonly windows = new Map<string, CreditWindow>();
@@ -22,6 +25,7 @@ class GroupTarget implements Target {
     private readonly context: TargetContext,
   ) {
     this.name = `group:${key}`;
+    this.whenLagging = Buffer.byteLength(key) > MAX_KEPT_BYTES ? "drop" : "overflow";
   }
 
   async start(): Promise<void> {
@@ -30,6 +34,12 @@ class GroupTarget implements Target {
 
   async stop(): Promise<void> {
     this.release?.();
+  }
+
+  /** Its members are connections: when the last one is gone, nobody is there to wait for. */
+  keptFor(): string | undefined {
+    const { listeners } = this.context;
+    return listeners.groups.has(this.key) || !listeners.knowsAll ? "" : undefined;
   }
 
   openOutlet(way: Way, events: OutletEvents): Outlet {
@@ -43,7 +53,8 @@ class GroupTarget implements Target {
       open: (ofLink) => links.open({ target, way, events: ofLink }, () => {}),
       peerOf: (listener) => {
         const targetInstance = links.newInstance(listener);
-        const window = this.windowOf(listener);
+        const events = way.lane === "event" ? this.context.listeners.eventWindowOf(listener) : undefined;
+        const window = events ?? this.windowOf(listener);
         return { key: targetInstance, subject: subjects.listenerDeliver(listener), targetInstance, window };
       },
       onClose: () => this.outlets.delete(outlet),
@@ -77,5 +88,6 @@ class GroupTarget implements Target {
 export const groupTarget: TargetPlugin<string> = {
   kind: "group",
   nameOf: (key) => key,
+  specOf: (key) => key,
   create: (key, context) => new GroupTarget(key, context),
 };

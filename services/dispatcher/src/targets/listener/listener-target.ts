@@ -4,15 +4,14 @@ import { CreditWindow } from "../../core/credit-window.js";
 import type { LinkOutlet } from "../../core/link-outlet.js";
 import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
 
-/** What may be on the way to one listener from this process. */
+/** What telemetry may be on the way to one listener from this process. */
 const WINDOW_ENVELOPES = 65_536;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 
 class ListenerTarget implements Target {
   readonly name: string;
-  // Its subscribers are connections: when it is gone, so are they.
-  readonly whenLagging = "drop";
-  private readonly outlets = new Set<LinkOutlet>();
+  readonly whenLagging = "overflow";
+  private readonly outlets = new Map<LinkOutlet, Way>();
   private window = new CreditWindow(WINDOW_ENVELOPES, WINDOW_BYTES);
   private incarnation: number | undefined;
   private release: (() => void) | undefined;
@@ -32,12 +31,20 @@ class ListenerTarget implements Target {
     this.release?.();
   }
 
+  /** Its subscribers are connections: when it is gone, so are they. */
+  keptFor(): string | undefined {
+    const { listeners } = this.context;
+    const incarnation = listeners.incarnationOf(this.listener);
+    if (incarnation !== undefined) return String(incarnation);
+    return listeners.knowsAll ? undefined : "";
+  }
+
   openOutlet(way: Way, events: OutletEvents): Outlet {
     const outlet: LinkOutlet = this.context.links.open({ target: this.listener, way, events }, () => {
       this.outlets.delete(outlet);
     });
-    this.outlets.add(outlet);
-    this.assign(outlet);
+    this.outlets.set(outlet, way);
+    this.assign(outlet, way);
     return outlet;
   }
 
@@ -47,11 +54,13 @@ class ListenerTarget implements Target {
       this.incarnation = incarnation;
       this.window = new CreditWindow(WINDOW_ENVELOPES, WINDOW_BYTES);
     }
-    for (const outlet of this.outlets) this.assign(outlet);
+    for (const [outlet, way] of this.outlets) this.assign(outlet, way);
   }
 
-  private assign(outlet: LinkOutlet): void {
-    const incarnation = this.context.listeners.incarnationOf(this.listener);
+  private assign(outlet: LinkOutlet, way: Way): void {
+    const { listeners } = this.context;
+    const incarnation = listeners.incarnationOf(this.listener);
+    const events = way.lane === "event" ? listeners.eventWindowOf(this.listener) : undefined;
     const peer =
       incarnation === undefined
         ? undefined
@@ -59,7 +68,7 @@ class ListenerTarget implements Target {
             key: `${this.listener}\0${incarnation}`,
             subject: subjects.listenerDeliver(this.listener),
             targetInstance: "",
-            window: this.window,
+            window: events ?? this.window,
           };
     outlet.assign(peer, () => true);
   }
@@ -69,5 +78,6 @@ class ListenerTarget implements Target {
 export const listenerTarget: TargetPlugin<string> = {
   kind: "listener",
   nameOf: (listener) => listener,
+  specOf: (listener) => listener,
   create: (listener, context) => new ListenerTarget(listener, context),
 };

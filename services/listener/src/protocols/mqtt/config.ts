@@ -65,6 +65,13 @@ export const schema = object({
     description:
       "QoS 1 and 2 messages that wait behind those; a client for which one more comes is disconnected.",
   }),
+  slowPatience: durationMs({
+    default: "1s",
+    min: "0s",
+    max: "1m",
+    description:
+      "How long QoS 1 and 2 messages of all clients are held back for one that does not keep up, before more than its queue holds means its end. Counts only while it takes fewer than 5000 messages and 10 MB a second, and comes back at a tenth of the time that passes; 0 waits for nobody.",
+  }),
   receiveMaximum: integer({
     default: 65_535,
     minimum: 1,

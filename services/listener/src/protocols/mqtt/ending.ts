@@ -10,6 +10,7 @@ import type { ServerProperties } from "./codec/server-properties.js";
 import { writeConnackRefuse, writeDisconnect } from "./codec/writer.js";
 import { leave } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
+import { ease } from "./outgoing.js";
 import { extrasOf, reasonOf, typedChannel } from "./publish.js";
 import { STATE } from "./state.js";
 
@@ -115,6 +116,7 @@ export function endConnection(c: MqttConnection): void {
   const { tracer } = c.shared;
   if (tracer.isActive) tracer.closed(c);
   c.state = STATE.closed;
+  ease(c);
   connections.remove(c, c.ending);
   c.shared.patience.forget(c);
   subscriptions.removeAll(c);

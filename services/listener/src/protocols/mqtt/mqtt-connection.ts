@@ -28,7 +28,7 @@ import { deliverDownlink } from "./downlink.js";
 import { endConnection, onFault, sayGoodbye } from "./ending.js";
 import { factsOf, optionsOf, versionNameOf } from "./facts.js";
 import { deniedFilter, settledLate } from "./keeping.js";
-import { sendWaiting } from "./outgoing.js";
+import { ease, sendWaiting } from "./outgoing.js";
 import { onPublish, writeAcks } from "./publish.js";
 import { incomingRecorded } from "./receiving.js";
 import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
@@ -116,6 +116,7 @@ export class MqttConnection
   shutDown(): void {
     this.flush();
     this.state = STATE.closed;
+    ease(this);
     this.pending = this.partial = undefined;
     this.stream.end();
     // The client's own close must be read, or the last bytes sent could be lost to a reset.

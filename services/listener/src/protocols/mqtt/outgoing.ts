@@ -1,5 +1,6 @@
 /** Messages on their way to a client: the window of unacknowledged ones, what waits behind it, and the acknowledgements. */
 
+import { Patience } from "../../core/pressure.js";
 import { MAX_PACKET_BYTES } from "./client-offer.js";
 import { violation } from "./codec/fault.js";
 import { PACKET } from "./codec/packets.table.js";
@@ -66,7 +67,10 @@ export function send(
       payloadEnd: message.payloadEnd - message.payloadStart,
     };
     const queuedAtMs = c.shared.ctx.clock.nowMs();
-    if (session.enqueue({ message: own, properties, acked, queuedAtMs })) return "queued";
+    if (session.enqueue({ message: own, properties, acked, queuedAtMs })) {
+      if (session.isPressing) press(c, session, queuedAtMs);
+      return "queued";
+    }
     drop(c, "slow_client");
     c.disconnect("slow_client");
     return "dropped";
@@ -80,9 +84,25 @@ export function send(
 export function sendWaiting(c: MqttConnection): void {
   const { session } = c;
   if (c.state !== STATE.ready) return;
-  if (session !== undefined) sendQueued(c, session);
+  if (session !== undefined) {
+    sendQueued(c, session);
+    if (!session.isWaiting) ease(c);
+  }
   const { feeds } = c.shared;
   if (feeds.size > 0) feeds.get(c)?.resume();
+}
+
+/** What waits is too much for the moment: nobody is given events until it is less, or the client's patience is over. */
+function press(c: MqttConnection, session: MqttSession, nowMs: number): void {
+  session.patience ??= new Patience(c.shared.config.slowPatience, nowMs);
+  c.shared.ctx.subscriptions.pressure.press(session.patience, nowMs);
+}
+
+/** The client takes more again, or is gone. */
+export function ease(c: MqttConnection): void {
+  const patience = c.session?.patience;
+  if (patience?.isPressing !== true) return;
+  c.shared.ctx.subscriptions.pressure.ease(patience, c.shared.ctx.clock.nowMs());
 }
 
 function sendQueued(c: MqttConnection, session: MqttSession): void {
@@ -122,6 +142,7 @@ function write(c: MqttConnection, message: OutgoingPublish, properties: PublishP
     }
   }
   writePublish(out, message, c.version, properties, naming);
+  c.session?.patience?.sent(message.payloadEnd - message.payloadStart);
   c.shared.counters.sentMessages += 1;
   // A burst within one turn must not count as slowness of the client.
   if (out.length > EARLY_FLUSH_BYTES || out.length > c.scope.limits.maxWriteBufferBytes >>> 2) c.flush();

@@ -55,6 +55,7 @@ export class RetainedFeed {
   private held: Held[] = [];
   private heldBytes = 0;
   private isHolding = true;
+  private isResuming = false;
   private timer: Timer | undefined;
   private readonly sinceUs: number;
 
@@ -97,8 +98,15 @@ export class RetainedFeed {
     if (feeds.get(this.c) === this) feeds.delete(this.c);
   }
 
-  /** The client has acknowledged something, or read. */
+  /** The client has acknowledged something, or read: when all of what it sent just now was looked at, it gets more. */
   resume(): void {
+    if (this.isResuming) return;
+    this.isResuming = true;
+    queueMicrotask(() => this.goOn());
+  }
+
+  private goOn(): void {
+    this.isResuming = false;
     for (const fetch of [...this.fetches.values()]) fetch.resume();
   }
 

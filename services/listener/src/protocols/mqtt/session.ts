@@ -1,6 +1,7 @@
 /** What MQTT remembers of a client beyond the bytes of its connection. */
 
 import { Ring } from "@myelin/kernel";
+import type { Patience } from "../../core/pressure.js";
 import { FIRST_LOCAL_PACKET_ID, type KeptSession } from "../../core/session-home.js";
 import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
 import type { ReceivedPublish } from "./receiving.js";
@@ -46,6 +47,9 @@ const SENT: readonly Sent[] = [1, 1, 2].map((qos) => ({
 }));
 const RELEASED: Sent = { qos: 2, released: true, acked: undefined };
 
+/** This part of the queue may be in use before its client presses. */
+const PRESSING_PART = 16;
+
 /** Plain numbers of one client, for operators. */
 export interface SessionFigures {
   /** Messages above QoS 0 that were sent and not acknowledged. */
@@ -86,6 +90,8 @@ export class MqttSession {
   aliases: TopicAliases | undefined = undefined;
   /** By reason; made with the first. */
   dropped: Map<string, number> | undefined = undefined;
+  /** Made when too much waits for the client for the first time. */
+  patience: Patience | undefined = undefined;
   queuedBytes = 0;
   private sent: Map<number, Sent> | undefined = undefined;
   private queue: Ring<QueuedPublish> | undefined = undefined;
@@ -104,6 +110,13 @@ export class MqttSession {
 
   get isWaiting(): boolean {
     return this.queue !== undefined && this.queue.length > 0;
+  }
+
+  /** Enough waits that no more should come for now; far from what the queue can hold, and so little that sending it takes no time. */
+  get isPressing(): boolean {
+    return (
+      this.queued * PRESSING_PART > this.maxQueue || this.queuedBytes * PRESSING_PART > this.maxQueueBytes
+    );
   }
 
   get inflight(): number {
@@ -154,7 +167,8 @@ export class MqttSession {
   enqueue(entry: QueuedPublish): boolean {
     this.queue ??= new Ring();
     const bytes = entry.message.payloadEnd - entry.message.payloadStart;
-    if (this.queue.length >= this.maxQueue || this.queuedBytes + bytes > this.maxQueueBytes) return false;
+    // One message goes beyond it: it may be as large as the whole of it.
+    if (this.queue.length >= this.maxQueue || this.queuedBytes >= this.maxQueueBytes) return false;
     this.queue.push(entry);
     this.queuedBytes += bytes;
     return true;
