@@ -18,12 +18,4 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
     { name: "Order", type: "integer", path: ["order"], description: "Routes are tried by growing order." },
     { name: "Stop", type: "boolean", path: ["stop"], description: "No later route sees what matched." },
   ],
-  Sink: [
-    {
-      name: "File",
-      type: "string",
-      path: ["store", "sqlite", "path"],
-      description: "Where readings are kept.",
-    },
-  ],
 };
