@@ -29,6 +29,7 @@ it("keeps the names and labels of its metrics", () => {
       "gauge myelin_listener_client_queued_messages{protocol}",
       "gauge myelin_listener_sessions{}",
       "gauge myelin_listener_subscriptions{}",
+      "counter myelin_listener_subscribes_unconfirmed_total{}",
       "gauge myelin_listener_certificate_expiry_timestamp_seconds{port}",
       "counter myelin_listener_certificate_reloads_total{port,outcome}",
       "counter myelin_listener_shared_channels_evicted_total{}",

@@ -16,6 +16,7 @@ it("shows what happened on the metrics page", async () => {
     events: rig.events.counters,
     sessions: rig.sessions,
     subscriptions: rig.table,
+    unconfirmedSubscribes: () => 2,
     congestionMs: () => clock.nowMs() + 1500,
     bridges: { records: () => [] },
   });
@@ -50,6 +51,7 @@ it("shows what happened on the metrics page", async () => {
       "myelin_listener_received_messages_total{protocol="mqtt"} 2",
       "myelin_listener_sent_bytes_total{protocol="mqtt"} N",
       "myelin_listener_sessions 2",
+      "myelin_listener_subscribes_unconfirmed_total 2",
       "myelin_listener_subscriptions 1",
       "myelin_listener_transports_refused_total{reason="draining"} 1",
     ]
@@ -67,6 +69,7 @@ it("counts what is on the way to clients and waits for them, and forgets it with
     events: rig.events.counters,
     sessions: rig.sessions,
     subscriptions: rig.table,
+    unconfirmedSubscribes: () => 2,
     congestionMs: () => 0,
     bridges: { records: () => [] },
   });

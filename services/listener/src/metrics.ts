@@ -138,6 +138,11 @@ export const listenerMetricsList = defineMetrics({
     name: "myelin_listener_subscriptions",
     help: "Topic filters held by clients.",
   },
+  subscribesUnconfirmed: {
+    type: "counter",
+    name: "myelin_listener_subscribes_unconfirmed_total",
+    help: "SUBSCRIBEs answered without the word of a dispatcher that knows the filters: it has ended or hangs.",
+  },
   certificateExpiry: {
     type: "gauge",
     name: "myelin_listener_certificate_expiry_timestamp_seconds",
@@ -198,6 +203,8 @@ export interface MetricSources {
   readonly events: SenderCounters;
   readonly sessions: { readonly size: number };
   readonly subscriptions: { readonly size: number };
+  /** SUBSCRIBEs that have waited in vain for a dispatcher. */
+  readonly unconfirmedSubscribes: () => number;
   /** Milliseconds of congestion so far. */
   readonly congestionMs: () => number;
   readonly bridges: Pick<Bridges, "records">;
@@ -215,6 +222,7 @@ export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): voi
     page.congestion.with().value = from.congestionMs() / 1000;
     page.sessions.with().set(from.sessions.size);
     page.subscriptions.with().set(from.subscriptions.size);
+    page.subscribesUnconfirmed.with().value = from.unconfirmedSubscribes();
     page.sharedChannelsEvicted.with().value = from.ingress.evicted;
   });
   let last: readonly Census[] = [];

@@ -121,6 +121,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       interest.shared(key, members);
       handback.shared(key, members);
     },
+    settled: () => interest.settled(),
     handBack: (key, message) => handback.take(key, message),
   });
   interest.attach(table);
@@ -170,6 +171,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       events: events.counters,
       sessions,
       subscriptions: table,
+      unconfirmedSubscribes: () => interest.unconfirmed,
       congestionMs: () => congestion.ms,
       bridges,
     });

@@ -33,6 +33,7 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   presenceSync: ["mln.pres.sync.3", ["partition", 3]],
   allPresenceSyncs: ["mln.pres.sync.*"],
   interest: ["mln.int.batch"],
+  interestApplied: ["mln.int.applied.listener-0", ["name", "listener-0"]],
   interestSync: ["mln.int.sync.listener-0", ["name", "listener-0"]],
   appAnnounce: ["mln.app.announce"],
   appAnnounceSync: ["mln.app.sync"],

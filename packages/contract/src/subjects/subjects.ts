@@ -50,6 +50,8 @@ export const allPresenceSyncs = (): string => "mln.pres.sync.*";
 export const interest = (): string => "mln.int.batch";
 /** Asks one listener, or all ("all"), to replay its interest whole. */
 export const interestSync = (listener: string): string => `mln.int.sync.${escapeToken(listener)}`;
+/** InterestApplied of every dispatcher, for one listener. */
+export const interestApplied = (listener: string): string => `mln.int.applied.${escapeToken(listener)}`;
 /** AppAnnouncement of every bridge, for all dispatchers. */
 export const appAnnounce = (): string => "mln.app.announce";
 /** Asks all bridges to announce now. */

@@ -186,6 +186,7 @@ describe("ListenerDirectory", () => {
         listenerUp: (l) => log.push(`${l} up`),
         listenerGone: (l) => log.push(`${l} gone`),
         replayNeeded: (l) => log.push(`${l}?`),
+        applied: (l, incarnation, sequence) => log.push(`${l}.${incarnation} to ${sequence}`),
       },
     });
     const interest = (sequence: number, added: string[], removed: string[] = [], more: object = {}) =>
@@ -214,6 +215,35 @@ describe("ListenerDirectory", () => {
     expect(log()).toEqual(["l tells again", "l+b", "l+c"]);
     interest(5, []);
     expect(log()).toEqual(["l has told"]);
+  });
+
+  it("confirms what is in force once for the batches of a turn, and nothing while it is told again what it has missed", async () => {
+    const { interest, log } = listeners();
+    const confirmed = async (): Promise<string[]> => {
+      await Promise.resolve();
+      return log().filter((line) => line.includes(" to "));
+    };
+    interest(1, ["a"], [], { reset: true });
+    expect(await confirmed()).toEqual([]);
+    interest(2, []);
+    expect(await confirmed()).toEqual(["l.1 to 2"]);
+    interest(3, ["b"]);
+    interest(4, ["c"]);
+    expect(await confirmed()).toEqual(["l.1 to 4"]);
+    // Another dispatcher has asked for everything; this one has it.
+    interest(5, ["a"], [], { reset: true });
+    expect(await confirmed()).toEqual(["l.1 to 5"]);
+    interest(6, ["b", "c"]);
+    interest(7, []);
+    expect(await confirmed()).toEqual(["l.1 to 7"]);
+    interest(9, ["e"]);
+    expect(await confirmed()).toEqual([]);
+    interest(10, ["a"], [], { reset: true });
+    interest(11, ["b", "c", "d"]);
+    expect(await confirmed()).toEqual([]);
+    interest(12, ["e"]);
+    interest(13, []);
+    expect(await confirmed()).toEqual(["l.1 to 13"]);
   });
 
   it("follows the groups of shared subscriptions like the filters", () => {

@@ -138,6 +138,10 @@ export class Dispatcher {
         },
         listenerGone: (listener) => this.listenerGone(listener),
         replayNeeded: (listener) => void ports.publish(subjects.interestSync(listener), new Uint8Array(0)),
+        applied: (listener, incarnation, sequence) => {
+          const receipt = { dispatcher: ports.instance, incarnation, sequence };
+          ports.publish(subjects.interestApplied(listener), control.InterestApplied.encode(receipt).finish());
+        },
       },
     });
     this.targets = new TargetKeeper({

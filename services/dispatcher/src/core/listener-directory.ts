@@ -15,6 +15,8 @@ export interface ListenerDirectoryEvents {
   listenerGone(listener: string): void;
   /** Something of its interest was missed: it must be asked for all of it. */
   replayNeeded(listener: string): void;
+  /** All that this incarnation of it has told up to this batch is in force; once for the batches of a turn. */
+  applied(listener: string, incarnation: number, sequence: number): void;
 }
 
 export interface ListenerDirectoryOptions {
@@ -31,6 +33,8 @@ interface Listener {
   heardAtMs: number;
   /** Of the last interest batch; -1: none yet. */
   sequence: number;
+  /** Nothing was missed; false while what was missed is told again. */
+  isComplete: boolean;
   readonly eventWindow: CreditWindow;
 }
 
@@ -40,6 +44,8 @@ export class ListenerDirectory {
   /** Who has members of which shared subscription. */
   readonly groups: GroupDirectory;
   private readonly timeoutMs: number;
+  /** Listeners whose batches were applied in this turn. */
+  private readonly unconfirmed = new Set<string>();
   private readonly sinceMs: number;
 
   constructor(private readonly options: ListenerDirectoryOptions) {
@@ -74,6 +80,7 @@ export class ListenerDirectory {
     const { events, filters, groups } = this.options;
     const { listener: name, reset, added, removed } = batch;
     if (reset) {
+      listener.isComplete &&= batch.sequence === listener.sequence + 1;
       filters.retell(name);
       groups.retell(name);
     } else if (batch.sequence <= listener.sequence) return;
@@ -85,9 +92,12 @@ export class ListenerDirectory {
     for (const filter of removed) filters.remove(name, filter);
     for (const filter of added) filters.add(name, filter);
     for (const { key, members } of batch.groups) groups.set(name, key, members);
-    if (reset || added.length + removed.length + batch.groups.length > 0) return;
-    filters.told(name);
-    groups.told(name);
+    if (!reset && added.length + removed.length + batch.groups.length === 0) {
+      filters.told(name);
+      groups.told(name);
+      listener.isComplete = true;
+    }
+    if (listener.isComplete) this.confirmSoon(name);
   }
 
   /** Takes listeners out that have been silent for too long; called about twice a second. */
@@ -98,6 +108,19 @@ export class ListenerDirectory {
       this.listeners.delete(name);
       this.gone(name);
     }
+  }
+
+  private confirmSoon(name: string): void {
+    if (this.unconfirmed.size === 0) queueMicrotask(() => this.confirm());
+    this.unconfirmed.add(name);
+  }
+
+  private confirm(): void {
+    for (const name of this.unconfirmed) {
+      const listener = this.listeners.get(name);
+      if (listener?.isComplete) this.options.events.applied(name, listener.incarnation, listener.sequence);
+    }
+    this.unconfirmed.clear();
   }
 
   private gone(name: string): void {
@@ -115,7 +138,7 @@ export class ListenerDirectory {
     }
     if (listener !== undefined) this.gone(name);
     const eventWindow = new CreditWindow(EVENT_WINDOW_ENVELOPES, EVENT_WINDOW_BYTES);
-    listener = { incarnation, heardAtMs, sequence: -1, eventWindow };
+    listener = { incarnation, heardAtMs, sequence: -1, isComplete: false, eventWindow };
     this.listeners.set(name, listener);
     this.options.events.listenerUp(name);
     return listener;

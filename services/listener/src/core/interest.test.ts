@@ -119,4 +119,109 @@ describe("interest", () => {
     expect(wanted.size).toBe(2);
     await interest.stop();
   });
+
+  describe("is settled", () => {
+    async function settling() {
+      const made = interestOf();
+      let sequence = 0;
+      made.bus.subscribe(subjects.interest(), (data) => {
+        sequence = control.InterestBatch.decode(data).sequence;
+      });
+      const confirms = (dispatcher: string, more: object = {}): void => {
+        const receipt = { dispatcher, incarnation: 1, sequence, ...more };
+        const data = control.InterestApplied.encode(control.InterestApplied.fromPartial(receipt)).finish();
+        made.bus.publish(subjects.interestApplied("listener-0"), data);
+      };
+      await made.interest.start();
+      /** Subscribes to one filter more and says what has settled since. */
+      const settled: number[] = [];
+      const subscribe = (number: number): void => {
+        made.table.add(who(number), `f/${number}`, 0);
+        const wait = made.table.settled();
+        if (wait === undefined) settled.push(number);
+        else void wait.then(() => settled.push(number));
+      };
+      return { ...made, confirms, subscribe, settled, sequence: () => sequence };
+    }
+
+    it("at once while no dispatcher is known, and when all know everything", async () => {
+      const { confirms, subscribe, settled, table, interest, clock } = await settling();
+      subscribe(1);
+      expect(settled).toEqual([1]);
+      await Promise.resolve();
+      confirms("a");
+      expect(table.settled()).toBeUndefined();
+      await interest.stop();
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it("when the last dispatcher has confirmed the batch that a filter came with, or a later one", async () => {
+      const { confirms, subscribe, settled, interest, sequence, clock } = await settling();
+      confirms("a");
+      confirms("b");
+      subscribe(1);
+      subscribe(2);
+      await clock.advance(0);
+      const first = sequence();
+      subscribe(3);
+      await clock.advance(0);
+      expect(settled).toEqual([]);
+      confirms("a");
+      await clock.advance(0);
+      expect(settled).toEqual([]);
+      confirms("b", { sequence: first });
+      await clock.advance(0);
+      expect(settled).toEqual([1, 2]);
+      // Held by somebody else here already, and not yet known everywhere.
+      subscribe(3);
+      confirms("b", { incarnation: 7 });
+      await clock.advance(0);
+      expect(settled).toEqual([1, 2]);
+      confirms("b");
+      await clock.advance(0);
+      expect(settled).toEqual([1, 2, 3, 3]);
+      expect(interest.unconfirmed).toBe(0);
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it("after half a second without a dispatcher that does not answer, which is waited for again when it does", async () => {
+      const { confirms, subscribe, settled, interest, clock } = await settling();
+      confirms("a");
+      confirms("b");
+      subscribe(1);
+      await clock.advance(300);
+      confirms("a");
+      subscribe(2);
+      subscribe(3);
+      await clock.advance(199);
+      expect(settled).toEqual([]);
+      await clock.advance(1);
+      // Nobody waits for the silent one any more; the other one has not confirmed the second batch.
+      expect([settled, interest.unconfirmed]).toEqual([[1], 1]);
+      confirms("a");
+      await clock.advance(0);
+      expect([settled, interest.unconfirmed]).toEqual([[1, 2, 3], 1]);
+      confirms("b");
+      subscribe(4);
+      await clock.advance(0);
+      confirms("a");
+      await clock.advance(0);
+      expect(settled).toHaveLength(3);
+      await clock.advance(500);
+      expect([settled, interest.unconfirmed]).toEqual([[1, 2, 3, 4], 2]);
+      expect(clock.pendingTimers).toBe(0);
+    });
+
+    it("when the listener stops", async () => {
+      const { confirms, subscribe, settled, interest, clock } = await settling();
+      confirms("a");
+      subscribe(1);
+      await interest.stop();
+      expect(settled).toEqual([1]);
+      subscribe(2);
+      expect(settled).toEqual([1, 2]);
+      await clock.advance(0);
+      expect(clock.pendingTimers).toBe(0);
+    });
+  });
 });

@@ -2,6 +2,7 @@
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
 import type { Clock, Component, Timer } from "@myelin/kernel";
+import { InterestReceipts } from "./interest-receipts.js";
 import type { InterestListener, SubscriptionTable } from "./subscription-table.js";
 
 const FILTERS_PER_BATCH = 2000;
@@ -23,11 +24,19 @@ export class Interest implements Component, InterestListener {
   private replaying: Timer | undefined;
   /** What is left to tell of a replay. */
   private left: Iterator<string> | undefined;
+  private readonly receipts: InterestReceipts;
 
   constructor(
     private readonly bus: Bus,
     private readonly clock: Clock,
-  ) {}
+  ) {
+    this.receipts = new InterestReceipts(clock);
+  }
+
+  /** Answers of `settled` that came by its deadline, counted once for each that waited. */
+  get unconfirmed(): number {
+    return this.receipts.missed;
+  }
 
   /** Before `start`: the table is made with this listener of its changes. */
   attach(table: SubscriptionTable): void {
@@ -42,6 +51,11 @@ export class Interest implements Component, InterestListener {
     this.ends = [
       this.bus.subscribe(subjects.interestSync(this.bus.instance), onSync),
       this.bus.subscribe(subjects.interestSync(ALL_LISTENERS), onSync),
+      this.bus.subscribe(subjects.interestApplied(this.bus.instance), (data) => {
+        const receipt = control.InterestApplied.decode(data);
+        // What an earlier start of this listener was told says nothing about this one.
+        if (receipt.incarnation === this.bus.incarnation) this.receipts.applied(receipt);
+      }),
       this.bus.onConnectionChange((connected) => {
         if (connected) this.replay();
       }),
@@ -57,6 +71,12 @@ export class Interest implements Component, InterestListener {
     // Nobody is here any more; dispatchers need not find out by our silence.
     this.send(true, [], []);
     this.sayAllIsTold();
+    this.receipts.close();
+  }
+
+  /** Resolves when all dispatchers have applied what has changed so far, or have not done so within half a second. Undefined: they have. */
+  settled(): Promise<void> | undefined {
+    return this.receipts.settled(this.isIdle ? this.sequence : Number.POSITIVE_INFINITY);
   }
 
   wanted(key: string): void {
@@ -75,12 +95,15 @@ export class Interest implements Component, InterestListener {
   }
 
   /**
-   * Published when the running callback is done, which is before SUBACK has left the socket: what the subscriber sends or
-   * causes after it comes behind this on our connection to NATS.
+   * Published when the running callback is done: what the subscriber sends or causes after it comes behind this on our connection to
+   * NATS. What others send comes behind it when the dispatchers have confirmed it, for which SUBACK waits.
    */
   private changed(): void {
-    const isIdle = this.added.size === 0 && this.removed.size === 0 && this.groups.size === 0;
-    if (isIdle) queueMicrotask(() => this.flush());
+    if (this.isIdle) queueMicrotask(() => this.flush());
+  }
+
+  private get isIdle(): boolean {
+    return this.added.size === 0 && this.removed.size === 0 && this.groups.size === 0;
   }
 
   private flush(): void {
@@ -93,6 +116,7 @@ export class Interest implements Component, InterestListener {
     for (let i = 0; i < Math.max(added.length, removed.length); i += FILTERS_PER_BATCH) {
       this.send(false, added.slice(i, i + FILTERS_PER_BATCH), removed.slice(i, i + FILTERS_PER_BATCH));
     }
+    this.receipts.told(this.sequence);
   }
 
   /** Tells everything from the beginning. What changes meanwhile is told between, as always. */

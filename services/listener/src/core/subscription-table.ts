@@ -29,6 +29,8 @@ export interface InterestListener {
   unwanted(key: string): void;
   /** So many members has a group of a shared subscription now. */
   shared(key: string, members: number): void;
+  /** See `Subscriptions.settled`. Absent: nobody else must know. */
+  settled?(): Promise<void> | undefined;
   /** The last member of a group here has left a message; false: nobody takes it. Absent: nobody ever does. */
   handBack?(key: string, message: SubscriberMessage): boolean;
 }
@@ -156,6 +158,10 @@ export class SubscriptionTable implements Subscriptions {
     for (const { subscriber, filter } of denied) {
       if (this.remove(subscriber, filter)) subscriber.revoked(filter);
     }
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.interest.settled?.();
   }
 
   tagsOf(subscriber: Subscriber, path: string): readonly number[] {

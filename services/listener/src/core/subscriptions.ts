@@ -82,6 +82,11 @@ export interface Subscriptions {
   /** Filters that the subscriber holds. */
   countOf(subscriber: Subscriber): number;
   holds(subscriber: Subscriber, filter: string): boolean;
+  /**
+   * Resolves when what any listener takes from then on reaches what was added so far; or after a deadline, when a dispatcher does not answer.
+   * Undefined: it does already.
+   */
+  settled(): Promise<void> | undefined;
   /** Tags of the subscriber's filters that match the path. */
   tagsOf(subscriber: Subscriber, path: string): readonly number[];
 }

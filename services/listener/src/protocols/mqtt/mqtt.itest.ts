@@ -15,6 +15,7 @@ import {
 } from "@myelin/contract";
 import { freePort, requires, startNats, tempDir, waitFor } from "@myelin/testkit";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import mqttPacket from "mqtt-packet";
 import { describe, expect, it } from "vitest";
 import { downlink, type Rig, startRig } from "../../../test/listener-rig.js";
 import { hashPassword } from "../../core/password.js";
@@ -250,6 +251,60 @@ describe("several listeners", () => {
     await using newer = await client(two, { clientId: "d", protocolVersion: 5 });
     expect(await told).toBe(0x8e);
     await newer.publishAsync("still/here", "1", { qos: 1 });
+  });
+});
+
+describe("SUBACK", () => {
+  it("waits until the dispatchers know the filter: what is published on another listener then is sent to the subscriber", async () => {
+    await using nats = await startNats();
+    await using one = await rigOf({}, { nats, instance: "listener-0" });
+    await using two = await rigOf({}, { nats, instance: "listener-1" });
+    const held: control.InterestBatch[] = [];
+    const confirm = ({ incarnation, sequence }: control.InterestBatch): void => {
+      const receipt = { dispatcher: "core", incarnation, sequence };
+      two.bus.publish(
+        subjects.interestApplied("listener-0"),
+        control.InterestApplied.encode(receipt).finish(),
+      );
+    };
+    // A dispatcher that takes its time.
+    two.bus.subscribe(subjects.interest(), (data) => {
+      const batch = control.InterestBatch.decode(data);
+      if (batch.listener !== "listener-0") return;
+      if (batch.added.length > 0) held.push(batch);
+      else confirm(batch);
+    });
+    two.bus.publish(subjects.interestSync("listener-0"), new Uint8Array());
+    const confirmed = new Promise((resolve) =>
+      one.bus.subscribe(subjects.interestApplied("listener-0"), resolve),
+    );
+    await confirmed;
+    const socket = await raw(one);
+    const packets: string[] = [];
+    const parser = mqttPacket.parser({ protocolVersion: 4 });
+    parser.on("packet", ({ cmd }) => packets.push(cmd));
+    socket.on("data", (data) => parser.parse(data));
+    socket.write(
+      Buffer.concat([
+        mqttPacket.generate({
+          cmd: "connect",
+          protocolId: "MQTT",
+          protocolVersion: 4,
+          clean: true,
+          clientId: "s",
+          keepalive: 0,
+        }),
+        mqttPacket.generate({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 0 }] }),
+        mqttPacket.generate({ cmd: "pingreq" }),
+      ]),
+    );
+    await waitFor(() => packets.length === 2, { what: "what comes before SUBACK" });
+    expect(packets).toEqual(["connack", "pingresp"]);
+    await waitFor(() => held.length === 1, { what: "the batch with the filter" });
+    confirm(held[0]!);
+    await waitFor(() => packets.length === 3, { what: "SUBACK" });
+    expect(packets.at(-1)).toBe("suback");
+    socket.destroy();
   });
 });
 

@@ -12,23 +12,50 @@ import { tagOf } from "./tags.js";
 
 const FAILURE_BEFORE_5 = 0x80;
 
-/** The codes of SUBACK, one per filter; for a kept session when its home has recorded them. */
+/**
+ * The codes of SUBACK, one per filter; when all dispatchers know what is new, and for a kept session when its home has recorded it. What is
+ * retained is asked for then: its messages come behind SUBACK.
+ */
 export function subscribe(c: MqttConnection, packet: Subscribe): number[] | Promise<number[]> {
   const fresh = new Set<string>();
   const codes = packet.items.map((item) => codeOf(c, item, fresh));
   const kept = c.session?.kept;
   if (kept !== undefined) return subscribeKept(c, kept, packet, codes).then((late) => told(c, late));
   const { subscriptions } = c.shared.ctx;
+  const granted: Granted[] = [];
   const placed = codes.map((code, i) => {
     if (code >= 0x80) return code;
     const item = packet.items[i]!;
     const tag = tagOf(item, packet.subscriptionId);
     const outcome = subscriptions.add(c, item.filter, tag);
     if (outcome === "full") return REASON.quotaExceeded;
-    fetchRetained(c, item, tag, outcome === "added");
+    granted.push({ item, tag, isNew: outcome === "added" });
     return code;
   });
-  return told(c, placed);
+  return afterSettling(c, granted, told(c, placed));
+}
+
+interface Granted {
+  readonly item: SubscribeItem;
+  readonly tag: number;
+  /** The client did not hold the filter before. */
+  readonly isNew: boolean;
+}
+
+function afterSettling<T>(c: MqttConnection, granted: readonly Granted[], codes: T): T | Promise<T> {
+  const settled = granted.some(({ isNew }) => isNew) ? c.shared.ctx.subscriptions.settled() : undefined;
+  const finish = (): T => {
+    if (c.state !== STATE.ready) return codes;
+    for (const { item, tag, isNew } of granted) {
+      if (holds(c, item.filter)) fetchRetained(c, item, tag, isNew);
+    }
+    return codes;
+  };
+  return settled === undefined ? finish() : settled.then(finish);
+}
+
+function holds(c: MqttConnection, filter: string): boolean {
+  return c.session?.filters?.has(filter) ?? c.shared.ctx.subscriptions.holds(c, filter);
 }
 
 function told(c: MqttConnection, codes: number[]): number[] {
@@ -41,9 +68,8 @@ function codeOf(c: MqttConnection, { filter, qos }: SubscribeItem, fresh: Set<st
   const parsed = parseFilter(filter);
   if (parsed === undefined) return REASON.topicFilterInvalid;
   if (!ctx.admission.subscribe(c.identity, parsed.filter)) return REASON.notAuthorized;
-  const filters = c.session?.filters;
-  if (filters?.has(filter) ?? ctx.subscriptions.holds(c, filter)) return qos;
-  const held = filters?.size ?? ctx.subscriptions.countOf(c);
+  if (holds(c, filter)) return qos;
+  const held = c.session?.filters?.size ?? ctx.subscriptions.countOf(c);
   if (held + fresh.size >= config.maxSubscriptions && !fresh.has(filter)) return REASON.quotaExceeded;
   fresh.add(filter);
   return qos;
@@ -66,13 +92,13 @@ async function subscribeKept(
     return codes.map((code) => (code < 0x80 ? reason : code));
   }
   if (c.state !== STATE.ready) return codes;
-  for (const { item, filter, tag } of granted) {
+  const placed = granted.map(({ item, filter, tag }): Granted => {
     const isNew = c.session?.filters?.has(filter) !== true;
     c.session?.filters?.set(filter, tag);
     placeFilter(c, filter, tag);
-    fetchRetained(c, item, tag, isNew);
-  }
-  return codes;
+    return { item, tag, isNew };
+  });
+  return await afterSettling(c, placed, codes);
 }
 
 /** The codes of UNSUBACK, one per filter. */

@@ -62,6 +62,15 @@ export interface InterestBatch {
   groups: GroupInterest[];
 }
 
+/** Dispatcher to one listener: all its filters up to a batch are in force here. One for all batches that were read together. */
+export interface InterestApplied {
+  dispatcher: string;
+  /** Of the listener. */
+  incarnation: number;
+  /** Of the last batch that was applied. */
+  sequence: number;
+}
+
 /** How many members of a group of a shared subscription a listener has now. */
 export interface GroupInterest {
   /** As a filter in `added`, with `$share/` and the group before the filter. */
@@ -714,6 +723,107 @@ export const InterestBatch: MessageFns<InterestBatch> = {
     message.removed = object.removed?.map((e) => e) || [];
     message.sequence = object.sequence ?? 0;
     message.groups = object.groups?.map((e) => GroupInterest.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseInterestApplied(): InterestApplied {
+  return { dispatcher: "", incarnation: 0, sequence: 0 };
+}
+
+export const InterestApplied: MessageFns<InterestApplied> = {
+  encode(message: InterestApplied, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.dispatcher !== "") {
+      writer.uint32(10).string(message.dispatcher);
+    }
+    if (message.incarnation !== 0) {
+      writer.uint32(17).fixed64(message.incarnation);
+    }
+    if (message.sequence !== 0) {
+      writer.uint32(24).uint64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): InterestApplied {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseInterestApplied();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.dispatcher = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.incarnation = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): InterestApplied {
+    return {
+      dispatcher: isSet(object.dispatcher) ? globalThis.String(object.dispatcher) : "",
+      incarnation: isSet(object.incarnation) ? globalThis.Number(object.incarnation) : 0,
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+    };
+  },
+
+  toJSON(message: InterestApplied): unknown {
+    const obj: any = {};
+    if (message.dispatcher !== "") {
+      obj.dispatcher = message.dispatcher;
+    }
+    if (message.incarnation !== 0) {
+      obj.incarnation = Math.round(message.incarnation);
+    }
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<InterestApplied>): InterestApplied {
+    return InterestApplied.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<InterestApplied>): InterestApplied {
+    const message = createBaseInterestApplied();
+    message.dispatcher = object.dispatcher ?? "";
+    message.incarnation = object.incarnation ?? 0;
+    message.sequence = object.sequence ?? 0;
     return message;
   },
 };
