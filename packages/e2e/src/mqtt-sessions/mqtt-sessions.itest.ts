@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { startBox } from "../support/index.js";
-import { Sender, Subscriber } from "./subscriber.js";
+import { Sender, Subscriber, startBox } from "../support/index.js";
 
 /** Messages of each sender that are acknowledged before a kill, and after it. */
 const BETWEEN = 60;

@@ -21,4 +21,5 @@ export {
   mqttPublisher,
   Publisher,
 } from "./publishers.js";
+export { type MqttDoor, Sender, Subscriber } from "./sessions.js";
 export { startBox } from "./start-box.js";

@@ -1,8 +1,13 @@
 /** A stock client whose session outlives its connections, with publishers that keep theirs too. */
+import { setTimeout } from "node:timers/promises";
 import { AppError } from "@myelin/kernel";
 import { waitFor } from "@myelin/testkit";
 import { connectAsync, type MqttClient, Store } from "mqtt";
-import type { Doors } from "../support/index.js";
+
+/** Where an MQTT server listens: a box, a listener alone, or another broker. */
+export interface MqttDoor {
+  readonly ports: { readonly mqtt: number };
+}
 
 /** What a client remembers beyond its connections, as the standard asks of it. */
 const lasting = () => ({
@@ -23,8 +28,8 @@ export class Subscriber implements AsyncDisposable {
 
   private constructor(private readonly client: MqttClient) {}
 
-  static async open(doors: Doors, clientId: string, filter: string, qos: 1 | 2): Promise<Subscriber> {
-    const client = await connectAsync(`mqtt://127.0.0.1:${doors.ports.mqtt}`, {
+  static async open(door: MqttDoor, clientId: string, filter: string, qos: 1 | 2): Promise<Subscriber> {
+    const client = await connectAsync(`mqtt://127.0.0.1:${door.ports.mqtt}`, {
       clientId,
       ...lasting(),
       resubscribe: false,
@@ -35,6 +40,11 @@ export class Subscriber implements AsyncDisposable {
     client.on("message", (_topic, payload) => made.take(Number(payload.toString())));
     await client.subscribeAsync(filter, { qos });
     return made;
+  }
+
+  /** How many different numbers are there. */
+  get count(): number {
+    return this.seen.size;
   }
 
   /** Resolves when all numbers below `count` are there. */
@@ -68,6 +78,13 @@ export class Subscriber implements AsyncDisposable {
   }
 }
 
+/** Sends no more than so many messages that the reader has not got yet. */
+export interface Pace {
+  readonly reader: Pick<Subscriber, "count">;
+  readonly ahead: number;
+}
+
+const PACE_MS = 5;
 /** Messages on the way to the server without an acknowledgement. */
 const WINDOW = 16;
 const PROGRESS_DEADLINE_MS = 60_000;
@@ -84,17 +101,18 @@ export class Sender implements AsyncDisposable {
     private readonly client: MqttClient,
     private readonly topic: string,
     private readonly qos: 1 | 2,
+    private readonly pace: Pace | undefined,
   ) {
     this.working = Array.from({ length: WINDOW }, () => this.work());
   }
 
-  static async open(doors: Doors, name: string, topic: string, qos: 1 | 2): Promise<Sender> {
-    const client = await connectAsync(`mqtt://127.0.0.1:${doors.ports.mqtt}`, {
+  static async open(door: MqttDoor, name: string, topic: string, qos: 1 | 2, pace?: Pace): Promise<Sender> {
+    const client = await connectAsync(`mqtt://127.0.0.1:${door.ports.mqtt}`, {
       clientId: name,
       ...lasting(),
     });
     client.on("error", () => undefined);
-    return new Sender(client, topic, qos);
+    return new Sender(client, topic, qos, pace);
   }
 
   async progress(count: number): Promise<void> {
@@ -118,6 +136,10 @@ export class Sender implements AsyncDisposable {
 
   private async work(): Promise<void> {
     while (!this.isStopping) {
+      if (this.pace !== undefined && this.sent >= this.pace.reader.count + this.pace.ahead) {
+        await setTimeout(PACE_MS);
+        continue;
+      }
       await this.deliver(String(this.sent++));
       this.acknowledged += 1;
     }
