@@ -7,6 +7,7 @@ import { Doors } from "./doors.js";
 import type { GlobalLimits } from "./limits.js";
 import { TimingWheel, ticksOf } from "./timing-wheel.js";
 import { TurnShare } from "./turn-share.js";
+import { TurnedAway } from "./turned-away.js";
 
 const RATE_TICK_MS = 20;
 const LONGEST_RATE_WAIT_MS = 60_000;
@@ -30,6 +31,7 @@ export class ConnectionManager {
   readonly disconnects: DisconnectLog;
   readonly doors: Doors;
   readonly turns: TurnShare;
+  readonly turnedAway: TurnedAway;
   readonly counters: ConnectionCounters = {
     accepted: {},
     active: {},
@@ -62,6 +64,7 @@ export class ConnectionManager {
     this.turns = new TurnShare(isCongested, deliveries, (connection) =>
       this.letGo(connection, connection.heldBytes),
     );
+    this.turnedAway = new TurnedAway(clock);
     this.doors = new Doors(clock, limits.maxSockets ?? Number.POSITIVE_INFINITY);
     this.disconnects = new DisconnectLog(limits.rememberedDisconnects);
   }
@@ -75,6 +78,7 @@ export class ConnectionManager {
   }
 
   stop(): void {
+    this.turnedAway.stop();
     this.wheel.stop();
     this.clock.clear(this.rateTimer);
     this.rateTimer = undefined;

@@ -7,7 +7,7 @@ import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { Admission } from "./admission.js";
 import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
-import type { ConnectionManager } from "./connection-manager.js";
+import type { ConnectionManager, TransportRefusal } from "./connection-manager.js";
 import type { DownlinkClient } from "./downlink-client.js";
 import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
@@ -71,6 +71,8 @@ export interface ProtocolPort extends Component {
    * was counted by nobody. For `auto`.
    */
   handleSocket?(socket: Socket, head: Buffer): void;
+  /** As `handleSocket`, for one that `TurnedAway` has admitted: tells it in the protocol's terms that there is no place. */
+  refuseSocket?(socket: Socket, head: Buffer, refusal: TransportRefusal): void;
   /** Takes over an HTTP request that asks for an upgrade, as Node's `upgrade` event gives it. For `http`. */
   handleUpgrade?(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Speaks the protocol over a stream that somebody else owns, such as the messages of a WebSocket. */

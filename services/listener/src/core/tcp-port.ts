@@ -4,6 +4,7 @@
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { AppError, sharesPorts } from "@myelin/kernel";
+import type { TransportRefusal } from "./connection-manager.js";
 import type { ProtocolContext } from "./protocol.js";
 import { ProxiedSockets } from "./proxied-sockets.js";
 import { addressOf, knowPeer, UNIX_PEER } from "./socket-peer.js";
@@ -21,6 +22,11 @@ export interface TcpPortOptions {
    * paused, with bytes in it: `serveSocket` resumes it. Ask `addressOf` for the client's address.
    */
   readonly onSocket: (socket: Socket) => void;
+  /**
+   * Called as `onSocket` for connections that the limits do not allow, so many at a time as `TurnedAway` takes; tells them so by it. Left out,
+   * they are closed.
+   */
+  readonly onRefused?: (socket: Socket, refusal: TransportRefusal) => void;
 }
 
 const BACKLOG = 4096;
@@ -112,15 +118,24 @@ export class TcpPort {
   }
 
   private admit(socket: Socket): void {
-    if (this.ctx.connections.refusalOf(addressOf(socket)) !== undefined) socket.destroy();
+    const refusal = this.ctx.connections.refusalOf(addressOf(socket));
+    if (refusal !== undefined) this.turnAway(socket, refusal, this.gate);
     else if (this.gate === undefined) this.options.onSocket(socket);
     else this.gate.secure(socket, (secured) => this.onSecured(secured));
   }
 
   /** Many may have come in while hands were shaken. */
   private onSecured(socket: Socket): void {
-    if (this.ctx.connections.refusalOf(addressOf(socket)) !== undefined) socket.destroy();
+    const refusal = this.ctx.connections.refusalOf(addressOf(socket));
+    if (refusal !== undefined) this.turnAway(socket, refusal, undefined);
     else this.options.onSocket(socket);
+  }
+
+  private turnAway(socket: Socket, refusal: TransportRefusal, gate: TlsGate | undefined): void {
+    const { onRefused } = this.options;
+    if (onRefused === undefined || !this.ctx.connections.turnedAway.admit(socket)) socket.destroy();
+    else if (gate === undefined) onRefused(socket, refusal);
+    else gate.secure(socket, (secured) => onRefused(secured, refusal));
   }
 }
 

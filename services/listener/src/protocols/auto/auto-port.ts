@@ -1,6 +1,7 @@
 /** One port for all: looks at the first bytes, ends TLS where it is spoken, and hands the connection over. */
 import type { Socket } from "node:net";
 import type { Timer } from "@myelin/kernel";
+import type { TransportRefusal } from "../../core/connection-manager.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import { TlsGate } from "../../core/tls-gate.js";
@@ -50,7 +51,10 @@ export class AutoPort implements ProtocolPort {
       this.gate.start();
     }
     if (!ctx.listen) return;
-    this.tcp = new TcpPort(ctx, plain, { onSocket: (socket) => this.look(socket) });
+    this.tcp = new TcpPort(ctx, plain, {
+      onSocket: (socket) => this.look(socket),
+      onRefused: (socket, refusal) => this.look(socket, { refusal }),
+    });
     this.bound = await this.tcp.listen();
   }
 
@@ -68,14 +72,13 @@ export class AutoPort implements ProtocolPort {
     this.look(socket);
   }
 
-  /** @param untilMs when it must have shown what it speaks; left out, it has all the time there is */
-  private look(socket: Socket, untilMs?: number): void {
+  private look(socket: Socket, known: Known = {}): void {
     if (this.undecided.size >= this.config.maxUndecided) {
       this.refuse("undecided");
       socket.destroy();
       return;
     }
-    this.undecided.add(new Undecided(this, socket, untilMs));
+    this.undecided.add(new Undecided(this, socket, known));
   }
 
   /** Why a connection is closed before it was anybody's. */
@@ -86,7 +89,11 @@ export class AutoPort implements ProtocolPort {
   /** The first bytes are there. */
   decided(undecided: Undecided, kind: Kind, head: Buffer): void {
     this.undecided.delete(undecided);
-    this.ports.get(kind)!.handleSocket!(undecided.socket, head);
+    const { socket, refusal } = undecided;
+    const port = this.ports.get(kind)!;
+    if (refusal === undefined) port.handleSocket!(socket, head);
+    else if (port.refuseSocket === undefined) socket.destroy();
+    else port.refuseSocket(socket, head, refusal);
   }
 
   /** TLS: what is inside is looked at again. Its handshake counts on the same deadline. */
@@ -97,9 +104,9 @@ export class AutoPort implements ProtocolPort {
       undecided.socket.destroy();
       return;
     }
-    const { socket, untilMs } = undecided;
+    const { socket, untilMs, refusal } = undecided;
     socket.unshift(head);
-    this.gate.secure(socket, (inner) => this.look(inner, untilMs));
+    this.gate.secure(socket, (inner) => this.look(inner, { untilMs, refusal }));
   }
 
   gone(undecided: Undecided): void {
@@ -107,9 +114,18 @@ export class AutoPort implements ProtocolPort {
   }
 }
 
+/** What is known of a connection before its first bytes. */
+interface Known {
+  /** When it must have shown what it speaks; left out, it has all the time there is. */
+  readonly untilMs?: number;
+  /** Set: there is no place for it, and it is to be told so. */
+  readonly refusal?: TransportRefusal | undefined;
+}
+
 /** A connection that has not shown what it speaks. Keeps MAX_SNIFF_BYTES beyond one chunk at most. */
 class Undecided {
   readonly untilMs: number;
+  readonly refusal: TransportRefusal | undefined;
   private readonly inner: boolean;
   private head: Buffer = Buffer.alloc(0);
   private readonly timer: Timer;
@@ -117,10 +133,11 @@ class Undecided {
   constructor(
     private readonly port: AutoPort,
     readonly socket: Socket,
-    untilMs: number | undefined,
+    { untilMs, refusal }: Known,
   ) {
     const { clock } = port.ctx;
     const nowMs = clock.nowMs();
+    this.refusal = refusal;
     this.inner = untilMs !== undefined;
     this.untilMs = untilMs ?? nowMs + port.config.firstPacketTimeout;
     this.timer = clock

@@ -70,6 +70,7 @@ export class HttpPort implements ProtocolPort {
       // A client may close its sending side and still wait for the answer.
       allowHalfOpen: true,
       onSocket: (socket) => this.handleSocket(socket),
+      onRefused: (socket) => this.refuseSocket(socket),
     });
     this.bound = await this.tcp.listen();
   }
@@ -93,6 +94,13 @@ export class HttpPort implements ProtocolPort {
     this.ctx.connections.add(connection);
     connection.direct = new DirectRequests(this.direct, connection, socket);
     connection.direct.serve(head);
+  }
+
+  /** The first bytes are as good as the whole request: the answer is the same. */
+  refuseSocket(socket: Socket, head?: Buffer): void {
+    const error = new AppError("limit.connections", "there are too many connections");
+    const answer = this.direct.answer.problem(problemOf(error), this.ctx.clock.wallMs(), false);
+    this.ctx.connections.turnedAway.tell(socket, () => Buffer.from(answer), head);
   }
 
   /** What is no plain request is the library's, and so is all that comes after it. */

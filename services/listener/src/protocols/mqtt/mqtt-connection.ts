@@ -434,7 +434,7 @@ export class MqttConnection
 }
 
 /** Bytes of the packet that begins here, its header included; 0 when the header is not complete. */
-function packetBytes(bytes: Buffer, length: number): number {
+export function packetBytes(bytes: Buffer, length: number): number {
   let value = 0;
   for (let i = 1; i < length; i++) {
     if (i === 5) throw malformed("remaining_length", "a remaining length of more than four bytes");

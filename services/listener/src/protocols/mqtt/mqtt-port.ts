@@ -3,12 +3,14 @@ import type { Socket } from "node:net";
 import { Protocol } from "@myelin/contract";
 import type { ByteStream, StreamPeer, StreamSink } from "../../core/byte-stream.js";
 import type { ConnectionScope } from "../../core/connection.js";
+import type { TransportRefusal } from "../../core/connection-manager.js";
 import type { ProtocolContext, ProtocolPort } from "../../core/protocol.js";
 import { addressOf } from "../../core/socket-peer.js";
 import { serveSocket } from "../../core/socket-stream.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import type { MqttConfig } from "./config.js";
 import { MqttConnection } from "./mqtt-connection.js";
+import { refusingConnect } from "./refusing.js";
 import { MqttShared } from "./shared.js";
 
 export class MqttPort implements ProtocolPort {
@@ -30,6 +32,7 @@ export class MqttPort implements ProtocolPort {
     this.tcp = new TcpPort(this.ctx, this.config, {
       alpn: ["mqtt"],
       onSocket: (socket) => this.handleSocket(socket),
+      onRefused: (socket, refusal) => this.refuseSocket(socket, undefined, refusal),
     });
     this.bound = await this.tcp.listen();
   }
@@ -44,6 +47,10 @@ export class MqttPort implements ProtocolPort {
     const connection = new MqttConnection(this.shared, socket, addressOf(socket));
     this.ctx.connections.add(connection);
     serveSocket(socket, connection, head);
+  }
+
+  refuseSocket(socket: Socket, head: Buffer | undefined, refusal: TransportRefusal): void {
+    this.ctx.connections.turnedAway.tell(socket, refusingConnect(refusal, this.config.serverReference), head);
   }
 
   handleStream(stream: ByteStream, peer: StreamPeer): StreamSink {

@@ -86,6 +86,11 @@ const STATUS: Readonly<Record<string, number>> = {
 
 /** Answers with problem details and closes. */
 export function refuseHandshake(socket: Duplex, error: AppError): void {
+  socket.end(refusalOf(error));
+}
+
+/** The response, after which the connection ends. */
+export function refusalOf(error: AppError): Buffer {
   const status = STATUS[error.code] ?? error.http;
   const title = STATUS_CODES[status] ?? "Error";
   const body = JSON.stringify({
@@ -102,5 +107,5 @@ export function refuseHandshake(socket: Duplex, error: AppError): void {
     ...(status === 401 ? ['www-authenticate: Basic realm="myelin", charset="UTF-8"'] : []),
     "connection: close",
   ];
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  return Buffer.from(`${head.join("\r\n")}\r\n\r\n${body}`);
 }

@@ -16,7 +16,7 @@ import { addressOf, certificateOf } from "../../core/socket-peer.js";
 import { TcpPort } from "../../core/tcp-port.js";
 import { CLOSE, closeCodeOf } from "./close-codes.js";
 import type { WebSocketConfig } from "./config.js";
-import { type Endpoint, endpointOf, refuseHandshake } from "./handshake.js";
+import { type Endpoint, endpointOf, refusalOf, refuseHandshake } from "./handshake.js";
 import { JsonConnection, JsonShared } from "./json-connection.js";
 import { WebSocketStream } from "./websocket-stream.js";
 
@@ -76,6 +76,7 @@ export class WebSocketPort implements ProtocolPort {
     this.tcp = new TcpPort(ctx, config, {
       alpn: ["http/1.1"],
       onSocket: (socket) => this.handleSocket(socket, NOTHING),
+      onRefused: (socket) => this.turnAway(socket),
     });
     this.bound = await this.tcp.listen();
   }
@@ -102,7 +103,7 @@ export class WebSocketPort implements ProtocolPort {
     socket.on("error", () => {});
     try {
       if (this.ctx.connections.refusalOf(address) !== undefined) {
-        throw new AppError("limit.connections", "there are too many connections");
+        throw noPlace();
       }
       const { origin } = request.headers;
       if (origin !== undefined && !this.allowsOrigin(origin)) throw originRefused();
@@ -118,6 +119,10 @@ export class WebSocketPort implements ProtocolPort {
     } catch (thrown) {
       this.refuse(socket, thrown);
     }
+  }
+
+  private turnAway(socket: Socket): void {
+    this.ctx.connections.turnedAway.tell(socket, () => refusalOf(noPlace()));
   }
 
   private refuse(socket: Duplex, thrown: unknown): void {
@@ -194,6 +199,10 @@ export class WebSocketPort implements ProtocolPort {
     connections.add(connection);
     stream.serve(connection, onMalformed);
   }
+}
+
+function noPlace(): AppError {
+  return new AppError("limit.connections", "there are too many connections");
 }
 
 function scopeOf(config: WebSocketConfig, ctx: ProtocolContext): ConnectionScope {
