@@ -2,6 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { createBus } from "@myelin/bus";
 import { checkValue } from "@myelin/config";
+import type { ops } from "@myelin/contract";
 import {
   createDispatcher,
   type DispatcherConfig,
@@ -13,6 +14,7 @@ import { silentLogger } from "@myelin/observability";
 import { type NatsServer, startNats, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { describe, expect, it } from "vitest";
+import { OperationsClient } from "../src/core/operations-client.js";
 import { hashPassword } from "../src/core/password.js";
 import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
 import { PacketClient } from "./packet-client.js";
@@ -322,6 +324,80 @@ describe("a session that outlives its connection", () => {
     await acknowledged(core);
     expect([account.forwarded, account.unaccounted]).toEqual([5, 0]);
     await back.cut();
+  });
+
+  it("is listed with what waits for it, whether its client is away or not, and deleted for good", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const settings = { sessions: { maxQueuedMessages: 2 } };
+    const core = await world.dispatcher("core", settings);
+    await using sender = await connect(one, "sender", { clean: true });
+    const names = numbers(0, 5).map((i) => `reader-${i}`);
+    for (const name of names) {
+      const reader = await connect(one, name);
+      await reader.mqtt.subscribeAsync(["plant/#", `own/${name}`], { qos: 1 });
+      await reader.cut();
+    }
+    const present = await connect(one, "present");
+    await present.mqtt.subscribeAsync("present", { qos: 1 });
+    await publish(sender, 0, 3);
+    const operations = new OperationsClient(one.bus, systemClock);
+    const all = async (): Promise<ops.Session[]> => {
+      const found: ops.Session[] = [];
+      let cursor = "";
+      do {
+        const page = await operations.sessions({ cursor, limit: 2 });
+        found.push(...page.entries);
+        cursor = page.next ?? "";
+      } while (cursor !== "");
+      return found;
+    };
+    const kept = await waitFor(
+      async () => {
+        const found = (await all()).filter(({ persistent }) => persistent);
+        const isSettled = found.every(
+          ({ queued, inflight, connected }) => queued + inflight === (connected ? 0 : 2),
+        );
+        return found.length === 6 && isSettled ? found : undefined;
+      },
+      { what: "all sessions, and those who are away with two messages", deadlineMs: 10_000 },
+    );
+    expect(kept.map(({ client }) => client).sort()).toEqual(["present", ...names]);
+    const away = {
+      connected: false,
+      subscriptions: 2,
+      queued: 2,
+      inflight: 0,
+      dropped: 1,
+      service: "dispatcher",
+    };
+    for (const name of names) expect(kept.find(({ client }) => client === name)).toMatchObject(away);
+    expect(kept.find(({ client }) => client === "present")).toMatchObject({ connected: true, dropped: 0 });
+    const { entries } = await operations.subscriptions({ topic: "plant/a" });
+    expect(entries.map(({ device }) => device).sort()).toEqual(names);
+    // Its listener tells, which must be heard of.
+    await waitFor(async () => (await operations.subscriptions({ filter: "present" })).entries.length === 1, {
+      what: "the subscription of the client that is connected",
+      deadlineMs: 10_000,
+    });
+    const own = await operations.subscriptions({ client: "reader-3", filter: "own/reader-3" });
+    expect(own.entries).toMatchObject([{ device: "reader-3", filter: "own/reader-3", qos: 1 }]);
+
+    expect((await operations.deleteSession(undefined, "reader-0")).count).toBe(1);
+    const ended = new Promise<void>((resolve) => present.mqtt.once("close", () => resolve()));
+    expect((await operations.deleteSession({ name: "" }, "present")).count).toBe(1);
+    await ended;
+    await expect(operations.deleteSession(undefined, "reader-0")).rejects.toMatchObject({
+      code: "device.not_connected",
+    });
+    await core.kill();
+    await world.dispatcher("core", settings);
+    const back = await connect(one, "reader-0");
+    expect(back.sessionPresent).toBe(false);
+    await back.cut();
+    const other = await connect(one, "reader-1");
+    expect(other.sessionPresent).toBe(true);
+    await other.cut();
   });
 
   it("keeps the bounds of its user's label, also under the next owner", async () => {

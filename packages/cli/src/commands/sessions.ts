@@ -31,7 +31,17 @@ async function list(operations: OperationsClient, client: string, options: Sessi
     return;
   }
   table(
-    ["client", "outlives its connection", "connected", "kept by", "filters", "inflight", "queued", "bytes"],
+    [
+      "client",
+      "outlives its connection",
+      "connected",
+      "kept by",
+      "filters",
+      "inflight",
+      "queued",
+      "bytes",
+      "dropped",
+    ],
     page.entries.map((s) => [
       s.tenant === "" ? s.client : `${s.tenant}: ${s.client}`,
       s.persistent ? (s.expirySeconds === 0xffff_ffff ? "for ever" : `${s.expirySeconds} s`) : "no",
@@ -41,6 +51,7 @@ async function list(operations: OperationsClient, client: string, options: Sessi
       s.inflight,
       s.queued,
       s.queuedBytes,
+      s.dropped,
     ]),
     "There is no such session.",
   );

@@ -158,12 +158,13 @@ export class Desk {
     }
   }
 
-  /** An operator has deleted it. False: there is none. */
-  delete(tenant: string, client: string): boolean {
+  /** An operator has deleted it; resolves when the journal says so. False: there is none. */
+  async delete(tenant: string, client: string): Promise<boolean> {
     const session = this.options.store.ofClient(tenant, client);
     if (session === undefined) return false;
     this.take(session, SignalKind.DELETED);
     this.end(session);
+    await this.stored();
     return true;
   }
 

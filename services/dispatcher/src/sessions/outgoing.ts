@@ -296,11 +296,18 @@ export class Outgoing {
     const { maxMessages, maxBytes, whenFull } = limits.byLabel.get(session.label) ?? limits;
     const isFull = (): boolean => session.queued >= maxMessages || session.bytes + bytes > maxBytes;
     if (!isFull()) return true;
-    if (whenFull === "refuse" || bytes > maxBytes) return false;
+    if (whenFull === "refuse" || bytes > maxBytes) {
+      session.dropped++;
+      return false;
+    }
     while (isFull()) {
       const oldest = session.waiting?.shift();
-      if (oldest === undefined) return false;
+      if (oldest === undefined) {
+        session.dropped++;
+        return false;
+      }
       if (oldest.gone || oldest.packetId !== 0) continue;
+      session.dropped++;
       this.options.accounts.event.drop("session_queue_full", 1);
       this.finish(oldest);
     }

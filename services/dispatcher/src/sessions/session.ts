@@ -77,6 +77,8 @@ export class Session {
   /** By packet identifier, in the order of sending. */
   inflight: Map<number, Entry> | undefined = undefined;
   bytes = 0;
+  /** Messages that found no room here, since the home began. */
+  dropped = 0;
   /** By packet identifier, so 65,535 at most, and no more than the receive maximum that the listener has told. */
   incoming: Map<number, Incoming> | undefined = undefined;
   /** Filters that the listener serves while there is a connection: those of QoS 0, and of shared groups. */

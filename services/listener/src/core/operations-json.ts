@@ -104,6 +104,7 @@ export function sessionJson(session: ops.Session): Json {
     inflight: session.inflight,
     queued: session.queued,
     queuedBytes: session.queuedBytes,
+    dropped: session.dropped,
   };
 }
 

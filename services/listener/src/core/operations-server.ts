@@ -222,6 +222,7 @@ export class OperationsServer implements Component {
       inflight: details.inflight,
       queued: details.queued,
       queuedBytes: details.queuedBytes,
+      dropped: details.dropped.reduce((sum, { count }) => sum + count, 0),
     });
   }
 

@@ -143,7 +143,7 @@ export const ADMIN_ROUTES = {
     url: "/api/v1/admin/subscriptions",
     schema: {
       operationId: "listSubscriptions",
-      summary: "Subscriptions of connected clients",
+      summary: "Subscriptions of connected clients, and of sessions whose clients are away",
       tags: ["operators"],
       querystring: {
         type: "object",
@@ -199,6 +199,7 @@ export const ADMIN_ROUTES = {
           inflight: count,
           queued: count,
           queuedBytes: count,
+          dropped: count,
         }),
         ...FAILURES,
       },

@@ -249,6 +249,8 @@ export interface Session {
   inflight: number;
   queued: number;
   queuedBytes: number;
+  /** Messages that found no room in its queue, since its home began. */
+  dropped: number;
 }
 
 /** Tracer to all listeners, every second while it looks. */
@@ -3230,6 +3232,7 @@ function createBaseSession(): Session {
     inflight: 0,
     queued: 0,
     queuedBytes: 0,
+    dropped: 0,
   };
 }
 
@@ -3276,6 +3279,9 @@ export const Session: MessageFns<Session> = {
     }
     if (message.queuedBytes !== 0) {
       writer.uint32(113).fixed64(message.queuedBytes);
+    }
+    if (message.dropped !== 0) {
+      writer.uint32(120).uint64(message.dropped);
     }
     return writer;
   },
@@ -3405,6 +3411,14 @@ export const Session: MessageFns<Session> = {
             message.queuedBytes = longToNumber(reader.fixed64());
             continue;
           }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.dropped = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3445,6 +3459,7 @@ export const Session: MessageFns<Session> = {
         : isSet(object.queued_bytes)
         ? globalThis.Number(object.queued_bytes)
         : 0,
+      dropped: isSet(object.dropped) ? globalThis.Number(object.dropped) : 0,
     };
   },
 
@@ -3492,6 +3507,9 @@ export const Session: MessageFns<Session> = {
     if (message.queuedBytes !== 0) {
       obj.queuedBytes = Math.round(message.queuedBytes);
     }
+    if (message.dropped !== 0) {
+      obj.dropped = Math.round(message.dropped);
+    }
     return obj;
   },
 
@@ -3514,6 +3532,7 @@ export const Session: MessageFns<Session> = {
     message.inflight = object.inflight ?? 0;
     message.queued = object.queued ?? 0;
     message.queuedBytes = object.queuedBytes ?? 0;
+    message.dropped = object.dropped ?? 0;
     return message;
   },
 };
