@@ -24,4 +24,5 @@ export {
 } from "./nats/streams.js";
 export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject-log.js";
 export { OrderedCalls, type OrderedCallsOptions, OrderedCallsReader } from "./ordered-calls.js";
+export { clearRetained, listRetained, type RetainedFacts, type RetainedList } from "./retained-messages.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";

@@ -17,6 +17,8 @@ export const USER = { name: "ann", password: "secret" } as const;
 /** Everything runs until it is disposed of. */
 export interface Ground extends AsyncDisposable {
   port(listener: 0 | 1, transport: Transport): number;
+  /** Where its HTTP API begins. */
+  api(listener: 0 | 1): string;
   /**
    * Waits until NATS has what the listeners have told the dispatcher: a subscriber of one listener is then known before anything that a
    * publisher sends to the other one.
@@ -24,13 +26,15 @@ export interface Ground extends AsyncDisposable {
   settled(): Promise<void>;
 }
 
+const PORTS = { mqtt: { mqtt: {} }, websocket: { ws: {} }, http: { web: {} } };
+
 export async function startGround(): Promise<Ground> {
   await using stack = new AsyncDisposableStack();
   const nats = stack.use(await startNats());
   const dir = stack.use(await tempDir("conformance"));
   const admission = await admissionIn(dir.path);
   const listener = async (instance: string): Promise<Rig> =>
-    stack.use(await startRig({ mqtt: { mqtt: {} }, websocket: { ws: {} } }, { nats, instance, admission }));
+    stack.use(await startRig(PORTS, { nats, instance, admission }));
   const rigs = [await listener("listener-0"), await listener("listener-1")] as const;
   const bus = createBus({
     servers: [nats.url],
@@ -58,6 +62,7 @@ export async function startGround(): Promise<Ground> {
   const all = stack.move();
   return {
     port: (listener, transport) => rigs[listener].port(transport === "TCP" ? "mqtt" : "ws"),
+    api: (listener) => `http://127.0.0.1:${rigs[listener].port("web")}/api/v1`,
     settled: async () => {
       for (const { bus } of rigs) await bus.flush();
     },

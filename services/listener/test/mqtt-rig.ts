@@ -119,6 +119,14 @@ class NothingRetained implements RetainedMessages {
     return { resume: () => undefined };
   }
 
+  async list(): Promise<{ found: []; more: false }> {
+    return { found: [], more: false };
+  }
+
+  async clear(): Promise<number> {
+    return 0;
+  }
+
   sysWanted(): void {}
 
   answer(): void {

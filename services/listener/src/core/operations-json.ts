@@ -1,5 +1,6 @@
 /** The JSON of what operators see, the same over HTTP and from the command line. */
 import { isUtf8 } from "node:buffer";
+import type { RetainedFacts } from "@myelin/bus";
 import type { ops } from "@myelin/contract";
 import type { ClientRecord, Effect, Page } from "./operations-client.js";
 
@@ -105,6 +106,20 @@ export function sessionJson(session: ops.Session): Json {
     queued: session.queued,
     queuedBytes: session.queuedBytes,
     dropped: session.dropped,
+  };
+}
+
+export function retainedJson(facts: RetainedFacts): Json {
+  const { topic, device, qos, bytes, publishedAtUs, expiresAtUs, contentType, payload } = facts;
+  return {
+    topic,
+    device,
+    qos,
+    bytes,
+    publishedAt: new Date(publishedAtUs / 1000).toISOString(),
+    ...(expiresAtUs > 0 && { expiresAt: new Date(expiresAtUs / 1000).toISOString() }),
+    ...text({ contentType }),
+    ...(payload.length > 0 && payloadJson(payload)),
   };
 }
 

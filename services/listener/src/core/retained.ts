@@ -1,5 +1,5 @@
 /** Asks the keepers of retained messages for what a new subscription matches, and gives it to the subscriber as fast as it takes it. */
-import type { Bus, Unsubscribe } from "@myelin/bus";
+import { type Bus, clearRetained, listRetained, type RetainedList, type Unsubscribe } from "@myelin/bus";
 import { BatchView, partitionOf, retained, subjects } from "@myelin/contract";
 import { type Backoff, backoff, type Clock, type Component, type Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -34,6 +34,10 @@ export interface RetainedMessages {
    * retained messages then comes as a live one.
    */
   fetch(tenant: string, filter: string, sink: RetainedSink): RetainedFetch;
+  /** For operators; @throws as `listRetained`. */
+  list(wanted: RetainedList): ReturnType<typeof listRetained>;
+  /** For operators: clears what the filter matches, and says how many that were; @throws as `clearRetained`. */
+  clear(tenant: string, filter: string): Promise<number>;
   /** A filter of this tenant may match what the broker tells about itself. */
   sysWanted(tenant: string): void;
 }
@@ -129,6 +133,14 @@ export class RetainedClient implements Component, RetainedMessages {
     const fetch = new Fetch(this, tenant, filter, sink, asked.length);
     for (const partition of asked) this.ask({ fetch, partition, after: "" });
     return fetch;
+  }
+
+  list(wanted: RetainedList): ReturnType<typeof listRetained> {
+    return listRetained(this.options.bus, this.options.partitions, wanted);
+  }
+
+  clear(tenant: string, filter: string): Promise<number> {
+    return clearRetained(this.options.bus, this.options.partitions, { tenant, filter });
   }
 
   sysWanted(tenant: string): void {

@@ -10,6 +10,8 @@ function waiting() {
     {
       retained: {
         isFull: false,
+        list: async () => ({ found: [], more: false }),
+        clear: async () => 0,
         sysWanted: () => {},
         fetch: (_tenant: string, filter: string) => {
           asked.push(filter);

@@ -251,6 +251,7 @@ describe("the API for operators", () => {
       "/api/v1/admin/subscriptions",
       "/api/v1/admin/sessions",
       "/api/v1/admin/sessions/{client}",
+      "/api/v1/admin/retained",
       "/api/v1/admin/trace",
     ]);
   });

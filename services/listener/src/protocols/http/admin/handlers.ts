@@ -1,5 +1,5 @@
 /** What answers the routes for operators. */
-import { isTopicName } from "@myelin/contract";
+import { isTopicFilter, isTopicName } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from "fastify";
 import {
@@ -7,12 +7,14 @@ import {
   effectJson,
   pageJson,
   recordJson,
+  retainedJson,
   sessionJson,
   subscriptionJson,
 } from "../../../core/operations-json.js";
 import type { ProtocolContext } from "../../../core/protocol.js";
 import { type Operator, operatorOf } from "./operator.js";
-import { listOf, placeOf, type Query, sinceOf, textOf } from "./query.js";
+import { listOf, numberOf, placeOf, type Query, sinceOf, textOf } from "./query.js";
+import { MAX_RETAINED_PAYLOAD } from "./routes.js";
 import { tracePackets } from "./trace.js";
 
 /** Bytes of the reason that a client is shown. */
@@ -22,7 +24,7 @@ type Answer = (operator: Operator, query: Query, client: string) => Promise<obje
 
 /** By the names of the routes. */
 export function adminHandlers(ctx: ProtocolContext) {
-  const { operations, log } = ctx;
+  const { operations, retained, log } = ctx;
   const handler =
     (answer: Answer): RouteHandlerMethod =>
     async (request: FastifyRequest, reply: FastifyReply) => {
@@ -83,6 +85,44 @@ export function adminHandlers(ctx: ProtocolContext) {
       log.info({ client, operator: identity.user, count: effect.count }, "an operator has deleted a session");
       return effectJson(client, "deleted", effect);
     }),
+    listRetained: handler(async ({ tenant }, query) => {
+      const { cursor, limit } = placeOf(query);
+      const { found, more } = await retained.list({
+        tenant: tenant?.name ?? "",
+        filter: filterOf(query),
+        after: topicOf(cursor),
+        limit,
+        payloadBytes: numberOf(query, "payload", 0, MAX_RETAINED_PAYLOAD) ?? 0,
+      });
+      const next = more ? toCursor(found.at(-1)!.topic) : undefined;
+      return pageJson("retained", { entries: found, next, missing: [] }, retainedJson);
+    }),
+    clearRetained: handler(async ({ tenant, identity }, query) => {
+      if (query.filter === undefined) throw new AppError("protocol.malformed", "name a filter; # for all");
+      const filter = filterOf(query);
+      const cleared = await retained.clear(tenant?.name ?? "", filter);
+      log.info(
+        { filter, operator: identity.user, count: cleared },
+        "an operator has cleared retained messages",
+      );
+      return { filter, cleared };
+    }),
     tracePackets: tracePackets(ctx),
   };
+}
+
+function filterOf(query: Query): string {
+  const filter = query.filter === undefined ? "#" : textOf(query, "filter");
+  if (isTopicFilter(filter) && !filter.startsWith("$share/")) return filter;
+  throw new AppError("protocol.malformed", `${filter} is no topic filter`);
+}
+
+function toCursor(topic: string): string {
+  return Buffer.from(topic).toString("base64url");
+}
+
+function topicOf(cursor: string): string {
+  const topic = Buffer.from(cursor, "base64url").toString();
+  if (toCursor(topic) === cursor) return topic;
+  throw new AppError("protocol.malformed", "the cursor is none that a list has given");
 }

@@ -12,6 +12,11 @@ const TENANT = {
     description: "Only this tenant; left out, all that the operator may see. Empty: the default one.",
   },
 };
+const ONE_TENANT = {
+  tenant: { type: "string", description: "Left out: the default one, or the operator's own." },
+};
+/** Bytes of a retained payload that a list shows at most. */
+export const MAX_RETAINED_PAYLOAD = 65_536;
 const PAGE = {
   limit: { type: "integer", minimum: 1, maximum: MAX_LIMIT, default: 100 },
   cursor: { type: "string", description: "`next` of the page before." },
@@ -221,6 +226,68 @@ export const ADMIN_ROUTES = {
           properties: { client: text, deleted: count, missing: MISSING },
         }),
         ...NOT_KNOWN,
+        ...FAILURES,
+      },
+    },
+  },
+  listRetained: {
+    method: "GET",
+    url: "/api/v1/admin/retained",
+    schema: {
+      operationId: "listRetained",
+      summary: "Retained messages, in the order of their topics",
+      tags: ["operators"],
+      querystring: {
+        type: "object",
+        properties: {
+          ...ONE_TENANT,
+          filter: { type: "string", default: "#", description: "Topic filter, or one topic." },
+          payload: {
+            type: "integer",
+            minimum: 0,
+            maximum: MAX_RETAINED_PAYLOAD,
+            default: 0,
+            description: "Bytes of each payload that are shown.",
+          },
+          ...PAGE,
+        },
+      },
+      response: {
+        200: page("retained", "A page of retained messages", {
+          topic: text,
+          device: text,
+          qos: count,
+          bytes: count,
+          publishedAt: { type: "string", format: "date-time" },
+          expiresAt: { type: "string", format: "date-time" },
+          contentType: text,
+          payload: { type: "string", description: "Where it is UTF-8." },
+          payloadBase64: { type: "string", description: "Where it is not." },
+        }),
+        ...FAILURES,
+      },
+    },
+  },
+  clearRetained: {
+    method: "DELETE",
+    url: "/api/v1/admin/retained",
+    schema: {
+      operationId: "clearRetained",
+      summary: "Clears the retained messages of all topics that a filter matches",
+      tags: ["operators"],
+      querystring: {
+        type: "object",
+        required: ["filter"],
+        properties: {
+          ...ONE_TENANT,
+          filter: { type: "string", description: "Topic filter, or one topic; `#` for all." },
+        },
+      },
+      response: {
+        200: json("How many were cleared", {
+          type: "object",
+          properties: { filter: text, cleared: count },
+        }),
         ...FAILURES,
       },
     },
