@@ -185,6 +185,12 @@ export class Remote {
     if (AppError.is(thrown)) return thrown;
     const { code } = thrown as { code?: unknown };
     if (typeof code === "number") return refused(this.where, code, `refuses the bridge: ${thrown.message}`);
+    if (typeof code === "string" && /^ERR_SSL_|CERT|SIGNATURE|ISSUER/.test(code)) {
+      return new AppError("target.unavailable", secureTrouble(this.where, code, thrown), {
+        cause: thrown,
+        details: { reason: code },
+      });
+    }
     return new AppError("target.unavailable", `${this.where} cannot be reached: ${thrown.message}`, {
       cause: thrown,
     });
@@ -195,6 +201,12 @@ function refused(where: string, reason: number, what: string): AppError {
   return new AppError("target.unavailable", `${where} ${what} (reason code ${reason})`, {
     details: { reason },
   });
+}
+
+/** The messages of OpenSSL itself hold addresses, source lines and line breaks; its reason is a phrase. */
+function secureTrouble(where: string, code: string, thrown: Error & { readonly reason?: unknown }): string {
+  if (!code.startsWith("ERR_SSL_")) return `the certificate of ${where} is not accepted: ${thrown.message}`;
+  return `${where} and the bridge do not agree on TLS: ${String(thrown.reason ?? code)}`;
 }
 
 function offerOf({ sessionPresent, properties = {} }: IConnackPacket, isVersion5: boolean): Offer {
