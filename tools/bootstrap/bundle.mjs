@@ -30,7 +30,7 @@ const leanBuiltins = {
   load(id) {
     if (!id.startsWith(LEAN)) return undefined;
     const name = id.slice(LEAN.length);
-    const exports = Object.keys(/** @type {object} */ (process.getBuiltinModule(name)))
+    const exports = Object.keys(/** @type {object} */ (process.getBuiltinModule(`node:${name}`)))
       .filter((key) => key !== "default")
       .map((key) => `export const ${key} = /* @__PURE__ */ (() => builtin.${key})();`);
     const code = `
@@ -61,7 +61,11 @@ const dist = join(ROOT, "packages", "cli", "dist");
 const out = join(dist, "bundle");
 const next = join(dist, `bundle-${process.pid}`);
 const bundle = await rolldown({
-  input: join(dist, "main.js"),
+  input: {
+    main: join(dist, "main.js"),
+    // A thread's file is loaded by its name, not imported.
+    "sqlite-thread": join(ROOT, "packages", "data-store", "dist", "stores", "sqlite", "sqlite-thread.js"),
+  },
   platform: "node",
   logLevel: "warn",
   plugins: [leanBuiltins, narrow],

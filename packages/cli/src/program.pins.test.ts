@@ -35,6 +35,7 @@ it("keeps its verbs and options", () => {
       "subscriptions | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text> | -c, --client <id> | -f, --filter <filter> | -t, --topic <topic>",
       "sessions | [action] | [client] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text>",
       "trace | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -c, --client <id> | -t, --topic <filter> | -n, --count <n> | --rate <n> | --payload <bytes>",
+      "history | <device> | [path] | --json | --data-dir <folder> | --nats <url> | --sink <name> | --tenant <name> | --point <name> | --from <when> | --to <when> | --order <which> | --latest | --every <duration> | --agg <fields> | --limit <n> | --csv",
       "retained | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n>",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",

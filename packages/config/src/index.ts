@@ -35,6 +35,7 @@ export { API_GROUP, pluralOf, singularOf } from "./kinds/kind-names.js";
 export { type PrinterColumn, printerColumns } from "./kinds/printer-columns.table.js";
 export { kinds } from "./kinds/registry.js";
 export { type RouteSpec, routeKind } from "./kinds/route.js";
+export { type SinkSpec, sinkKind } from "./kinds/sink.js";
 export {
   array,
   boolean,

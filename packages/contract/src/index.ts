@@ -16,6 +16,7 @@ export * as app from "./generated/myelin/app/v1/app.js";
 export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
 export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/envelope.js";
+export * as history from "./generated/myelin/history/v1/history.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * as ops from "./generated/myelin/ops/v1/ops.js";
 export * as resource from "./generated/myelin/resource/v1/resource.js";

@@ -27,7 +27,7 @@ export const dispatcherService = defineService<DispatcherConfig>({
       openSource: (onStatusChange): ResourceSource =>
         new FileResourceSource({ directory, clock, onStatusChange }),
       apply: (snapshot) => dispatcher.applyResources(snapshot),
-      conditions: () => dispatcher.routes.conditions(),
+      conditions: () => [...dispatcher.routes.conditions(), ...dispatcher.sinks.conditions()],
       check: (resources) =>
         dispatcher.routes.check(resources.filter((r): r is Resource<"Route"> => r.kind === "Route")),
     });

@@ -3,6 +3,7 @@ import { bounded, defineMetrics, type MetricsRegistry } from "@myelin/observabil
 import type { Dispatcher } from "./core/dispatcher.js";
 import type { EventDoor } from "./core/event-door.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
+import type { Sinks } from "./history/sinks.js";
 import type { RetainedKeeper } from "./retained/keeper.js";
 
 const lane = ["telemetry", "event"] as const;
@@ -92,6 +93,30 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_retained_refused_messages_total",
     help: "Messages of the telemetry lane that were not kept because there are too many.",
   },
+  sinkReadings: {
+    type: "counter",
+    name: "myelin_dispatcher_sink_readings_total",
+    help: "Readings that the store of a sink has confirmed.",
+    labels: { sink: target },
+  },
+  sinkSkipped: {
+    type: "counter",
+    name: "myelin_dispatcher_sink_skipped_messages_total",
+    help: "Messages that held no value for a sink.",
+    labels: { sink: target },
+  },
+  sinkFailures: {
+    type: "counter",
+    name: "myelin_dispatcher_sink_failed_writes_total",
+    help: "Writes that the store of a sink did not take: events wait and are tried again.",
+    labels: { sink: target },
+  },
+  sinkBytes: {
+    type: "gauge",
+    name: "myelin_dispatcher_sink_store_bytes",
+    help: "Bytes that the readings of a sink's store take.",
+    labels: { sink: target },
+  },
   devices: {
     type: "gauge",
     name: "myelin_dispatcher_connected_devices",
@@ -135,6 +160,7 @@ export function foldMetrics(
   core: Dispatcher,
   door: EventDoor,
   retained: RetainedKeeper,
+  sinks: Sinks,
 ): void {
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
@@ -164,6 +190,12 @@ export function foldMetrics(
     page.retainedBytes.with().set(retained.budget.bytes);
     page.retainedAccepted.with().set(retained.budget.isFull ? 0 : 1);
     page.retainedRefused.with().value = retained.refused;
+    for (const { name: sink, counts, store } of sinks.all()) {
+      page.sinkReadings.with({ sink }).value = counts.readings;
+      page.sinkSkipped.with({ sink }).value = counts.skipped;
+      page.sinkFailures.with({ sink }).value = counts.failures;
+      page.sinkBytes.with({ sink }).set(store.bytes);
+    }
     for (const account of core.ledger.all()) {
       if (account.received === 0) continue;
       const labels = { hop: account.hop, lane: account.lane, target: account.target };

@@ -18,6 +18,8 @@ import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
 import { EventDoor } from "./core/event-door.js";
 import type { CoreLog, DispatcherPorts } from "./core/ports.js";
+import { History } from "./history/history.js";
+import { Sinks } from "./history/sinks.js";
 import { foldMetrics } from "./metrics.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
@@ -51,6 +53,7 @@ export interface DispatcherService extends Component {
   readonly ledger: LedgerKeeper;
   readonly door: EventDoor;
   readonly sessions: Sessions;
+  readonly sinks: Sinks;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
   /** What can be told of routes. */
@@ -96,6 +99,7 @@ export async function createDispatcher(
     createKeeperPorts({ bus, liveness, partitions, clock, log, routedEvents }),
     { messages, memoryBytes },
   );
+  const sinks = new Sinks({ dataDir, clock, log });
   const core: Dispatcher = new Dispatcher({
     ports,
     limits: {
@@ -117,6 +121,7 @@ export async function createDispatcher(
         onChange: (subject, listener) => owner.watch(subject, listener),
         dataDir,
         retained,
+        sinks,
       }),
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
@@ -135,7 +140,7 @@ export async function createDispatcher(
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
   core.keepRetained();
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door, retained);
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door, retained, sinks);
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
     acquired: async (ownership) => {
@@ -154,6 +159,8 @@ export async function createDispatcher(
       ledger,
       door,
       retained,
+      sinks,
+      new History(bus, sinks),
       coreComponent(bus, core, apps),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
@@ -163,9 +170,20 @@ export async function createDispatcher(
   );
   const routes = new RouteCompiler(core, plugins, { resourcesDir }, log, clock);
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
+    // First: routes name them.
+    sinks.apply(resourcesOf(snapshot, "Sink"));
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
-  return Object.assign(host, { core, sessions: sessions!, owner, ledger, door, applyResources, routes });
+  return Object.assign(host, {
+    core,
+    sessions: sessions!,
+    sinks,
+    owner,
+    ledger,
+    door,
+    applyResources,
+    routes,
+  });
 }
 
 const STOP_MARGIN_MS = 6_000;

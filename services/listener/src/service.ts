@@ -24,6 +24,7 @@ import { Deliveries } from "./core/deliveries.js";
 import { DeviceRates } from "./core/device-rates.js";
 import { DownlinkServer } from "./core/downlink.js";
 import { DownlinkClient } from "./core/downlink-client.js";
+import { HistoryClient } from "./core/history-client.js";
 import { Ingress } from "./core/ingress.js";
 import { InputDrain } from "./core/input-drain.js";
 import { Interest } from "./core/interest.js";
@@ -146,6 +147,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   });
   const sessionHomes = new SessionHomeClient({ bus, clock, log, partitions });
   const operations = new OperationsClient(bus, clock);
+  const history = new HistoryClient(bus);
   const listeners = createLiveness(bus, { service: "listener", clock });
   const dispatchers = createLiveness(bus, { service: "dispatcher", clock });
   const bridges = new Bridges({
@@ -204,6 +206,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     wills,
     sessionHomes,
     operations,
+    history,
     traces,
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],

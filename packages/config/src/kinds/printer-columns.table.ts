@@ -18,4 +18,12 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
     { name: "Order", type: "integer", path: ["order"], description: "Routes are tried by growing order." },
     { name: "Stop", type: "boolean", path: ["stop"], description: "No later route sees what matched." },
   ],
+  Sink: [
+    {
+      name: "File",
+      type: "string",
+      path: ["store", "sqlite", "path"],
+      description: "Of a store in a file: where it is.",
+    },
+  ],
 };

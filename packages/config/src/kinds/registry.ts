@@ -2,6 +2,7 @@
 import { bridgeKind } from "./bridge.js";
 import type { AnyKind } from "./kind.js";
 import { routeKind } from "./route.js";
+import { sinkKind } from "./sink.js";
 
 type KindRegistry = Readonly<Record<string, AnyKind>>;
 
@@ -9,4 +10,5 @@ type KindRegistry = Readonly<Record<string, AnyKind>>;
 export const kinds = {
   Bridge: bridgeKind,
   Route: routeKind,
+  Sink: sinkKind,
 } satisfies KindRegistry;

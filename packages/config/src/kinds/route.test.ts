@@ -49,7 +49,7 @@ describe("a Route", () => {
 
   it.each([
     ["  targets: []\n", "5: spec.targets: [] must be a list of at least 1"],
-    ["  targets:\n    - {}\n", "6: spec.targets[0]: {} must be exactly one of app, nats, file, device"],
+    ["  targets:\n    - {}\n", "6: spec.targets[0]: {} must be exactly one of app, nats, file, device, sink"],
     [
       "  targets: [{ app: a }]\n  matches: {}\n",
       "6: spec.matches: {} must be left out: the key is unknown, did you mean match?",

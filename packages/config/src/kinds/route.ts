@@ -154,6 +154,7 @@ const target = exactlyOne(
         }),
       ),
     }),
+    sink: string({ description: "Name of a Sink, which keeps the readings.", minLength: 1, maxLength: 253 }),
   },
   { description: "One place to which matching messages go." },
 );
@@ -179,7 +180,8 @@ const spec = object({
 /** The spec of a `Route`, checked and complete. */
 export type RouteSpec = Infer<typeof spec>;
 
-const file = (path: string): string | undefined => {
+/** What is wrong with a path below the data directory; undefined: nothing. */
+export const dataPathRule = (path: string): string | undefined => {
   const parts = path.split("/");
   const bad = path.startsWith("/") || path.includes("\\") || path.includes("\0") || parts.includes("..");
   return bad || parts.includes("") ? "a relative path without .. (below the data directory)" : undefined;
@@ -210,7 +212,7 @@ function checkRoute(route: RouteSpec): readonly Problem[] {
       problems.push({ path: ["transform", i, "protobuf"], value: step.protobuf ?? null, rule });
     }
     if (step.protobuf !== undefined) {
-      expect(["transform", i, "protobuf", "file"], step.protobuf.file, file(step.protobuf.file));
+      expect(["transform", i, "protobuf", "file"], step.protobuf.file, dataPathRule(step.protobuf.file));
     }
     if (step.codec !== "raw") continue;
     if (step.select !== undefined || step.rename !== undefined) {
@@ -226,7 +228,7 @@ function checkRoute(route: RouteSpec): readonly Problem[] {
   const seen = new Set<string>();
   for (const [i, t] of route.targets.entries()) {
     if (t.nats !== undefined) expect(["targets", i, "nats"], t.nats, subject(t.nats));
-    if (t.file !== undefined) expect(["targets", i, "file", "path"], t.file.path, file(t.file.path));
+    if (t.file !== undefined) expect(["targets", i, "file", "path"], t.file.path, dataPathRule(t.file.path));
     if (t.device !== undefined)
       expect(["targets", i, "device", "path"], t.device.path, topicNameRule(t.device.path));
     const key = JSON.stringify(t);

@@ -68,6 +68,7 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   retainedState: ["mln.ret.state"],
   retainedMessage: ["mln.ret.msg.3.plant.site=2Fa", ["partition", 3], ["name", "plant"], ["name", "site/a"]],
   retainedOfPartition: ["mln.ret.msg.3.>", ["partition", 3]],
+  historyQuery: ["mln.his.query"],
   sysFigures: ["mln.sys.figures"],
   operations: ["mln.ops.ask"],
   traceInterest: ["mln.ops.trace"],

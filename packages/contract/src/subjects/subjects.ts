@@ -140,6 +140,9 @@ export const retainedOfPartition = (partition: number): string => `mln.ret.msg.$
 /** All retained messages: what the stream RETAINED takes. */
 export const allRetainedMessages = (): string => "mln.ret.msg.>";
 
+/** Query of what sinks have stored. Request/reply, queue group of the dispatchers. */
+export const historyQuery = (): string => "mln.his.query";
+
 /** SysFigures of every listener, for all listeners. */
 export const sysFigures = (): string => "mln.sys.figures";
 

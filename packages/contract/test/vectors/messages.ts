@@ -6,7 +6,18 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
-import { app, control, envelope, mcp, ops, resource, retained, session, sys } from "../../src/index.js";
+import {
+  app,
+  control,
+  envelope,
+  history,
+  mcp,
+  ops,
+  resource,
+  retained,
+  session,
+  sys,
+} from "../../src/index.js";
 import { bytes, type Codec, field, type GoodCase, hex } from "./vector.js";
 
 const PROTO = fileURLToPath(new URL("../../../../proto/", import.meta.url));
@@ -14,6 +25,7 @@ const GENERATED: Readonly<Record<string, object>> = {
   app,
   control,
   envelope,
+  history,
   mcp,
   ops,
   resource,

@@ -126,6 +126,11 @@ export const ERROR_CODES = {
   "store.conflict": { family: "world", retryable: true, http: 409, grpc: "ABORTED" },
   "store.write_failed": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "store.corrupt": { family: "world", retryable: false, http: 500, grpc: "DATA_LOSS" },
+  "store.full": { family: "world", retryable: true, http: 507, grpc: "RESOURCE_EXHAUSTED" },
+  "history.bad_query": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
+  "history.too_many_series": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "history.too_large": { family: "caller", retryable: false, http: 413, grpc: "OUT_OF_RANGE" },
+  "history.no_sink": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
 
   // Start and stop.
   "lifecycle.start_failed": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },

@@ -10,5 +10,6 @@ export const targets = {
   nats: () => import("./nats/index.js"),
   retained: () => import("./retained/index.js"),
   sessions: () => import("./sessions/index.js"),
+  sink: () => import("./sink/index.js"),
   unrouted: () => import("./unrouted/index.js"),
 } satisfies TargetRegistry;

@@ -4,6 +4,7 @@ import type { LinkHub } from "../core/link-hub.js";
 import type { ListenerDirectory } from "../core/listener-directory.js";
 import type { Target } from "../core/outlet.js";
 import type { DispatcherPorts, Release } from "../core/ports.js";
+import type { Sinks } from "../history/sinks.js";
 import type { RetainedKeeper } from "../retained/keeper.js";
 
 export type { LeftOut, Outlet, OutletEvents, Target, Way } from "../core/outlet.js";
@@ -22,6 +23,8 @@ export interface TargetContext {
   readonly dataDir: string | undefined;
   /** Keeps retained messages; absent where none are kept. */
   readonly retained?: RetainedKeeper | undefined;
+  /** The sinks in force. */
+  readonly sinks?: Sinks | undefined;
 }
 
 /** A target kind. `Spec` is what stands under the kind's key in a route. */

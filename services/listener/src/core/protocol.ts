@@ -9,6 +9,7 @@ import type { Admission } from "./admission.js";
 import type { ByteStream, StreamPeer, StreamSink } from "./byte-stream.js";
 import type { ConnectionManager, TransportRefusal } from "./connection-manager.js";
 import type { DownlinkClient } from "./downlink-client.js";
+import type { HistoryClient } from "./history-client.js";
 import type { Ingress } from "./ingress.js";
 import type { McpSessions } from "./mcp/mcp-sessions.js";
 import type { ListenerMetrics } from "./metrics.js";
@@ -48,6 +49,8 @@ export interface ProtocolContext {
   readonly wills: WillKeeper;
   /** Asks all listeners about clients, for operators. */
   readonly operations: OperationsClient;
+  /** Asks the dispatchers what was stored, for operators. */
+  readonly history: HistoryClient;
   /** Who looks at the packets of clients. */
   readonly traces: TraceHub;
   readonly metrics: ListenerMetrics;

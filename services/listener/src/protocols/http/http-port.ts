@@ -22,6 +22,8 @@ import type { HttpConfig } from "./config.js";
 import { DeviceMessages } from "./device-messages.js";
 import { AcceptedAnswer } from "./direct-answer.js";
 import { DirectRequests, type DirectScope } from "./direct-requests.js";
+import { historyHandlers } from "./history/handlers.js";
+import { HISTORY_ROUTES } from "./history/routes.js";
 import { connectionOf, HttpConnection, type HttpScope } from "./http-connection.js";
 import { postMessages } from "./post-messages.js";
 import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
@@ -158,6 +160,7 @@ export class HttpPort implements ProtocolPort {
     });
     app.after(() => {
       addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
+      addRoutes(app, HISTORY_ROUTES, historyHandlers(ctx));
       addRoutes(app, DEVICE_ROUTES, {
         postMessages: postMessages(config, ctx) as never,
         pollMessages: this.messages.poll as never,

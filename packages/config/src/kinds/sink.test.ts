@@ -1,0 +1,32 @@
+import { describe, expect, it } from "vitest";
+import { parseResources } from "../dynamic/parse-resources.js";
+import { formatResourceProblem } from "../dynamic/resource.js";
+
+const sink = (spec: string) =>
+  parseResources(
+    `apiVersion: myelin.dev/v1alpha1\nkind: Sink\nmetadata: { name: history }\nspec: ${spec}\n`,
+    "s.yaml",
+  );
+
+describe("a Sink", () => {
+  it("needs no more than a kind of store, and is completed", async () => {
+    const { documents } = await sink("{ store: { sqlite: {} } }");
+    expect(documents[0]?.resource?.spec).toEqual({
+      store: { sqlite: { path: "history.db", maxBytes: 10 * 1024 ** 3 } },
+      mapping: { depth: 4 },
+      batch: { readings: 20_000, wait: 50 },
+    });
+  });
+
+  it.each([
+    ["{}", "spec.store: nothing must be given"],
+    ["{ store: { sqlite: { path: ../x.db } } }", "a relative path without .."],
+    ["{ store: { sqlite: { maxBytes: 1KiB } } }", "at least 64MiB"],
+    ["{ store: { sqlite: {} }, mapping: { time: { field: at, unit: days } } }", "spec.mapping.time.unit"],
+    ["{ store: { sqlite: {} }, retention: 1s }", "at least 1m"],
+  ])("is refused with path, value and rule: %s", async (spec, expected) => {
+    const { documents, problems } = await sink(spec);
+    const all = [...problems, ...documents.flatMap((d) => d.problems)].map(formatResourceProblem);
+    expect(all).toEqual([expect.stringContaining(expected)]);
+  });
+});

@@ -1,0 +1,24 @@
+export {
+  type Aggregate,
+  type AggregateQuery,
+  type DataStore,
+  type LatestQuery,
+  MAX_PAGE,
+  MAX_QUERY_SERIES,
+  type Page,
+  type RangeQuery,
+  type Reading,
+  type SeriesFilter,
+  type TimeRange,
+} from "./data-store.js";
+export {
+  READING_KINDS,
+  READING_QUALITIES,
+  ReadingBlock,
+  type ReadingColumns,
+  type ReadingKind,
+  type ReadingQuality,
+  type ReadingValue,
+  toReference,
+} from "./reading-block.js";
+export { SqliteStore, type SqliteStoreOptions } from "./stores/sqlite/sqlite-store.js";

@@ -1,0 +1,255 @@
+/** What the reading thread finds in the file. */
+import type {
+  Aggregate,
+  AggregateQuery,
+  LatestQuery,
+  Page,
+  RangeQuery,
+  Reading,
+  SeriesFilter,
+} from "../../data-store.js";
+import { all, one, Refusal } from "./file.js";
+
+/** As in `data-store.ts`. */
+const MAX_QUERY_SERIES = 1_000;
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+/** Time, quality, number and what stands between them. */
+const ROW_BYTES = 48;
+const SUM_BYTES = 96;
+const KINDS = ["number", "boolean", "text", "json", "bytes", "text"] as const;
+const ESCAPED = 5;
+const QUALITIES = ["good", "uncertain", "bad"] as const;
+const MAX_REF = Number.MAX_SAFE_INTEGER;
+/** Text and bytes can be large, so they are read one by one. */
+const COLUMNS =
+  "SELECT time, ref, kind, quality, CASE WHEN kind <= 1 THEN value END AS value FROM readings WHERE series = ?";
+const COUNTED = `kind <= 1 AND quality < 2 AND value BETWEEN -${Number.MAX_VALUE} AND ${Number.MAX_VALUE}`;
+
+interface Series {
+  readonly id: number;
+  readonly path: string;
+  readonly point: string;
+}
+
+interface Row {
+  readonly time: number;
+  readonly ref: number;
+  readonly kind: number;
+  readonly quality: number;
+  readonly value: number | string | Uint8Array | null;
+}
+
+function seriesOf({ tenant, device, path, point }: SeriesFilter): Series[] {
+  const found = all<Series>(
+    `SELECT id, path, point FROM series WHERE tenant = ?1 AND device = ?2
+       AND (?3 IS NULL OR path = ?3) AND (?4 IS NULL OR point = ?4) LIMIT ?5`,
+    tenant,
+    device,
+    path ?? null,
+    point ?? null,
+    MAX_QUERY_SERIES + 1,
+  );
+  if (found.length > MAX_QUERY_SERIES) {
+    throw new Refusal(
+      "history.too_many_series",
+      `${device} has more than ${MAX_QUERY_SERIES} points: ask for a path or a point`,
+    );
+  }
+  return found.sort(bySeries);
+}
+
+function bySeries(a: { path: string; point: string }, b: { path: string; point: string }): number {
+  return compare(a.path, b.path) || compare(a.point, b.point);
+}
+
+function compare<T extends string | number>(a: T, b: T): number {
+  return a < b ? -1 : Number(a > b);
+}
+
+function toReading({ id, path, point }: Series, { time, ref, kind, quality, value: inline }: Row): Reading {
+  const value = kind <= 1 ? inline : storedValue(id, time, ref);
+  const common = {
+    path,
+    point,
+    timeUs: time,
+    kind: KINDS[kind] ?? "text",
+    quality: QUALITIES[quality] ?? "bad",
+  };
+  if (kind === 0) return { ...common, value: value === null ? Number.NaN : (value as number) };
+  if (kind === 1) return { ...common, value: value !== 0 };
+  return { ...common, value: kind === ESCAPED ? (JSON.parse(value as string) as string) : (value as string) };
+}
+
+function storedValue(id: number, time: number, ref: number): Row["value"] {
+  return one<Pick<Row, "value">>(
+    "SELECT value FROM readings WHERE series = ? AND time = ? AND ref = ?",
+    id,
+    time,
+    ref,
+  )!.value;
+}
+
+function sizeOf({ path, point, value }: Reading): number {
+  const valueBytes = typeof value === "string" || value instanceof Uint8Array ? Buffer.byteLength(value) : 0;
+  return Buffer.byteLength(path) + Buffer.byteLength(point) + valueBytes + ROW_BYTES;
+}
+
+type Position = readonly [time: number, path: string, point: string, ref: number];
+
+/** Takes from all series at once, in order; each is read ahead, but for values that can be large. */
+export function range(query: RangeQuery): Page<Reading> {
+  const { limit, maxBytes = MAX_PAGE_BYTES } = query;
+  const isUp = query.order === "ascending";
+  const sign = isUp ? 1 : -1;
+  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const series = seriesOf(query);
+  const ahead = Math.ceil(limit / Math.max(1, series.length)) + 16;
+  const readers = series.map((of) => {
+    // Series that come before the cursor's are done with at its time, those after it are not.
+    const side = start && sign * bySeries(of, { path: start[1], point: start[2] });
+    const none = isUp ? -1 : MAX_REF;
+    const every = isUp ? MAX_REF : -1;
+    const first = isUp ? query.fromUs : query.toUs - 1;
+    const time = start?.[0] ?? first;
+    const ref =
+      start === undefined || side === undefined ? none : side === 0 ? start[3] : side > 0 ? none : every;
+    return { of, time, ref, rows: [] as Row[], at: 0, isDone: false };
+  });
+  const refill = (reader: (typeof readers)[number]): void => {
+    reader.rows = all<Row>(
+      isUp
+        ? `${COLUMNS} AND (time, ref) > (?, ?) AND time < ? ORDER BY time, ref LIMIT ?`
+        : `${COLUMNS} AND (time, ref) < (?, ?) AND time >= ? ORDER BY time DESC, ref DESC LIMIT ?`,
+      reader.of.id,
+      reader.time,
+      reader.ref,
+      isUp ? query.toUs : query.fromUs,
+      ahead,
+    );
+    reader.at = 0;
+    reader.isDone = reader.rows.length < ahead;
+    const last = reader.rows.at(-1);
+    if (last !== undefined) Object.assign(reader, { time: last.time, ref: last.ref });
+  };
+  for (const reader of readers) refill(reader);
+  const rows: Reading[] = [];
+  let bytes = 0;
+  let position: Position | undefined;
+  for (;;) {
+    let best: (typeof readers)[number] | undefined;
+    for (const reader of readers) {
+      const row = reader.rows[reader.at];
+      if (row === undefined) continue;
+      // Series are in ascending order, so of equal times the first one, or going down the last one, is next.
+      const order = best === undefined ? -1 : sign * (row.time - best.rows[best.at]!.time);
+      if (order < 0 || (order === 0 && !isUp)) best = reader;
+    }
+    if (best === undefined) return { rows };
+    const row = best.rows[best.at++]!;
+    const reading = toReading(best.of, row);
+    bytes += sizeOf(reading);
+    if (position !== undefined && (rows.length === limit || bytes > maxBytes)) {
+      return { rows, cursor: encodeCursor(position) };
+    }
+    rows.push(reading);
+    position = [row.time, best.of.path, best.of.point, row.ref];
+    if (best.at === best.rows.length && !best.isDone) refill(best);
+  }
+}
+
+/** Seeks from one stretch that holds something to the next, so empty ones cost nothing. */
+export function aggregate(query: AggregateQuery): Page<Aggregate> {
+  const { fromUs, toUs, everyUs, limit, maxBytes = MAX_PAGE_BYTES } = query;
+  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const rows: Aggregate[] = [];
+  let bytes = 0;
+  for (const { id, path, point } of seriesOf(query)) {
+    const rowBytes = Buffer.byteLength(path) + Buffer.byteLength(point) + SUM_BYTES;
+    const side = start === undefined ? 1 : bySeries({ path, point }, { path: start[1], point: start[2] });
+    if (side < 0) continue;
+    let at = side === 0 && start !== undefined ? start[0] : fromUs;
+    for (;;) {
+      const next = edge(id, at, toUs, "ASC");
+      if (next === undefined) break;
+      bytes += rowBytes;
+      if (rows.length === limit || (rows.length > 0 && bytes > maxBytes)) {
+        return { rows, cursor: encodeCursor([at, path, point, 0]) };
+      }
+      const startUs = everyUs === undefined ? fromUs : Math.floor(next.time / everyUs) * everyUs;
+      const from = Math.max(startUs, fromUs);
+      const to = everyUs === undefined ? toUs : Math.min(startUs + everyUs, toUs);
+      const sums = one<{ count: number; sum: number; min: number; max: number }>(
+        `SELECT count(*) AS count, sum(value) AS sum, min(value) AS min, max(value) AS max FROM readings
+          WHERE series = ? AND time >= ? AND time < ? AND ${COUNTED}`,
+        id,
+        from,
+        to,
+      )!;
+      const last = edge(id, from, to, "DESC") ?? next;
+      rows.push({
+        path,
+        point,
+        startUs,
+        ...sums,
+        mean: sums.sum / sums.count,
+        first: next.value,
+        last: last.value,
+      });
+      at = to;
+    }
+  }
+  return { rows };
+}
+
+function edge(
+  id: number,
+  from: number,
+  to: number,
+  way: "ASC" | "DESC",
+): { time: number; value: number } | undefined {
+  return one(
+    `SELECT time, value FROM readings WHERE series = ? AND time >= ? AND time < ? AND ${COUNTED}
+      ORDER BY time ${way}, ref ${way} LIMIT 1`,
+    id,
+    from,
+    to,
+  );
+}
+
+/** By path and point. */
+export function latest(query: LatestQuery): Page<Reading> {
+  const { limit, maxBytes = MAX_PAGE_BYTES } = query;
+  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const rows: Reading[] = [];
+  let bytes = 0;
+  let position: Position | undefined;
+  for (const series of seriesOf(query)) {
+    const { id, path, point } = series;
+    if (start !== undefined && bySeries(series, { path: start[1], point: start[2] }) <= 0) continue;
+    const row = one<Row>(`${COLUMNS} ORDER BY time DESC, ref DESC LIMIT 1`, id);
+    if (row === undefined) continue;
+    const reading = toReading(series, row);
+    bytes += sizeOf(reading);
+    if (position !== undefined && (rows.length === limit || bytes > maxBytes)) {
+      return { rows, cursor: encodeCursor(position) };
+    }
+    rows.push(reading);
+    position = [0, path, point, 0];
+  }
+  return { rows };
+}
+
+function encodeCursor(position: Position): string {
+  return Buffer.from(JSON.stringify(position)).toString("base64url");
+}
+
+function decodeCursor<T extends readonly unknown[]>(text: string, length: number): T {
+  try {
+    const value = JSON.parse(Buffer.from(text, "base64url").toString()) as T;
+    const isWhole = Array.isArray(value) && value.length === length && typeof value[1] === "string";
+    if (isWhole && Number.isSafeInteger(value[0]) && Number.isSafeInteger(value[3])) return value;
+  } catch {
+    // Falls through: whatever is wrong with it, it is not one of ours.
+  }
+  throw new Refusal("history.bad_query", "the cursor is not one that a query gave");
+}

@@ -1,0 +1,1 @@
+export { sinkTarget as plugin } from "./sink-target.js";

@@ -1,0 +1,152 @@
+import {
+  BatchBuilder,
+  BatchView,
+  createChannel,
+  EMPTY_HEAD,
+  Kind,
+  Lane,
+  payloadCodecs,
+  Stamp,
+} from "@myelin/contract";
+import { ReadingBlock } from "@myelin/data-store";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { Mapper } from "./mapping.js";
+
+const KINDS = ["number", "boolean", "text", "json", "bytes", "text"];
+type Mapping = ConstructorParameters<typeof Mapper>[0];
+
+function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
+  const head = { ...EMPTY_HEAD, tenant: "n", deviceId: "d", path: "a/b", kind: Kind.EVENT, contentType };
+  const link = {
+    sender: "l",
+    incarnation: 1,
+    partition: 0,
+    lane: Lane.EVENT,
+    target: "",
+    targetInstance: "",
+  };
+  const stamp = new Stamp(Buffer.alloc(10, 7));
+  stamp.tick(1_000_000);
+  const builder = new BatchBuilder(link, stamp);
+  builder.append(createChannel(1, head, 0), payload, 0, payload.length);
+  const view = new BatchView().reset(builder.finish()!);
+  view.next();
+  const block = new ReadingBlock();
+  const count = new Mapper({ depth: 4, ...spec }).map(view, block);
+  const { series, seriesOf, kind, value, others, timeUs, ref, quality } = block.columns();
+  const rows = Array.from({ length: block.count }, (_, i) => ({
+    point: series[seriesOf[i]! * 4 + 3],
+    kind: KINDS[kind[i]!],
+    value: kind[i]! > 1 ? others[value[i]!] : value[i],
+    timeUs: timeUs[i],
+  }));
+  expect(rows).toHaveLength(count);
+  return { rows, ref: ref[0], quality: quality[0], series };
+}
+
+const points = (payload: unknown, spec?: Partial<Mapping>) =>
+  Object.fromEntries(
+    map(Buffer.from(typeof payload === "string" ? payload : JSON.stringify(payload)), spec).rows.map(
+      ({ point, value }) => [point, value],
+    ),
+  );
+
+describe("a mapping", () => {
+  it("makes a point of each field, with dots between levels, and of nothing that is null", () => {
+    expect(points({ t: 21.5, on: true, room: { h: 40, deep: { x: "y" } }, no: null })).toEqual({
+      t: 21.5,
+      on: 1,
+      "room.h": 40,
+      "room.deep.x": "y",
+    });
+  });
+
+  it("keeps lists, and what lies deeper than it should, as JSON", () => {
+    expect(points({ w: [1, 2], a: { b: { c: 1 } } }, { depth: 2 })).toEqual({ w: "[1,2]", "a.b": '{"c":1}' });
+    expect(points('{ "a": 1.50 }', { depth: 0 })).toEqual({ "": '{ "a": 1.50 }' });
+  });
+
+  it.each([
+    ["21.5", "number", 21.5],
+    ["true", "boolean", 1],
+    ['"on"', "text", "on"],
+    ["on", "text", "on"],
+    ["[1, 2]", "json", "[1, 2]"],
+    ["null", "json", "null"],
+    ["1e400", "number", Number.POSITIVE_INFINITY],
+  ])("makes one value of %s", (text, kind, value) => {
+    expect(map(Buffer.from(text)).rows).toMatchObject([{ point: "", kind, value }]);
+  });
+
+  it("keeps bytes that are neither JSON nor text", () => {
+    const bytes = Buffer.from([0xff, 0x00, 0xfe]);
+    expect(map(bytes).rows).toMatchObject([{ kind: "bytes", value: new Uint8Array(bytes) }]);
+    expect(map(Buffer.alloc(0)).rows).toEqual([]);
+  });
+
+  it("reads MessagePack by its content type", () => {
+    const payload = payloadCodecs.msgpack.encode({ t: 1, raw: Buffer.from([1, 2]) });
+    expect(map(payload, {}, "application/msgpack").rows).toMatchObject([
+      { point: "t", value: 1 },
+      { point: "raw", kind: "bytes", value: new Uint8Array([1, 2]) },
+    ]);
+  });
+
+  it("keeps only the points it should", () => {
+    expect(points({ a: 1, b: { c: 2 }, d: 3 }, { points: ["b.c", "d"] })).toEqual({ "b.c": 2, d: 3 });
+    expect(points({ a: 1 }, { points: ["x"] })).toEqual({});
+  });
+
+  it.each([
+    ["s", 1_700_000_000, 1_700_000_000_000_000],
+    ["ms", 4_102_444_800_000, 4_102_444_800_000_000],
+    ["us", 5, 5],
+    ["iso", "1970-01-01T00:00:01Z", 1_000_000],
+  ] as const)("takes the time from a field in %s, and does not make a point of it", (unit, at, timeUs) => {
+    const { rows } = map(Buffer.from(JSON.stringify({ m: { at }, t: 1 })), { time: { field: "m.at", unit } });
+    expect(rows).toEqual([{ point: "t", kind: "number", value: 1, timeUs }]);
+  });
+
+  it.each(["soon", -1, 1e300, null, {}])(
+    "falls back on the message's time, as uncertain, for the time %j",
+    (at) => {
+      const { rows, quality } = map(Buffer.from(JSON.stringify({ at, t: 1 })), {
+        time: { field: "at", unit: "ms" },
+      });
+      expect(rows.find(({ point }) => point === "t")?.timeUs).toBe(1_000_000);
+      expect(quality).toBe(1);
+    },
+  );
+
+  it("keeps a document with too many fields, too long names or too much depth as one value", () => {
+    const many = JSON.stringify(Object.fromEntries(Array.from({ length: 1_001 }, (_, i) => [`f${i}`, i])));
+    const long = JSON.stringify({ ["n".repeat(600)]: 1 });
+    const deep = `{"a":${"[".repeat(5_000)}${"]".repeat(5_000)}}`;
+    for (const text of [many, long, deep]) expect(points(text)).toEqual({ "": text });
+  });
+
+  it("gives every message a reference of its own, and never fails, whatever the payload", () => {
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes)),
+          fc.json().map((text) => Buffer.from(text)),
+          fc.object({ withNullPrototype: false }).map((value) => Buffer.from(JSON.stringify(value))),
+        ),
+        fc.constantFrom(
+          "",
+          "application/json",
+          "application/msgpack",
+          "text/plain",
+          "application/octet-stream",
+        ),
+        (payload, contentType) => {
+          const { ref, rows, series } = map(payload, {}, contentType);
+          if (rows.length > 0) expect(ref).toBeGreaterThan(0);
+          for (const name of series) expect(name.includes("\0")).toBe(false);
+        },
+      ),
+    );
+  });
+});
