@@ -5,7 +5,7 @@ export { descriptorLimit, openDescriptors } from "./descriptors.js";
 export { type PlatformConfig, platformSections } from "./platform-config.js";
 export { type PluginOptions, supervisePlugin } from "./plugin.js";
 export { hostMetricsList } from "./process-components.js";
-export type { ResourceCondition, ResourceRefusal } from "./resource-answers.js";
+export type { ResourceCondition, ResourceFigures, ResourceRefusal } from "./resource-answers.js";
 export { ResourceFeed, type ResourceFeedOptions, resourceMetricsList } from "./resource-feed.js";
 export {
   type ExitCode,

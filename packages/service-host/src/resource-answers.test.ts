@@ -3,7 +3,7 @@ import type { ResourceStatus } from "@myelin/config";
 import { subjects, resource as wire } from "@myelin/contract";
 import { AppError, FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
-import { ResourceAnswers, type ResourceCondition } from "./resource-answers.js";
+import { ResourceAnswers, type ResourceCondition, type ResourceFigures } from "./resource-answers.js";
 
 type Handler = (data: Uint8Array) => Promise<Uint8Array> | Uint8Array;
 
@@ -23,7 +23,7 @@ function status(name: string, state: ResourceStatus["state"] = "active"): Resour
   };
 }
 
-function world(conditions: readonly ResourceCondition[] = []) {
+function world(conditions: readonly ResourceCondition[] = [], figures: readonly ResourceFigures[] = []) {
   const served = new Map<string, Handler>();
   const clock = new FakeClock();
   let statuses: readonly ResourceStatus[] = [];
@@ -39,6 +39,7 @@ function world(conditions: readonly ResourceCondition[] = []) {
     clock,
     statuses: () => statuses,
     conditions: () => conditions,
+    figures: () => figures,
     check: async (resources) =>
       resources
         .filter(({ metadata }) => metadata.name === "bad")
@@ -98,6 +99,27 @@ describe("what became of resources", () => {
       sinceUs: 12_000,
     });
     expect(two?.conditions).toHaveLength(1);
+  });
+
+  it("holds what those that act on one in force count of it", () => {
+    const of = (name: string) => ({
+      kind: "Route",
+      name,
+      figures: { queuedMessages: 3, droppedMessages: 0 },
+    });
+    const { set, ask } = world([], [of("a"), of("gone"), of("bad")]);
+    set([status("a"), status("b"), status("bad", "refused")]);
+    expect(ask().resources.map(({ name, figures }) => [name, figures])).toEqual([
+      [
+        "a",
+        [
+          { name: "queuedMessages", value: 3 },
+          { name: "droppedMessages", value: 0 },
+        ],
+      ],
+      ["b", []],
+      ["bad", []],
+    ]);
   });
 
   it("keeps to the kind and the name that are asked for", () => {

@@ -19,6 +19,13 @@ export interface ResourceCondition {
   readonly sinceMs: number;
 }
 
+/** What whoever acts on a resource counts: words in camelCase that end in what is counted, as `queuedMessages`. */
+export interface ResourceFigures {
+  readonly kind: string;
+  readonly name: string;
+  readonly figures: Readonly<Record<string, number>>;
+}
+
 /** Why a resource that is correct in itself could not be put in force here. */
 export interface ResourceRefusal {
   readonly kind: string;
@@ -26,12 +33,13 @@ export interface ResourceRefusal {
   readonly error: AppError;
 }
 
-/** `conditions` is asked per query, `check` per question; it changes nothing. */
+/** `conditions` and `figures` are asked per query, `check` per question; it changes nothing. */
 export interface ResourceAnswersOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly statuses: () => readonly ResourceStatus[];
   readonly conditions?: (() => readonly ResourceCondition[]) | undefined;
+  readonly figures?: (() => readonly ResourceFigures[]) | undefined;
   readonly check?: ((resources: readonly Resource[]) => Promise<readonly ResourceRefusal[]>) | undefined;
 }
 
@@ -93,8 +101,9 @@ export class ResourceAnswers {
 
   /** One page of what became of the resources that are asked for. */
   report({ kind, name, after }: wire.Query): wire.Report {
-    const { bus, statuses, conditions } = this.#options;
+    const { bus, statuses, conditions, figures } = this.#options;
     const said = Map.groupBy(conditions?.() ?? [], (c) => `${c.kind}/${c.name}`);
+    const counted = new Map(figures?.().map((f) => [`${f.kind}/${f.name}`, f.figures]));
     const wanted = statuses()
       .filter((s) => (kind === "" || s.kind === kind) && (name === "" || s.name === name))
       .map((status) => ({ key: keyOf(status), status }))
@@ -104,7 +113,8 @@ export class ResourceAnswers {
     let bytes = 0;
     let next = "";
     for (const { key, status } of wanted) {
-      const entry = this.#entry(key, status, said.get(`${status.kind}/${status.name}`) ?? []);
+      const own = `${status.kind}/${status.name}`;
+      const entry = this.#entry(key, status, said.get(own) ?? [], counted.get(own) ?? {});
       bytes += wire.Resource.encode(entry).finish().length;
       if (bytes > MAX_REPORT_BYTES && resources.length > 0) {
         next = keyOf(resources.at(-1) as wire.Resource);
@@ -115,7 +125,12 @@ export class ResourceAnswers {
     return { instance: bus.instance, incarnation: bus.incarnation, resources, next };
   }
 
-  #entry(key: string, status: ResourceStatus, said: readonly ResourceCondition[]): wire.Resource {
+  #entry(
+    key: string,
+    status: ResourceStatus,
+    said: readonly ResourceCondition[],
+    counted: Readonly<Record<string, number>>,
+  ): wire.Resource {
     const { kind, name, source, state, generation } = status;
     const accepted: wire.Condition = {
       type: "Accepted",
@@ -125,8 +140,9 @@ export class ResourceAnswers {
       sinceUs: Math.round((this.#since.get(key)?.sinceMs ?? 0) * 1000),
     };
     // Of several declarations of one name, what is done belongs to the one in force.
-    const own = state === "refused" ? [] : said;
-    return { kind, name, source, conditions: [accepted, ...own.map(encodeCondition)] };
+    if (state === "refused") return { kind, name, source, conditions: [accepted], figures: [] };
+    const figures = Object.entries(counted).map(([figure, value]) => ({ name: figure, value }));
+    return { kind, name, source, conditions: [accepted, ...said.map(encodeCondition)], figures };
   }
 
   async #judge({ resources }: wire.Check): Promise<wire.Verdict> {

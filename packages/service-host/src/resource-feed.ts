@@ -8,7 +8,12 @@ import {
 } from "@myelin/config";
 import { AppError, abortError, type Component, type ComponentCondition } from "@myelin/kernel";
 import { bounded, defineMetrics } from "@myelin/observability";
-import { ResourceAnswers, type ResourceCondition, type ResourceRefusal } from "./resource-answers.js";
+import {
+  ResourceAnswers,
+  type ResourceCondition,
+  type ResourceFigures,
+  type ResourceRefusal,
+} from "./resource-answers.js";
 import type { ServiceContext } from "./service.js";
 
 /** The list of the feed's metrics. */
@@ -34,6 +39,8 @@ export interface ResourceFeedOptions {
   readonly apply: (snapshot: Snapshot) => void | Promise<void>;
   /** How it stands with what the resources in force ask for; asked per query. */
   readonly conditions?: () => readonly ResourceCondition[];
+  /** What is counted of them; asked per query. */
+  readonly figures?: () => readonly ResourceFigures[];
   /** Which of these could not be put in force here; changes nothing. */
   readonly check?: (resources: readonly Resource[]) => Promise<readonly ResourceRefusal[]>;
 }
@@ -62,12 +69,13 @@ export class ResourceFeed implements Component {
     this.#metrics = context.metrics.register(resourceMetricsList);
     this.#source = options.openSource((statuses) => this.#report(statuses));
     const { bus, clock } = context;
-    const { conditions, check } = options;
+    const { conditions, figures, check } = options;
     this.#answers = new ResourceAnswers({
       bus,
       clock,
       statuses: () => this.#source.statuses(),
       conditions,
+      figures,
       check,
     });
     this.#metrics.resources.onCollect(() => this.#count());

@@ -25,7 +25,7 @@ import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
 import type { JournalPort } from "./sessions/journal.js";
-import type { QueueLimits } from "./sessions/outgoing.js";
+import type { QueueLimits } from "./sessions/session.js";
 import { Sessions } from "./sessions/sessions.js";
 import { TargetPlugins } from "./targets/plugins.js";
 

@@ -96,28 +96,58 @@ describe("a bridge to Mosquitto", requires.program("mosquitto"), () => {
     },
   );
 
-  it("holds no more in its outbox than the bound of sessions, and counts what is refused", async () => {
-    await using broker = await startMosquitto();
-    await using world = await BridgeWorld.open(1, { sessions: { maxQueuedMessages: 50 } });
-    await broker.kill();
-    await world.declare({ b: to(broker.url, '[{ filter: "a", direction: out }]') });
-    await waitFor(() => world.rigs[0]!.listener.bridges.records()[0]?.state === "waiting", {
-      what: "a failed try",
-    });
-    const device = await world.client("device");
-    for (const text of numbers(0, 80)) await device.mqtt.publishAsync("a", text, { qos: 1 });
-    await waitFor(async () => (await sessionOf(world)).queued === 50, {
-      what: "a full outbox",
-      deadlineMs: 10_000,
-    });
-    await broker.restart();
-    await world.up();
-    await waitFor(async () => (await sessionOf(world)).isEmpty, {
-      what: "an empty outbox",
-      deadlineMs: 10_000,
-    });
-    expect(world.rigs[0]!.listener.bridges.records()[0]!.counters.messages.out).toBe(50);
-  });
+  it.each([
+    ["refuse", numbers(0, 50)],
+    ["oldest", numbers(30, 50)],
+  ])(
+    "holds no more in its outbox than it may, and counts what goes when full: %s",
+    async (whenFull, kept) => {
+      await using broker = await startMosquitto();
+      await using world = await BridgeWorld.open();
+      await broker.kill();
+      const bound = `  outbox: { maxMessages: 50, whenFull: ${whenFull} }\n`;
+      await world.declare({ b: to(broker.url, '[{ filter: "a/+", direction: out }]') + bound });
+      const record = () => world.rigs[0]!.listener.bridges.records()[0];
+      await waitFor(() => record()?.state === "waiting", { what: "a failed try" });
+      const device = await world.client("device");
+      for (const text of numbers(0, 80)) {
+        await device.mqtt.publishAsync(`a/${text}`, text, { qos: 1, retain: true });
+      }
+      const outbox = await waitFor(
+        () => {
+          const found = record()?.outbox;
+          return found?.dropped === 30 ? found : undefined;
+        },
+        { what: "a full outbox in the books of the bridge", deadlineMs: 20_000 },
+      );
+      expect(outbox).toEqual({
+        messages: 50,
+        bytes: expect.any(Number),
+        oldestAtMs: expect.any(Number),
+        dropped: 30,
+      });
+      expect(outbox.bytes).toBeGreaterThan(50);
+      expect(Math.abs(systemClock.wallMs() - outbox.oldestAtMs)).toBeLessThan(60_000);
+      const series = 'myelin_listener_bridge_dropped_total{bridge="b",direction="out",reason="outbox_full"}';
+      expect(await world.rigs[0]!.metric(series)).toBe(30);
+      expect(await world.rigs[0]!.metric('myelin_listener_bridge_queued_bytes{bridge="b"}')).toBe(
+        outbox.bytes,
+      );
+      expect(
+        await world.rigs[0]!.metric('myelin_listener_bridge_queued_age_seconds{bridge="b"}'),
+      ).toBeGreaterThan(0);
+
+      await broker.restart();
+      await world.up();
+      await waitFor(async () => (await sessionOf(world)).isEmpty, {
+        what: "an empty outbox",
+        deadlineMs: 20_000,
+      });
+      await using late = await Client.open(broker.port, "late");
+      await late.mqtt.subscribeAsync("a/+", { qos: 1 });
+      expect((await late.have(50)).sort()).toEqual([...kept].sort());
+    },
+  );
 
   it("connects with user and password out of files, and tells in its status what is wrong with them", async () => {
     await using dir = await tempDir("bridge-secrets");

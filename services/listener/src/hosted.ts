@@ -8,7 +8,7 @@ import {
   ResourceFeed,
   type Service,
 } from "@myelin/service-host";
-import { bridgeConditions, bridgeGenerations } from "./bridges/conditions.js";
+import { bridgeConditions, bridgeFigures, bridgeGenerations } from "./bridges/conditions.js";
 import { type ListenerConfig, listenerSchema } from "./config.js";
 import { createListener, type Listener } from "./service.js";
 
@@ -49,6 +49,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
           listener.bridges.apply(snapshot);
         },
         conditions: () => bridgeConditions(listener.bridges.records(), generations),
+        figures: () => bridgeFigures(listener.bridges.records(), clock.wallMs()),
       });
       context.addPage("/bridges", () => bridgesPage(listener));
       return [deploymentStreams(context), feed, listener];

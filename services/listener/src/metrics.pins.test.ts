@@ -38,6 +38,8 @@ it("keeps the names and labels of its metrics", () => {
       "counter myelin_listener_bridge_messages_total{bridge,direction}",
       "counter myelin_listener_bridge_dropped_total{bridge,direction,reason}",
       "gauge myelin_listener_bridge_queued_messages{bridge}",
+      "gauge myelin_listener_bridge_queued_bytes{bridge}",
+      "gauge myelin_listener_bridge_queued_age_seconds{bridge}",
     ]
   `);
 });

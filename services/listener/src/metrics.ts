@@ -1,7 +1,8 @@
 /** The listener's metrics: the list, and how plain counters become it when the page is read. */
 import type { SenderCounters } from "@myelin/bus";
 import { bounded, defineMetrics, type Metrics } from "@myelin/observability";
-import type { Bridges } from "./bridges/bridges.js";
+import type { Bridges, Outbox } from "./bridges/bridges.js";
+import { ageSeconds } from "./bridges/conditions.js";
 import type { ConnectionManager } from "./core/connection-manager.js";
 import type { Ingress } from "./core/ingress.js";
 import type { LabelCounter, ListenerMetrics } from "./core/metrics.js";
@@ -190,6 +191,18 @@ export const listenerMetricsList = defineMetrics({
     help: "Messages in the outbox of a bridge that runs here, those on their way to the broker included.",
     labels: { bridge },
   },
+  bridgeQueuedBytes: {
+    type: "gauge",
+    name: "myelin_listener_bridge_queued_bytes",
+    help: "The same in bytes.",
+    labels: { bridge },
+  },
+  bridgeQueuedAge: {
+    type: "gauge",
+    name: "myelin_listener_bridge_queued_age_seconds",
+    help: "How long ago the oldest of these messages came in; 0 when none waits.",
+    labels: { bridge },
+  },
 });
 
 export type ListenerMetricsPage = Metrics<typeof listenerMetricsList>;
@@ -218,7 +231,7 @@ export function foldMetrics(page: ListenerMetricsPage, from: MetricSources): voi
     foldTraffic(page, from.protocols);
     foldCertificates(page, from.protocols);
     foldIngress(page, from);
-    foldBridges(page, from.bridges, bridgesBefore);
+    foldBridges(page, from, bridgesBefore);
     page.congestion.with().value = from.congestionMs() / 1000;
     page.sessions.with().set(from.sessions.size);
     page.subscriptions.with().set(from.subscriptions.size);
@@ -298,7 +311,7 @@ function foldCertificates(page: ListenerMetricsPage, { certificates }: ListenerM
 /** A bridge that has left for another listener is up there. */
 function foldBridges(
   page: ListenerMetricsPage,
-  bridges: Pick<Bridges, "records">,
+  { bridges, connections }: Pick<MetricSources, "bridges" | "connections">,
   before: Set<string>,
 ): void {
   const records = bridges.records();
@@ -306,10 +319,10 @@ function foldBridges(
   for (const name of before) {
     if (here.has(name)) continue;
     page.bridgeUp.with({ bridge: name }).set(0);
-    page.bridgeQueued.with({ bridge: name }).set(0);
+    foldOutbox(page, name, EMPTY_OUTBOX, 0);
     before.delete(name);
   }
-  for (const { name, state, counters, queued } of records) {
+  for (const { name, state, counters, outbox } of records) {
     before.add(name);
     page.bridgeUp.with({ bridge: name }).set(state === "connected" ? 1 : 0);
     page.bridgeConnects.with({ bridge: name, outcome: "up" }).value = counters.connects;
@@ -321,8 +334,23 @@ function foldBridges(
       const [way, why = ""] = key.split(",", 2) as ["in" | "out", string];
       page.bridgeDropped.with({ bridge: name, direction: way, reason: why }).value = n;
     }
-    if (queued !== undefined) page.bridgeQueued.with({ bridge: name }).set(queued);
+    if (outbox !== undefined) foldOutbox(page, name, outbox, connections.clock.wallMs());
   }
+}
+
+const EMPTY_OUTBOX: Omit<Outbox, "dropped"> = { messages: 0, bytes: 0, oldestAtMs: 0 };
+
+function foldOutbox(
+  page: ListenerMetricsPage,
+  name: string,
+  outbox: Omit<Outbox, "dropped"> & Partial<Pick<Outbox, "dropped">>,
+  nowMs: number,
+): void {
+  page.bridgeQueued.with({ bridge: name }).set(outbox.messages);
+  page.bridgeQueuedBytes.with({ bridge: name }).set(outbox.bytes);
+  page.bridgeQueuedAge.with({ bridge: name }).set(ageSeconds(outbox, nowMs));
+  if (outbox.dropped === undefined) return;
+  page.bridgeDropped.with({ bridge: name, direction: "out", reason: "outbox_full" }).value = outbox.dropped;
 }
 
 function pairs(counter: LabelCounter, put: (first: string, second: string, n: number) => void): void {

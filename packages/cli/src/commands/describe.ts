@@ -29,7 +29,7 @@ export async function describeResources(words: readonly string[], options: Resou
   return EXIT.ok;
 }
 
-async function describe({ declared, conditions }: View): Promise<void> {
+async function describe({ declared, conditions, figures }: View): Promise<void> {
   const { kind, name, generation, problems, value } = declared;
   print(`${colour.bold("Name:")}        ${printable(name)}`);
   print(`${colour.bold("Kind:")}        ${kind}`);
@@ -56,6 +56,7 @@ async function describe({ declared, conditions }: View): Promise<void> {
     ]),
     "  nobody says anything",
   );
+  await section("Figures", figures);
 }
 
 async function section(title: string, value: unknown): Promise<void> {

@@ -8,6 +8,11 @@ import { reference, selectionsOf } from "../resources/kinds.js";
 import { asObject, select, troubleOf, type View, wordFor } from "../resources/view.js";
 import { table } from "./operator-lists.js";
 
+/** What is counted of a kind and stands in its table, by the name of the figure. */
+const FIGURE_COLUMNS: Readonly<Partial<Record<Kind, Readonly<Record<string, string>>>>> = {
+  Bridge: { queuedMessages: "queued", droppedMessages: "dropped" },
+};
+
 /** Forms in which resources are printed. */
 export const GET_OUTPUTS = ["table", "wide", "json", "yaml", "name"] as const;
 
@@ -51,12 +56,14 @@ function printTables(views: readonly View[], isWide: boolean, isMixed: boolean):
   const byKind = Map.groupBy(views, ({ declared }) => declared.kind as Kind);
   for (const [kind, own] of byKind) {
     const columns = printerColumns[kind] ?? [];
+    const counted = Object.entries(FIGURE_COLUMNS[kind] ?? {});
     table(
       [
         "name",
         ...columns.map(({ name }) => name.toLowerCase()),
         "accepted",
         "ready",
+        ...counted.map(([, title]) => title),
         "since",
         "reason",
         "file",
@@ -70,6 +77,7 @@ function printTables(views: readonly View[], isWide: boolean, isMixed: boolean):
           ...columns.map(({ path }) => cell(declared.resource?.spec ?? {}, path)),
           wordFor(view, "Accepted"),
           wordFor(view, "Ready"),
+          ...counted.map(([figure]) => view.figures?.[figure] ?? ""),
           sinceOf(view),
           reason,
           placeOf(declared),

@@ -42,6 +42,15 @@ describe("what several processes say of one resource", () => {
     ]);
   });
 
+  it("sums what they count, each page of it once", () => {
+    const counts = (instance: string, queuedMessages: number) => {
+      const figures = [{ name: "queuedMessages", value: queuedMessages }];
+      return wire.Report.fromPartial({ instance, resources: [{ kind: "Bridge", name: "a", figures }] });
+    };
+    const { figures } = combine([counts("listener-0", 3), counts("listener-1", 4), counts("listener-0", 5)]);
+    expect(figures.get("Bridge/a")).toEqual({ queuedMessages: 9 });
+  });
+
   it("keeps files that are no resources apart", () => {
     const file = { kind: "", name: "", source: "x.yaml", conditions: [{ message: "x.yaml:1: no YAML" }] };
     const { files, conditions } = combine([wire.Report.fromPartial({ instance: "core", resources: [file] })]);

@@ -22,9 +22,14 @@ export interface Condition {
 /** By `kind/name`; `files` are problems with files that are no resources at all. */
 export interface Statuses {
   readonly conditions: ReadonlyMap<string, readonly Condition[]>;
+  /** What is counted of it, over all processes. */
+  readonly figures: ReadonlyMap<string, Figures>;
   readonly files: readonly string[];
   readonly instances: readonly string[];
 }
+
+/** By name. */
+export type Figures = Readonly<Record<string, number>>;
 
 interface Said {
   readonly instance: string;
@@ -63,9 +68,10 @@ export async function readStatuses(bus: Bus): Promise<Statuses> {
 /** Reports may overlap: of one that comes twice the later counts. */
 export function combine(reports: readonly wire.Report[]): Statuses {
   const said = new Map<string, Map<string, Said>>();
+  const figures = new Map<string, Map<string, wire.Figure>>();
   const files = new Set<string>();
   for (const { instance, resources } of reports) {
-    for (const { kind, name, source, conditions } of resources) {
+    for (const { kind, name, source, conditions, figures: counted } of resources) {
       if (kind === "" || name === "") {
         for (const { message } of conditions) files.add(message);
         continue;
@@ -75,14 +81,25 @@ export function combine(reports: readonly wire.Report[]): Statuses {
       said.set(key, own);
       for (const condition of conditions)
         own.set(JSON.stringify([instance, source, condition.type]), { instance, condition });
+      if (counted.length === 0) continue;
+      const numbers = figures.get(key) ?? new Map<string, wire.Figure>();
+      figures.set(key, numbers);
+      for (const figure of counted) numbers.set(JSON.stringify([instance, source, figure.name]), figure);
     }
   }
   const conditions = new Map([...said].map(([key, own]) => [key, worst([...own.values()])]));
   return {
     conditions,
+    figures: new Map([...figures].map(([key, own]) => [key, sumOf([...own.values()])])),
     files: [...files].sort(),
     instances: [...new Set(reports.map((r) => r.instance))].sort(),
   };
+}
+
+function sumOf(all: readonly wire.Figure[]): Figures {
+  const sums: Record<string, number> = {};
+  for (const { name, value } of all) sums[name] = (sums[name] ?? 0) + value;
+  return sums;
 }
 
 function worst(said: readonly Said[]): readonly Condition[] {

@@ -1,12 +1,14 @@
 /** Resources as they are shown: what is declared, with what is said of it. */
 import type { Declared, ResourceFolder } from "./folder.js";
 import type { Selection } from "./kinds.js";
-import type { Condition, Statuses } from "./status.js";
+import type { Condition, Figures, Statuses } from "./status.js";
 
 /** One resource; `conditions` is undefined where nobody could be asked. */
 export interface View {
   readonly declared: Declared;
   readonly conditions: readonly Condition[] | undefined;
+  /** Undefined: nobody counts anything of it. */
+  readonly figures: Figures | undefined;
 }
 
 /** Those that are meant, by kind and name, and what was named and is not there. */
@@ -27,6 +29,7 @@ export function select(
       views.push({
         declared,
         conditions: statuses && (statuses.conditions.get(`${kind}/${declared.name}`) ?? []),
+        figures: statuses?.figures.get(`${kind}/${declared.name}`),
       });
     }
   }
@@ -34,10 +37,10 @@ export function select(
 }
 
 /** As a resource of Kubernetes: the wish as it is written, and what became of it. `apply` takes it back. */
-export function asObject({ declared, conditions }: View): Readonly<Record<string, unknown>> {
+export function asObject({ declared, conditions, figures }: View): Readonly<Record<string, unknown>> {
   const value = (declared.value ?? {}) as Record<string, unknown>;
   const metadata = { ...(value.metadata as object | undefined), generation: declared.generation };
-  return { ...value, metadata, ...(conditions !== undefined && { status: { conditions } }) };
+  return { ...value, metadata, ...(conditions !== undefined && { status: { conditions, ...figures } }) };
 }
 
 /**

@@ -32,6 +32,7 @@ describe("a Bridge", () => {
   topics:
     - { filter: "+/state", direction: both, qos: 2, localPrefix: a/, remotePrefix: plant-7/, retain: clear }
     - { filter: "#", direction: in, qos: 0, localPrefix: office/ }
+  outbox: { maxMessages: 5000, maxBytes: 1MiB, whenFull: oldest }
   maxCrossed: 2
   reconnect: { min: 1s, max: 1m }
 `);
@@ -48,6 +49,7 @@ describe("a Bridge", () => {
       topics: [
         { filter: "a/#", direction: "out", qos: 1, localPrefix: "", remotePrefix: "", retain: "keep" },
       ],
+      outbox: { maxMessages: 100_000, maxBytes: 32 * 1024 * 1024, whenFull: "refuse" },
       maxCrossed: 0,
       reconnect: { min: 500, max: 30_000 },
     });
@@ -77,6 +79,7 @@ describe("a Bridge", () => {
       `${OLD}  topics: [{ filter: b, direction: out, remotePrefix: a/ }, { filter: +/b, direction: in }]\n`,
       'spec.topics[1]: "+/b" must be apart from a/b',
     ],
+    [`${PLAIN}${OUT}  outbox: { maxMessages: 0 }\n`, "spec.outbox.maxMessages: 0 must be"],
     [`${PLAIN}${OUT}  reconnect: { min: 1m, max: 1s }\n`, "at least reconnect.min"],
   ])("is refused with line, path, value and rule: %j", async (spec, expected) => {
     const problems = await problemsOf(bridge(spec));

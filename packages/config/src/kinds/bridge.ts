@@ -1,6 +1,7 @@
 /** Another broker that messages are exchanged with. */
 import {
   array,
+  bytes,
   durationMs,
   exactlyOne,
   integer,
@@ -119,6 +120,29 @@ const spec = object({
     minItems: 1,
     maxItems: 256,
   }),
+  outbox: object(
+    {
+      maxMessages: integer({
+        default: 100_000,
+        minimum: 1,
+        maximum: 1_000_000,
+        description: "Messages above QoS 0, those on their way to the broker included.",
+      }),
+      maxBytes: bytes({
+        default: "32MiB",
+        min: "64KiB",
+        max: "1GiB",
+        description:
+          "The same in bytes. It is held in memory, and beyond `dispatcher.sessions.memory` other messages for the same partition go to the overflow stream.",
+      }),
+      whenFull: oneOf(["refuse", "oldest"], {
+        default: "refuse",
+        description:
+          "`refuse`: a new message is dropped and counted; `oldest`: the oldest one that is not on its way is.",
+      }),
+    },
+    { description: "What may wait to go out while the broker is away or slow." },
+  ),
   maxCrossed: integer({
     default: 0,
     minimum: 0,

@@ -121,6 +121,43 @@ describe("a bridge between a box and Mosquitto", requires.program("mosquitto"), 
   );
 });
 
+describe("the command line", requires.program("mosquitto"), () => {
+  it("tells of a bridge whether it is connected, what waits in its outbox, and what it has dropped", async () => {
+    await using broker = await startMosquitto();
+    const far: MqttDoor = { ports: { mqtt: broker.port } };
+    await using box = await startBox({ workers: 1 });
+    const small = "  outbox: { maxMessages: 3 }\n";
+    await box.writeResource("bridge.yaml", bridgeTo(far, "filter: out/#, direction: out") + small);
+    await crosses(box, far, "out/probe");
+    const shown = async (verb: string, part: RegExp): Promise<void> => {
+      let last = "";
+      await waitFor(
+        async () => {
+          last = (await box.myelin(verb, "bridge", "b")).stdout;
+          return part.test(last);
+        },
+        { what: `${part} in what ${verb} shows`, deadlineMs: CATCH_UP_MS, everyMs: 500 },
+      ).catch((cause: unknown) => {
+        throw new Error(last, { cause });
+      });
+    };
+    const row = (ready: string, queued: number, dropped: number): RegExp =>
+      new RegExp(`│ ready +│ queued +│ dropped .*│ b .*│ ${ready} +│ ${queued} +│ ${dropped} +│`, "s");
+    await shown("get", row("True", 0, 0));
+    await broker.kill();
+    await shown("describe", /│ Ready +│ False .*mqtt:\S+ cannot be reached: connect ECONNREFUSED/);
+    await using writer = await Client.open(box, "writer");
+    for (let n = 0; n < 5; n++) await writer.mqtt.publishAsync("out/x", String(n), { qos: 1 });
+    await shown("get", row("False", 3, 2));
+    await shown(
+      "describe",
+      /queuedMessages: 3\s+queuedBytes: \d+\s+oldestQueuedSeconds: [\d.]+\s+droppedMessages: 2/,
+    );
+    await broker.restart();
+    await shown("get", row("True", 0, 2));
+  }, 120_000);
+});
+
 describe("two boxes", () => {
   const both = ["filter: plant/#, direction: both, qos: 2", "filter: plant/+/t, direction: both, qos: 2"];
   const out = ["filter: '#', direction: out, qos: 2", "filter: plant/+/t, direction: out, qos: 2"];

@@ -8,6 +8,7 @@ import { Desk } from "./desk.js";
 import { Journal, JournalReplay } from "./journal.js";
 import { ListenerLink } from "./listener-link.js";
 import { Outgoing } from "./outgoing.js";
+import type { SessionStore } from "./session-store.js";
 
 const { ReportKind, SignalKind } = wire;
 const NEVER = 0xffff_ffff;
@@ -29,6 +30,7 @@ class Home {
   readonly signals: string[] = [];
   readonly journal: Journal;
   readonly desk: Desk;
+  readonly store: SessionStore;
 
   private constructor(
     readonly log: MemoryLog,
@@ -36,6 +38,7 @@ class Home {
     readonly epoch: number,
   ) {
     const { clock } = this;
+    this.store = replay.store;
     const ledger = new Ledger();
     const accounts = {
       telemetry: ledger.account("sessions", "telemetry"),
@@ -101,7 +104,7 @@ class Home {
     return home;
   }
 
-  open(connection: number): Promise<wire.OpenedSession> {
+  open(connection: number, bounds?: wire.QueueBounds): Promise<wire.OpenedSession> {
     const holder = { listener: "l", incarnation: 1, connection };
     return this.desk.open(
       wire.OpenSession.create({
@@ -111,6 +114,7 @@ class Home {
         expirySeconds: NEVER,
         receiveMaximum: 10,
         atUs: 1,
+        bounds,
       }),
     );
   }
@@ -152,6 +156,21 @@ describe("a session that is opened", () => {
     await Promise.all(asked);
     await turns();
     expect(home.signals).toEqual(["1 TAKEN_OVER 0"]);
+  });
+
+  it("keeps the bounds of its own for its next home too, until it is opened without", async () => {
+    const bounds = { maxMessages: 5, maxBytes: 70_000, dropOldest: true };
+    const first = await Home.begin();
+    await first.open(1, bounds);
+    const second = await Home.begin(first.log, 2);
+    expect(second.store.ofClient("t", "c")?.bounds).toEqual({
+      maxMessages: 5,
+      maxBytes: 70_000,
+      whenFull: "oldest",
+    });
+    await second.open(2);
+    const third = await Home.begin(second.log, 3);
+    expect(third.store.ofClient("t", "c")?.bounds).toBeUndefined();
   });
 
   it("has another home when this one is closed meanwhile, whatever is waited for", async () => {

@@ -5,6 +5,7 @@ import type { Journal } from "./journal.js";
 import { type ListenerLink, linkKey } from "./listener-link.js";
 import type { Outgoing } from "./outgoing.js";
 import {
+  boundsOf,
   endedRecord,
   filtersRecord,
   heldRecord,
@@ -77,6 +78,7 @@ export class Desk {
     session.wasPresent = present;
     session.receiveMaximum = Math.max(1, request.receiveMaximum);
     session.label = request.label;
+    session.bounds = boundsOf(request.bounds);
     if (!isAgain) this.hold(session, holder);
     store.setOffline(session, 0, request.expirySeconds);
     journal.add(heldRecord(session));

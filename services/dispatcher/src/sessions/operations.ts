@@ -2,6 +2,7 @@
 import { ops, subjects, topicMatches } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { DispatcherPorts, Release } from "../core/ports.js";
+import { ingestTimeOf } from "./records.js";
 import { type Session, tagNoLocal, tagQos } from "./session.js";
 import type { SessionHome } from "./session-home.js";
 
@@ -100,6 +101,7 @@ export class SessionOperations {
       queued: session.queued - inflight,
       queuedBytes: session.bytes,
       dropped: session.dropped,
+      oldestAtMs: oldestAtMs(session),
     };
   }
 
@@ -191,4 +193,9 @@ export class SessionOperations {
 
 function limitOf(limit: number): number {
   return limit === 0 ? MAX_ENTRIES : Math.min(limit, MAX_ENTRIES);
+}
+
+function oldestAtMs({ entries }: Session): number {
+  const [oldest] = entries?.values() ?? [];
+  return oldest === undefined ? 0 : Math.floor(ingestTimeOf(oldest.message.record) / 1000);
 }

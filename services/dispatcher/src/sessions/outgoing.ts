@@ -6,17 +6,8 @@ import type { IntakeShare } from "./intake.js";
 import type { Journal } from "./journal.js";
 import type { ListenerLink } from "./listener-link.js";
 import { messageRecord, outgoingRecord } from "./records.js";
-import { type Entry, type Message, type Session, tagNoLocal, tagQos } from "./session.js";
+import { type Entry, type Message, type QueueLimits, type Session, tagNoLocal, tagQos } from "./session.js";
 import { type Recipient, type SessionStore, tellWaiters } from "./session-store.js";
-
-/** What may wait for one session. */
-export interface QueueLimits {
-  /** Messages above QoS 0 that wait for one session, those on their way included, and their bytes. */
-  readonly maxMessages: number;
-  readonly maxBytes: number;
-  /** `refuse`: the new one is dropped; `oldest`: the oldest that is not on its way goes. */
-  readonly whenFull: "refuse" | "oldest";
-}
 
 export interface SessionLimits extends QueueLimits {
   /** Those of sessions with a label that is named here. */
@@ -293,7 +284,7 @@ export class Outgoing {
   /** @returns false: the new one is refused */
   private makeRoom(session: Session, bytes: number): boolean {
     const { limits } = this.options;
-    const { maxMessages, maxBytes, whenFull } = limits.byLabel.get(session.label) ?? limits;
+    const { maxMessages, maxBytes, whenFull } = session.bounds ?? limits.byLabel.get(session.label) ?? limits;
     const isFull = (): boolean => session.queued >= maxMessages || session.bytes + bytes > maxBytes;
     if (!isFull()) return true;
     if (whenFull === "refuse" || bytes > maxBytes) {

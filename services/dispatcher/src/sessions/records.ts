@@ -1,6 +1,6 @@
 /** What the journal says, applied to the sessions; and everything there is, as records. */
 import { BatchView, session as wire } from "@myelin/contract";
-import type { Entry, Message, Session } from "./session.js";
+import type { Entry, Message, QueueLimits, Session } from "./session.js";
 import type { Recipient, SessionStore } from "./session-store.js";
 
 type JournalRecord = wire.JournalRecord;
@@ -13,6 +13,19 @@ export function idAndExpiry(record: Buffer): { readonly id: string; readonly exp
   view.reset(Buffer.concat([HEADER, record]));
   if (!view.next()) return { id: "", expiresAtUs: 0 };
   return { id: view.id().toString("latin1"), expiresAtUs: view.expiresAtUs };
+}
+
+/** Bounds of a session's own as its listener has told them. */
+export function boundsOf(told: wire.QueueBounds | undefined): QueueLimits | undefined {
+  if (told === undefined) return undefined;
+  const { maxMessages, maxBytes, dropOldest } = told;
+  return { maxMessages, maxBytes, whenFull: dropOldest ? "oldest" : "refuse" };
+}
+
+/** When the envelope that lies in a record came in, in Unix microseconds; 0 where it does not say. */
+export function ingestTimeOf(record: Buffer): number {
+  view.reset(Buffer.concat([HEADER, record]));
+  return view.next() ? view.ingestTimeUs : 0;
 }
 
 /** Applies one record. Records about what is not there any more change nothing. */
@@ -59,10 +72,11 @@ export function applyRecord(store: SessionStore, { record }: JournalRecord): voi
       applyIncoming(store, record.value);
       return;
     case "held": {
-      const { session: number, offlineAtMs, expirySeconds, label } = record.value;
+      const { session: number, offlineAtMs, expirySeconds, label, bounds } = record.value;
       const session = store.byId(number);
       if (session === undefined) return;
       session.label = label;
+      session.bounds = boundsOf(bounds);
       store.setOffline(session, offlineAtMs, expirySeconds);
       return;
     }
@@ -192,8 +206,19 @@ export function endedRecord({ number }: Session): JournalRecord {
   return { record: { $case: "ended", value: number } };
 }
 
-export function heldRecord({ number, offlineAtMs, expirySeconds, label }: Session): JournalRecord {
-  return { record: { $case: "held", value: { session: number, offlineAtMs, expirySeconds, label } } };
+export function heldRecord({
+  number: session,
+  offlineAtMs,
+  expirySeconds,
+  label,
+  bounds: own,
+}: Session): JournalRecord {
+  const bounds = own && {
+    maxMessages: own.maxMessages,
+    maxBytes: own.maxBytes,
+    dropOldest: own.whenFull === "oldest",
+  };
+  return { record: { $case: "held", value: { session, offlineAtMs, expirySeconds, label, bounds } } };
 }
 
 export function filtersRecord(

@@ -1,6 +1,15 @@
 /** What a home knows of one session and of the messages that wait for it. */
 import type { Deque } from "../core/deque.js";
 
+/** What may wait for one session. */
+export interface QueueLimits {
+  /** Messages above QoS 0 that wait for one session, those on their way included, and their bytes. */
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** `refuse`: the new one is dropped; `oldest`: the oldest that is not on its way goes. */
+  readonly whenFull: "refuse" | "oldest";
+}
+
 /** A message that somebody still needs. */
 export interface Message {
   /** Grows with each message of the partition; their order. */
@@ -70,6 +79,8 @@ export class Session {
   receiveMaximum = 65_535;
   /** Given by admission: which bounds its queue has. */
   label = "";
+  /** Its own, which count before those of the label. */
+  bounds: QueueLimits | undefined = undefined;
   /** By message number, oldest first. */
   entries: Map<number, Entry> | undefined = undefined;
   /** Those that were not sent on this connection. */

@@ -10,7 +10,7 @@ import {
   type ReleaseReason,
 } from "@myelin/bus";
 import { type BridgeSpec, resourcesOf, type Snapshot } from "@myelin/config";
-import { BUCKETS } from "@myelin/contract";
+import { BUCKETS, type ops } from "@myelin/contract";
 import { AppError, type Component, type ComponentCondition, retry, type Timer } from "@myelin/kernel";
 import { BRIDGE_PREFIX } from "../core/bridge-id.js";
 import type { OperationsClient } from "../core/operations-client.js";
@@ -20,8 +20,19 @@ import type { Bridge, BridgeContext, BridgeCounters, BridgePlugin, BridgeStatus 
 export interface BridgeRecord extends BridgeStatus {
   readonly name: string;
   readonly counters: BridgeCounters;
-  /** Messages in its outbox; undefined: not known at the moment. */
-  readonly queued: number | undefined;
+  /** Undefined: not known at the moment. */
+  readonly outbox: Outbox | undefined;
+}
+
+/** What waits to go out, as the home of the bridge's session tells it. */
+export interface Outbox {
+  /** Those on their way to the other side included. */
+  readonly messages: number;
+  readonly bytes: number;
+  /** Unix milliseconds at which the oldest one has come in; 0: none waits. */
+  readonly oldestAtMs: number;
+  /** Messages that it had no room for, since its home began to keep it. */
+  readonly dropped: number;
 }
 
 export interface BridgesOptions
@@ -48,7 +59,7 @@ export class Bridges implements Component {
   private readonly held = new Map<string, NamedLease>();
   private readonly running = new Map<string, Running>();
   private readonly counters = new Map<string, BridgeCounters>();
-  private readonly queued = new Map<string, number>();
+  private readonly outboxes = new Map<string, Outbox>();
   /** Per name, what is done to it is done in turn. */
   private readonly turns = new Map<string, Promise<void>>();
   private readonly stopping = new AbortController();
@@ -99,7 +110,7 @@ export class Bridges implements Component {
         ...bridge.status,
         name,
         counters: this.countersOf(name),
-        queued: this.queued.get(name),
+        outbox: this.outboxes.get(name),
       }))
       .sort((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -151,8 +162,6 @@ export class Bridges implements Component {
         tenant: spec.tenant,
         deviceId: BRIDGE_PREFIX + name,
         user: BRIDGE_PREFIX + name,
-        // Sessions of bridges may be given bounds of their own.
-        label: "bridge",
         // Whoever may declare a bridge may say what crosses it; rules that name it are heeded all the same.
         local: true,
       },
@@ -189,7 +198,7 @@ export class Bridges implements Component {
 
   private forget(name: string): void {
     this.counters.delete(name);
-    this.queued.delete(name);
+    this.outboxes.delete(name);
     this.turns.delete(name);
   }
 
@@ -202,13 +211,19 @@ export class Bridges implements Component {
         const { entries } = await operations.sessions({ client: BRIDGE_PREFIX + name, tenant });
         if (!this.running.has(name)) continue;
         const home = entries.find(({ persistent }) => persistent);
-        this.queued.set(name, (home?.queued ?? 0) + (home?.inflight ?? 0));
+        this.outboxes.set(name, outboxOf(home));
       } catch {
         // Whoever could tell is away: what is not known is not shown.
-        this.queued.delete(name);
+        this.outboxes.delete(name);
       }
     }
   }
+}
+
+function outboxOf(home: ops.Session | undefined): Outbox {
+  if (home === undefined) return { messages: 0, bytes: 0, oldestAtMs: 0, dropped: 0 };
+  const { queued, inflight, queuedBytes, oldestAtMs, dropped } = home;
+  return { messages: queued + inflight, bytes: queuedBytes, oldestAtMs, dropped };
 }
 
 /** Made by whoever asks first. */

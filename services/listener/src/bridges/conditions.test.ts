@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bridgeConditions } from "./conditions.js";
+import { bridgeConditions, bridgeFigures } from "./conditions.js";
 
 const lastError = { code: "auth.not_authorized", message: "the broker refuses the password", atMs: 2 };
 
@@ -30,5 +30,40 @@ describe("the condition of a bridge", () => {
     );
     expect(waiting).toMatchObject({ status: false, reason: lastError.code, message: lastError.message });
     expect(connecting).toMatchObject({ status: false, reason: "connecting", message: "" });
+  });
+});
+
+describe("the figures of a bridge", () => {
+  const counters = {
+    connects: 1,
+    failures: 0,
+    messages: { in: 5, out: 6 },
+    dropped: new Map([
+      ["in,unmapped", 1],
+      ["out,expired", 2],
+    ]),
+  };
+
+  it("hold what waits in the outbox, for how long the oldest has, and all that was dropped", () => {
+    const outbox = { messages: 3, bytes: 90, oldestAtMs: 2_500, dropped: 4 };
+    expect(bridgeFigures([{ name: "hub", counters, outbox }], 10_000)).toEqual([
+      {
+        kind: "Bridge",
+        name: "hub",
+        figures: {
+          inMessages: 5,
+          outMessages: 6,
+          queuedMessages: 3,
+          queuedBytes: 90,
+          oldestQueuedSeconds: 7.5,
+          droppedMessages: 7,
+        },
+      },
+    ]);
+  });
+
+  it("leave out what nobody can tell at the moment", () => {
+    const [of] = bridgeFigures([{ name: "hub", counters, outbox: undefined }], 0);
+    expect(of?.figures).toEqual({ inMessages: 5, outMessages: 6, droppedMessages: 3 });
   });
 });

@@ -105,6 +105,7 @@ export function sessionJson(session: ops.Session): Json {
     inflight: session.inflight,
     queued: session.queued,
     queuedBytes: session.queuedBytes,
+    ...(session.oldestAtMs > 0 && { oldestQueuedSince: new Date(session.oldestAtMs).toISOString() }),
     dropped: session.dropped,
   };
 }

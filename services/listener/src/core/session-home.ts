@@ -121,6 +121,17 @@ export interface SessionRequest {
   readonly expirySeconds: number;
   /** Most messages above QoS 0 without an acknowledgement. */
   readonly receiveMaximum: number;
+  /** What may wait for it, in place of what its user's label or the settings say. */
+  readonly bounds?: QueueBounds;
+}
+
+/** How much may wait for a session. */
+export interface QueueBounds {
+  /** Messages above QoS 0, those on their way to the client included. */
+  readonly maxMessages: number;
+  readonly maxBytes: number;
+  /** `refuse`: the new one is dropped; `oldest`: the oldest that is not on its way is. */
+  readonly whenFull: "refuse" | "oldest";
 }
 
 /** Where sessions that outlive their connections are kept: one per process. */

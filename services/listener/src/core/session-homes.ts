@@ -157,7 +157,7 @@ export class SessionHomeClient implements SessionHomes, Component {
 
   async open(request: SessionRequest, holder: SessionHolder): Promise<KeptSession> {
     const { clock } = this.options;
-    const { identity, clean, expirySeconds, receiveMaximum } = request;
+    const { identity, clean, expirySeconds, receiveMaximum, bounds } = request;
     const channel = this.channelOf(identity);
     // A discard that is still to be told would otherwise end the session that is opened here.
     const isDiscarded = channel.takeDiscard(identity.tenant, identity.deviceId);
@@ -173,6 +173,11 @@ export class SessionHomeClient implements SessionHomes, Component {
           receiveMaximum,
           atUs: clock.wallUs(),
           label: identity.label ?? "",
+          bounds: bounds && {
+            maxMessages: bounds.maxMessages,
+            maxBytes: bounds.maxBytes,
+            dropOldest: bounds.whenFull === "oldest",
+          },
         },
       },
     }).finish();

@@ -11,6 +11,7 @@ import {
   type KeptMessage,
   type KeptSession,
   NEVER_EXPIRES,
+  type QueueBounds,
   type SessionHolder,
 } from "../../core/session-home.js";
 import type { Subscriber, SubscriberMessage } from "../../core/subscriptions.js";
@@ -24,6 +25,7 @@ export interface ConnectionSettings {
   readonly remote: RemoteSpec;
   readonly clientId: string;
   readonly maps: TopicMaps;
+  readonly outbox: QueueBounds;
   readonly rules: OutgoingRules;
   /** Asked for at the broker before, and wanted no longer. */
   readonly formerFilters: readonly string[];
@@ -76,7 +78,13 @@ export class BridgeConnection
     this.admitted(ctx.identity);
     try {
       const receiveMaximum = FIRST_LOCAL_PACKET_ID - 1;
-      const request = { identity: ctx.identity, clean: false, expirySeconds: NEVER_EXPIRES, receiveMaximum };
+      const request = {
+        identity: ctx.identity,
+        clean: false,
+        expirySeconds: NEVER_EXPIRES,
+        receiveMaximum,
+        bounds: settings.outbox,
+      };
       const kept = await ctx.sessionHomes.open(request, this);
       this.kept = kept;
       if (this.gone) {

@@ -25,7 +25,7 @@ export class MqttBridge implements Bridge {
     private readonly spec: BridgeSpec,
     private readonly ctx: BridgeContext,
   ) {
-    const { remote, maxCrossed, reconnect } = spec;
+    const { remote, maxCrossed, reconnect, outbox } = spec;
     const { name, site, clock } = ctx;
     this.status = { state: "connecting", sinceMs: clock.wallMs(), lastError: undefined };
     this.waits = backoff({ initialMs: reconnect.min, maxMs: reconnect.max });
@@ -33,6 +33,7 @@ export class MqttBridge implements Bridge {
       remote: remote.mqtt,
       clientId: remote.mqtt.clientId ?? `${BRIDGE_PREFIX}${site}/${name}`,
       maps: new TopicMaps(spec.topics),
+      outbox,
       rules: { isVersion5: remote.mqtt.version === "5", maxCrossed, mark: `${site}/${name}` },
       formerFilters: [],
       onRefused: (filters) => this.refused(filters),

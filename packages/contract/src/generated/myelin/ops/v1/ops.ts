@@ -251,6 +251,8 @@ export interface Session {
   queuedBytes: number;
   /** Messages that found no room in its queue, since its home began. */
   dropped: number;
+  /** Milliseconds since the Unix epoch at which the oldest message that waits has come in; 0: none does. */
+  oldestAtMs: number;
 }
 
 /** Tracer to all listeners, every second while it looks. */
@@ -3233,6 +3235,7 @@ function createBaseSession(): Session {
     queued: 0,
     queuedBytes: 0,
     dropped: 0,
+    oldestAtMs: 0,
   };
 }
 
@@ -3282,6 +3285,9 @@ export const Session: MessageFns<Session> = {
     }
     if (message.dropped !== 0) {
       writer.uint32(120).uint64(message.dropped);
+    }
+    if (message.oldestAtMs !== 0) {
+      writer.uint32(129).fixed64(message.oldestAtMs);
     }
     return writer;
   },
@@ -3419,6 +3425,14 @@ export const Session: MessageFns<Session> = {
             message.dropped = longToNumber(reader.uint64());
             continue;
           }
+          case 16: {
+            if (tag !== 129) {
+              break;
+            }
+
+            message.oldestAtMs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3460,6 +3474,11 @@ export const Session: MessageFns<Session> = {
         ? globalThis.Number(object.queued_bytes)
         : 0,
       dropped: isSet(object.dropped) ? globalThis.Number(object.dropped) : 0,
+      oldestAtMs: isSet(object.oldestAtMs)
+        ? globalThis.Number(object.oldestAtMs)
+        : isSet(object.oldest_at_ms)
+        ? globalThis.Number(object.oldest_at_ms)
+        : 0,
     };
   },
 
@@ -3510,6 +3529,9 @@ export const Session: MessageFns<Session> = {
     if (message.dropped !== 0) {
       obj.dropped = Math.round(message.dropped);
     }
+    if (message.oldestAtMs !== 0) {
+      obj.oldestAtMs = Math.round(message.oldestAtMs);
+    }
     return obj;
   },
 
@@ -3533,6 +3555,7 @@ export const Session: MessageFns<Session> = {
     message.queued = object.queued ?? 0;
     message.queuedBytes = object.queuedBytes ?? 0;
     message.dropped = object.dropped ?? 0;
+    message.oldestAtMs = object.oldestAtMs ?? 0;
     return message;
   },
 };

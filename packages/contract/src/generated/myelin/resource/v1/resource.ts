@@ -85,6 +85,14 @@ export interface Resource {
   name: string;
   source: string;
   conditions: Condition[];
+  /** What whoever acts on it counts; the sum over all processes is what counts in all. */
+  figures: Figure[];
+}
+
+export interface Figure {
+  /** One word in camelCase that ends in what is counted: queuedMessages. */
+  name: string;
+  value: number;
 }
 
 export interface Condition {
@@ -339,7 +347,7 @@ export const Report: MessageFns<Report> = {
 };
 
 function createBaseResource(): Resource {
-  return { kind: "", name: "", source: "", conditions: [] };
+  return { kind: "", name: "", source: "", conditions: [], figures: [] };
 }
 
 export const Resource: MessageFns<Resource> = {
@@ -355,6 +363,9 @@ export const Resource: MessageFns<Resource> = {
     }
     for (const v of message.conditions) {
       Condition.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.figures) {
+      Figure.encode(v!, writer.uint32(42).fork()).join();
     }
     return writer;
   },
@@ -404,6 +415,14 @@ export const Resource: MessageFns<Resource> = {
             message.conditions.push(Condition.decode(reader, reader.uint32()));
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.figures.push(Figure.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -424,6 +443,7 @@ export const Resource: MessageFns<Resource> = {
       conditions: globalThis.Array.isArray(object?.conditions)
         ? object.conditions.map((e: any) => Condition.fromJSON(e))
         : [],
+      figures: globalThis.Array.isArray(object?.figures) ? object.figures.map((e: any) => Figure.fromJSON(e)) : [],
     };
   },
 
@@ -441,6 +461,9 @@ export const Resource: MessageFns<Resource> = {
     if (message.conditions?.length) {
       obj.conditions = message.conditions.map((e) => Condition.toJSON(e));
     }
+    if (message.figures?.length) {
+      obj.figures = message.figures.map((e) => Figure.toJSON(e));
+    }
     return obj;
   },
 
@@ -453,6 +476,92 @@ export const Resource: MessageFns<Resource> = {
     message.name = object.name ?? "";
     message.source = object.source ?? "";
     message.conditions = object.conditions?.map((e) => Condition.fromPartial(e)) || [];
+    message.figures = object.figures?.map((e) => Figure.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseFigure(): Figure {
+  return { name: "", value: 0 };
+}
+
+export const Figure: MessageFns<Figure> = {
+  encode(message: Figure, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.value !== 0) {
+      writer.uint32(17).double(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Figure {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFigure();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.value = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Figure {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      value: isSet(object.value) ? globalThis.Number(object.value) : 0,
+    };
+  },
+
+  toJSON(message: Figure): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.value !== 0) {
+      obj.value = floatToJson(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Figure>): Figure {
+    return Figure.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Figure>): Figure {
+    const message = createBaseFigure();
+    message.name = object.name ?? "";
+    message.value = object.value ?? 0;
     return message;
   },
 };
@@ -893,6 +1002,10 @@ function bytesFromBase64(b64: string): Uint8Array {
 
 function base64FromBytes(arr: Uint8Array): string {
   return globalThis.Buffer.from(arr).toString("base64");
+}
+
+function floatToJson(value: number | null | undefined): number | string | null | undefined {
+  return typeof value === "number" && !globalThis.Number.isFinite(value) ? globalThis.String(value) : value;
 }
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;

@@ -322,6 +322,16 @@ export interface OpenSession {
   atUs: number;
   /** Given by admission: which bounds its queue has. */
   label: string;
+  /** Bounds of its own; they count before those of the label. */
+  bounds: QueueBounds | undefined;
+}
+
+/** What may wait for a session. */
+export interface QueueBounds {
+  maxMessages: number;
+  maxBytes: number;
+  /** When it is full the oldest message goes that is not on its way, and not the new one. */
+  dropOldest: boolean;
 }
 
 /** A connection, as its listener numbers them. */
@@ -474,6 +484,7 @@ export interface HeldRecord {
   offlineAtMs: number;
   expirySeconds: number;
   label: string;
+  bounds: QueueBounds | undefined;
 }
 
 export interface FiltersRecord {
@@ -714,6 +725,7 @@ function createBaseOpenSession(): OpenSession {
     receiveMaximum: 0,
     atUs: 0,
     label: "",
+    bounds: undefined,
   };
 }
 
@@ -742,6 +754,9 @@ export const OpenSession: MessageFns<OpenSession> = {
     }
     if (message.label !== "") {
       writer.uint32(122).string(message.label);
+    }
+    if (message.bounds !== undefined) {
+      QueueBounds.encode(message.bounds, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -823,6 +838,14 @@ export const OpenSession: MessageFns<OpenSession> = {
             message.label = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.bounds = QueueBounds.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -857,6 +880,7 @@ export const OpenSession: MessageFns<OpenSession> = {
         ? globalThis.Number(object.at_us)
         : 0,
       label: isSet(object.label) ? globalThis.String(object.label) : "",
+      bounds: isSet(object.bounds) ? QueueBounds.fromJSON(object.bounds) : undefined,
     };
   },
 
@@ -886,6 +910,9 @@ export const OpenSession: MessageFns<OpenSession> = {
     if (message.label !== "") {
       obj.label = message.label;
     }
+    if (message.bounds !== undefined) {
+      obj.bounds = QueueBounds.toJSON(message.bounds);
+    }
     return obj;
   },
 
@@ -904,6 +931,122 @@ export const OpenSession: MessageFns<OpenSession> = {
     message.receiveMaximum = object.receiveMaximum ?? 0;
     message.atUs = object.atUs ?? 0;
     message.label = object.label ?? "";
+    message.bounds = (object.bounds !== undefined && object.bounds !== null)
+      ? QueueBounds.fromPartial(object.bounds)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseQueueBounds(): QueueBounds {
+  return { maxMessages: 0, maxBytes: 0, dropOldest: false };
+}
+
+export const QueueBounds: MessageFns<QueueBounds> = {
+  encode(message: QueueBounds, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.maxMessages !== 0) {
+      writer.uint32(8).uint32(message.maxMessages);
+    }
+    if (message.maxBytes !== 0) {
+      writer.uint32(17).fixed64(message.maxBytes);
+    }
+    if (message.dropOldest !== false) {
+      writer.uint32(24).bool(message.dropOldest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): QueueBounds {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseQueueBounds();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.maxMessages = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.maxBytes = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.dropOldest = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): QueueBounds {
+    return {
+      maxMessages: isSet(object.maxMessages)
+        ? globalThis.Number(object.maxMessages)
+        : isSet(object.max_messages)
+        ? globalThis.Number(object.max_messages)
+        : 0,
+      maxBytes: isSet(object.maxBytes)
+        ? globalThis.Number(object.maxBytes)
+        : isSet(object.max_bytes)
+        ? globalThis.Number(object.max_bytes)
+        : 0,
+      dropOldest: isSet(object.dropOldest)
+        ? globalThis.Boolean(object.dropOldest)
+        : isSet(object.drop_oldest)
+        ? globalThis.Boolean(object.drop_oldest)
+        : false,
+    };
+  },
+
+  toJSON(message: QueueBounds): unknown {
+    const obj: any = {};
+    if (message.maxMessages !== 0) {
+      obj.maxMessages = Math.round(message.maxMessages);
+    }
+    if (message.maxBytes !== 0) {
+      obj.maxBytes = Math.round(message.maxBytes);
+    }
+    if (message.dropOldest !== false) {
+      obj.dropOldest = message.dropOldest;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<QueueBounds>): QueueBounds {
+    return QueueBounds.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<QueueBounds>): QueueBounds {
+    const message = createBaseQueueBounds();
+    message.maxMessages = object.maxMessages ?? 0;
+    message.maxBytes = object.maxBytes ?? 0;
+    message.dropOldest = object.dropOldest ?? false;
     return message;
   },
 };
@@ -2982,7 +3125,7 @@ export const SessionMade: MessageFns<SessionMade> = {
 };
 
 function createBaseHeldRecord(): HeldRecord {
-  return { session: 0, offlineAtMs: 0, expirySeconds: 0, label: "" };
+  return { session: 0, offlineAtMs: 0, expirySeconds: 0, label: "", bounds: undefined };
 }
 
 export const HeldRecord: MessageFns<HeldRecord> = {
@@ -2998,6 +3141,9 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     }
     if (message.label !== "") {
       writer.uint32(122).string(message.label);
+    }
+    if (message.bounds !== undefined) {
+      QueueBounds.encode(message.bounds, writer.uint32(130).fork()).join();
     }
     return writer;
   },
@@ -3047,6 +3193,14 @@ export const HeldRecord: MessageFns<HeldRecord> = {
             message.label = reader.string();
             continue;
           }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.bounds = QueueBounds.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3073,6 +3227,7 @@ export const HeldRecord: MessageFns<HeldRecord> = {
         ? globalThis.Number(object.expiry_seconds)
         : 0,
       label: isSet(object.label) ? globalThis.String(object.label) : "",
+      bounds: isSet(object.bounds) ? QueueBounds.fromJSON(object.bounds) : undefined,
     };
   },
 
@@ -3090,6 +3245,9 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     if (message.label !== "") {
       obj.label = message.label;
     }
+    if (message.bounds !== undefined) {
+      obj.bounds = QueueBounds.toJSON(message.bounds);
+    }
     return obj;
   },
 
@@ -3102,6 +3260,9 @@ export const HeldRecord: MessageFns<HeldRecord> = {
     message.offlineAtMs = object.offlineAtMs ?? 0;
     message.expirySeconds = object.expirySeconds ?? 0;
     message.label = object.label ?? "";
+    message.bounds = (object.bounds !== undefined && object.bounds !== null)
+      ? QueueBounds.fromPartial(object.bounds)
+      : undefined;
     return message;
   },
 };
