@@ -21,4 +21,5 @@ export const scenarios = {
   storm: () => import("./storm/index.js"),
   qos2: () => import("./qos2/index.js"),
   sessions: () => import("./sessions/index.js"),
+  bridge: () => import("./bridge/index.js"),
 } satisfies ScenarioRegistry;

@@ -16,6 +16,15 @@ export interface StartOptions {
   readonly connections: number;
 }
 
+/** Ways over a bridge, seen from the system that has it. */
+export type Direction = "in" | "out";
+
+/** `farPort` is that of an MQTT broker on loopback with which `bench/#` is exchanged at QoS 1. */
+export interface BridgedOptions extends StartOptions {
+  readonly farPort: number;
+  readonly direction: Direction;
+}
+
 /** A system that can be measured. */
 export interface System {
   /** Equals its folder and its key in the registry. */
@@ -31,6 +40,8 @@ export interface System {
   install?(): Promise<void>;
   /** Starts it fresh, with empty stores, on free ports of loopback, and resolves when it accepts connections. */
   start(options: StartOptions): Promise<Running>;
+  /** The same with a bridge, which has whatever room its outbox may have; need not be up at once. */
+  startBridged?(options: BridgedOptions): Promise<Running>;
   /** Starts one of `services` alone, with what it needs beside it; `pids` are those of the service only. */
   startService?(service: string): Promise<Running>;
 }
@@ -52,6 +63,8 @@ export interface TcpGreeting {
 export interface Running extends AsyncDisposable {
   readonly version: string;
   readonly mqttPort?: number;
+  /** Of the broker that its bridge leads to. */
+  readonly farMqttPort?: number;
   readonly tcpPort?: number;
   readonly httpPort?: number;
   readonly tcpGreeting?: TcpGreeting;

@@ -1,12 +1,12 @@
 /** Myelin as `npm start` starts it: the box, with an app over gRPC in its own process. */
-import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { encodeMcpFrame } from "@myelin/contract";
 import { freePort, freePorts, startNats, startProcess, tempDir } from "@myelin/testkit";
 import { siblingProgram } from "../../paths.js";
 import { startControlled } from "../../process/controlled.js";
-import type { ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
+import type { BridgedOptions, ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
 import { type BoxFile, recoverable } from "./recoverable.js";
 
 const READY_MS = 30_000;
@@ -25,6 +25,7 @@ export const plugin: System = {
     return { what: "the built command line", remedy: "npm run bench builds it; or tsc -b" };
   },
   start: ({ variant = VARIANTS[0]! }) => startBox(variant),
+  startBridged: ({ variant = VARIANTS[0]!, ...bridge }) => startBox(variant, bridgeResource(bridge)),
   startService,
 };
 
@@ -73,8 +74,25 @@ async function startService(service: string): Promise<Running> {
   };
 }
 
-async function startBox(durability: string): Promise<Running> {
+/** With as much room for what waits as there can be. */
+function bridgeResource({ farPort, direction }: Omit<BridgedOptions, "variant">): string {
+  return `apiVersion: myelin.dev/v1alpha1
+kind: Bridge
+metadata: { name: far }
+spec:
+  remote: { mqtt: { url: "mqtt://127.0.0.1:${farPort}" } }
+  topics: [{ filter: "bench/#", direction: ${direction}, qos: 1 }]
+  outbox: { maxMessages: 1000000, maxBytes: 1GiB }
+`;
+}
+
+/** @param resource a file of its resources directory */
+async function startBox(durability: string, resource?: string): Promise<Running> {
   const dir = await tempDir("bench-myelin");
+  if (resource !== undefined) {
+    mkdirSync(dir.join("resources"));
+    writeFileSync(dir.join("resources", "bench.yaml"), resource);
+  }
   const offset = await freeOffset();
   const box = await startProcess({
     name: "myelin",
