@@ -227,6 +227,12 @@ describe("what we write is read by another library as it was meant", () => {
     );
   });
 
+  it("tells a client of MQTT 3.1 nothing of its session: that byte is reserved there", () => {
+    const out = new Outbox();
+    writeConnackAccept(out, 3, true, { maximumPacketSize: 1 });
+    expect(parse(out, 4)).toMatchObject({ cmd: "connack", sessionPresent: false, returnCode: 0 });
+  });
+
   it("CONNACK that refuses", () => {
     const out = new Outbox();
     const nearest: readonly (readonly [Reason, number])[] = [

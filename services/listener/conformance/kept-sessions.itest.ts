@@ -193,6 +193,27 @@ describe("a session that outlives its connection", () => {
     await third.cut();
   });
 
+  it("is gone on with by a client that wants none to outlive this connection, and ends with it", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const two = await world.listener("listener-1");
+    await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    const first = await connect(one, "reader");
+    await first.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await first.cut();
+    await publish(sender, 0, 10);
+    const none = { protocolVersion: 5, properties: { sessionExpiryInterval: 0 } } as const;
+    const last = await connect(two, "reader", none);
+    expect(await last.texts(10)).toEqual(numbers(0, 10));
+    await last.cut();
+    await publish(sender, 10, 20);
+    await using anew = await connect(one, "reader", none);
+    await anew.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await publish(sender, 20, 21);
+    expect(await anew.texts(1)).toEqual(["20"]);
+  });
+
   it("sends again what was not acknowledged, in order, under the same identifiers and marked as such", async () => {
     await using world = await World.open();
     const one = await world.listener("listener-0");

@@ -110,7 +110,8 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const connections = new ConnectionManager(clock, limits, () => ingress.congested, deviceRates, delivered);
   const sessions = new SessionDirectory(partitions, clock);
   const presence = new Presence(bus, clock, sessions, partitions);
-  const takeover = new Takeover(bus, clock, sessions, log);
+  const wills = new WillKeeper(clock);
+  const takeover = new Takeover(bus, clock, sessions, wills, log);
   sessions.addListener(presence);
   sessions.addListener(takeover);
   const interest = new Interest(bus, clock);
@@ -179,7 +180,6 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     });
   }
   const mcpSessions = new McpSessions(bus, clock, log, metrics, config.mcpSessions);
-  const wills = new WillKeeper(clock);
   const traces = new TraceHub(bus, clock);
   const retained: RetainedClient = new RetainedClient({ bus, clock, log, partitions, sys: () => sysTopics });
   const sysTopics = new SysTopics({

@@ -9,6 +9,7 @@ import { Presence } from "./presence.js";
 import type { DeviceSession, Downlink, DownlinkState } from "./session.js";
 import { SessionDirectory } from "./session-directory.js";
 import { Takeover } from "./takeover.js";
+import { WillKeeper } from "./will-keeper.js";
 
 const PARTITIONS = 4;
 class Session implements DeviceSession {
@@ -16,6 +17,7 @@ class Session implements DeviceSession {
   readonly address = "10.0.0.1";
   openedAtUs = 0;
   taken = 0;
+  takenAnew = false;
   readonly got: Downlink[] = [];
   answer: () => Promise<DownlinkState> = async () => "written";
 
@@ -23,6 +25,7 @@ class Session implements DeviceSession {
     readonly number: number,
     deviceId: string,
     readonly protocol: Protocol = Protocol.MQTT,
+    readonly beginsAnew = false,
   ) {
     this.identity = { tenant: "", deviceId, user: "" };
   }
@@ -30,8 +33,9 @@ class Session implements DeviceSession {
     this.got.push(message);
     return this.answer();
   }
-  takenOver(): void {
+  takenOver(anew: boolean): void {
     this.taken += 1;
+    this.takenAnew = anew;
   }
 }
 
@@ -39,12 +43,13 @@ async function listener(hub: MemoryHub, clock: FakeClock, instance: string) {
   const bus = new MemoryBus(hub, instance);
   const sessions = new SessionDirectory(PARTITIONS, clock);
   const presence = new Presence(bus, clock, sessions, PARTITIONS);
-  const takeover = new Takeover(bus, clock, sessions, silentLogger);
+  const wills = new WillKeeper(clock);
+  const takeover = new Takeover(bus, clock, sessions, wills, silentLogger);
   sessions.addListener(presence);
   sessions.addListener(takeover);
   await presence.start();
   await takeover.start();
-  return { bus, sessions, presence, takeover };
+  return { bus, sessions, presence, takeover, wills };
 }
 
 /** What an owner knows after all batches published so far. */
@@ -160,6 +165,39 @@ describe("takeover", () => {
     two.sessions.open(new Session(1, "d"));
     await behind.advance(20);
     expect(older.taken).toBe(1);
+  });
+});
+
+describe("a will that waits at one listener", () => {
+  it.each([
+    ["is forgotten when its client goes on at another one", Protocol.MQTT, false, 0, 0],
+    ["is due when its client begins anew at another one", Protocol.MQTT, true, 1, 1],
+    ["waits on while its client only fetches", Protocol.HTTP, false, 0, 1],
+  ])("%s", async (_, protocol, anew, atOnce, inTheEnd) => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const [one, two] = [await listener(hub, clock, "a"), await listener(hub, clock, "b")];
+    let published = 0;
+    one.wills.keep({ tenant: "", deviceId: "d", user: "" }, 10_000, () => {
+      published += 1;
+    });
+    two.sessions.open(new Session(1, "d", protocol, anew));
+    await clock.advance(20);
+    expect(published).toBe(atOnce);
+    await clock.advance(20_000);
+    expect(published).toBe(inTheEnd);
+  });
+
+  it("and the connection it belongs to are told by the claim whether the client begins anew", async () => {
+    const hub = new MemoryHub();
+    const clock = new FakeClock();
+    const [one, two] = [await listener(hub, clock, "a"), await listener(hub, clock, "b")];
+    const older = new Session(1, "d");
+    one.sessions.open(older);
+    await clock.advance(5_000);
+    two.sessions.open(new Session(1, "d", Protocol.MQTT, true));
+    await clock.advance(20);
+    expect([older.taken, older.takenAnew]).toEqual([1, true]);
   });
 });
 

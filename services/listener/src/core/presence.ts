@@ -121,5 +121,6 @@ export function changeOf(
     atUs,
     address: session.address,
     reason,
+    beginsAnew: session.beginsAnew ?? false,
   };
 }

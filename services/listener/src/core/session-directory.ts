@@ -37,7 +37,7 @@ export class SessionDirectory implements Sessions {
     session.openedAtUs = this.clock.wallUs();
     sessions.set(key, session);
     for (const listener of this.listeners) listener.opened(session, partition);
-    if (older !== undefined && older !== session) older.takenOver();
+    if (older !== undefined && older !== session) older.takenOver(session.beginsAnew ?? false);
   }
 
   close(session: DeviceSession, reason: string): void {

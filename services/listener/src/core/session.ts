@@ -29,12 +29,14 @@ export interface DeviceSession {
    * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`
    */
   downlink(message: Downlink): Promise<DownlinkState>;
-  /** A newer connection of the same device is there: say so in the protocol's terms and close. */
-  takenOver(): void;
+  /** The device begins anew: with this one its earlier session has ended, and its will is due. */
+  readonly beginsAnew?: boolean;
+  /** A newer connection of the same device is there: say so in the protocol's terms and close. @param anew as its `beginsAnew` */
+  takenOver(anew: boolean): void;
 }
 
 /** What of a session others are told when it claims its device. */
-export type Claimant = Pick<DeviceSession, "identity" | "number" | "protocol" | "address">;
+export type Claimant = Pick<DeviceSession, "identity" | "number" | "protocol" | "address" | "beginsAnew">;
 
 /**
  * The devices of this process. A device has one session: a newer one takes over, except that one of HTTP, which only fetches

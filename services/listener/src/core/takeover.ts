@@ -7,6 +7,7 @@ import { deviceKey } from "./disconnect-log.js";
 import { changeOf } from "./presence.js";
 import type { Claimant, DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
+import type { WillKeeper } from "./will-keeper.js";
 
 /**
  * A claim is for a connection that has just begun, so a session older than this is the older one whatever the clocks of
@@ -44,6 +45,7 @@ export class Takeover implements Component, SessionListener {
     private readonly bus: Bus,
     private readonly clock: Clock,
     private readonly directory: SessionDirectory,
+    private readonly wills: WillKeeper,
     private readonly log: Logger,
   ) {
     const { instance: listener, incarnation } = bus;
@@ -121,7 +123,10 @@ export class Takeover implements Component, SessionListener {
     const nowUs = this.clock.wallUs();
     for (const claim of batch.changes) {
       const stays = claim.protocol !== Protocol.HTTP;
-      if (stays) this.questions.get(deviceKey(claim.tenant, claim.deviceId))?.settle(true);
+      if (stays) {
+        this.wills.back(claim, claim.beginsAnew);
+        this.questions.get(deviceKey(claim.tenant, claim.deviceId))?.settle(true);
+      }
       const session = this.directory.get(claim.tenant, claim.deviceId);
       if (session === undefined) continue;
       const isFetched = session.protocol === Protocol.HTTP;
@@ -136,7 +141,7 @@ export class Takeover implements Component, SessionListener {
         (session.openedAtUs === claim.atUs && this.bus.instance < batch.listener);
       if (!older) continue;
       this.taken += 1;
-      session.takenOver();
+      session.takenOver(claim.beginsAnew);
     }
   }
 }

@@ -11,10 +11,7 @@ interface Waiting {
   readonly publish: () => void;
 }
 
-/**
- * One per process, since a client may come back by another port. Only this listener knows of the wills it keeps: a client that comes back to
- * another one does not stop its will.
- */
+/** One per process, since a client may come back by another port. That it came back to another listener is told by its claim there. */
 export class WillKeeper implements Component {
   readonly name = "wills";
   private readonly waiting = new Map<string, Waiting>();
@@ -44,7 +41,7 @@ export class WillKeeper implements Component {
   }
 
   /** The client is here again. @param clean it begins anew: its session has ended, so its will is due */
-  back(identity: Identity, clean: boolean): void {
+  back(identity: Pick<Identity, "tenant" | "deviceId">, clean: boolean): void {
     if (this.waiting.size === 0) return;
     const key = deviceKey(identity.tenant, identity.deviceId);
     if (clean) this.publishNow(key);

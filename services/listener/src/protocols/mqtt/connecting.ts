@@ -111,7 +111,8 @@ function answer(c: MqttConnection, connecting: Connecting, verdict: ConnectVerdi
 function accept(c: MqttConnection, connecting: Connecting, identity: Identity, proof: Proof): void {
   const { sessionHomes } = c.shared.ctx;
   const { sessionExpiry: expirySeconds, clean, receiveMaximum } = c.offer;
-  if (sessionHomes === undefined || expirySeconds === 0) {
+  // One that ends with its connection is known here alone, unless it is the rest of one that was to outlive an earlier connection.
+  if (sessionHomes === undefined || (clean && expirySeconds === 0)) {
     sessionHomes?.discard(identity);
     admit(c, connecting, identity, proof, undefined);
     return;
@@ -124,8 +125,14 @@ function accept(c: MqttConnection, connecting: Connecting, identity: Identity, p
     c,
     opening,
     (kept) => {
-      if (!(kept instanceof AppError)) admit(c, connecting, identity, proof, kept);
-      else refuseConnect(c, kept.code, sessionReasonOf(kept.code, REASON.serverUnavailable));
+      if (kept instanceof AppError) {
+        refuseConnect(c, kept.code, sessionReasonOf(kept.code, REASON.serverUnavailable));
+      } else if (kept.present || expirySeconds > 0) {
+        admit(c, connecting, identity, proof, kept);
+      } else {
+        kept.closed(0);
+        admit(c, connecting, identity, proof, undefined);
+      }
     },
     // The client has not waited: its session stays as it asked.
     (kept) => {

@@ -132,19 +132,20 @@ export function endConnection(c: MqttConnection): void {
   c.will = undefined;
 }
 
+/** The client is here again, in time for a will that has a delay; unless it has begun anew, which has ended the session. */
+export function willAtTakeover(c: MqttConnection, anew: boolean): void {
+  const { will } = c;
+  if ((will?.properties.willDelay ?? 0) === 0 || c.offer.sessionExpiry === 0) return;
+  c.will =
+    anew && will !== undefined ? { ...will, properties: { ...will.properties, willDelay: 0 } } : undefined;
+}
+
 /** Publishes the will now or when its delay or the session is over, whichever is first (3.1.3.2.2). */
 function settleWill(c: MqttConnection, will: Will): void {
-  const { wills, sessions } = c.shared.ctx;
-  const { tenant, deviceId } = c.identity;
+  const { wills } = c.shared.ctx;
   const delay = Math.min(will.properties.willDelay ?? 0, c.offer.sessionExpiry);
   if (delay === 0) {
     publishWill(c, will);
-    return;
-  }
-  if (c.ending === "takeover") {
-    // The client is here again, in time; unless it has begun anew, which has ended the session.
-    const next = sessions.get(tenant, deviceId);
-    if ((next as Partial<MqttConnection> | undefined)?.offer?.clean) publishWill(c, will);
     return;
   }
   // What stays of the connection is what its channel needs.

@@ -166,7 +166,7 @@ describe("CONNECT that asks for a session that is kept", () => {
   });
 
   it("leaves none behind where it asks for none", async () => {
-    const w = await world(() => {}, { properties: {} });
+    const w = await world(() => {}, { clean: true, properties: {} });
     expect(w.home.said()).toEqual(["discard d"]);
   });
 });
@@ -464,5 +464,35 @@ describe("a session that leaves its connection", () => {
     expect(w.home.said()).toEqual([]);
     w.rig.events.settle();
     expect(w.home.said()).toEqual(["stored 3", "stored 4", "closed 300"]);
+  });
+});
+
+describe("a client that does not begin anew, and whose session is to end with its connection", () => {
+  const UNKEPT = { properties: { sessionExpiryInterval: 0 } };
+
+  it("goes on with what an earlier connection has left, for the last time", async () => {
+    const { client, home } = await world((home) => {
+      home.present = true;
+    }, UNKEPT);
+    expect(client.packets()).toMatchObject([{ cmd: "connack", sessionPresent: true, reasonCode: 0 }]);
+    expect(home.request).toMatchObject({ clean: false, expirySeconds: 0 });
+    client.lose();
+    expect(home.said()).toEqual(["begin", "closed 0"]);
+  });
+
+  it("leaves nothing at the home where there was nothing", async () => {
+    const { client, home } = await world(() => {}, UNKEPT);
+    expect(client.packets()).toMatchObject([{ cmd: "connack", sessionPresent: false, reasonCode: 0 }]);
+    client.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "a", qos: 1 }] });
+    await settled();
+    client.lose();
+    expect(home.said()).toEqual(["closed 0"]);
+  });
+
+  it("is told of a home that cannot be asked", async () => {
+    const { client } = await world((home) => {
+      home.failure = new AppError("request.no_responder", "away");
+    }, UNKEPT);
+    expect(client.packets()).toMatchObject([{ cmd: "connack", reasonCode: 0x88 }]);
   });
 });

@@ -25,7 +25,7 @@ import { writeAck } from "./codec/writer.js";
 import { onControlPacket } from "./control.js";
 import { deliverKept, deliverMessage } from "./delivery.js";
 import { deliverDownlink } from "./downlink.js";
-import { endConnection, onFault, sayGoodbye } from "./ending.js";
+import { endConnection, onFault, sayGoodbye, willAtTakeover } from "./ending.js";
 import { factsOf, optionsOf, versionNameOf } from "./facts.js";
 import { deniedFilter, settledLate } from "./keeping.js";
 import { ease, sendWaiting } from "./outgoing.js";
@@ -190,7 +190,12 @@ export class MqttConnection
     if (denied !== undefined) this.revoked(denied);
   }
 
-  takenOver(): void {
+  get beginsAnew(): boolean {
+    return this.offer.clean;
+  }
+
+  takenOver(anew: boolean): void {
+    willAtTakeover(this, anew);
     this.disconnect("takeover");
   }
 

@@ -17,7 +17,8 @@ export function writeConnackAccept(
   sessionPresent: boolean,
   properties: ServerProperties,
 ): void {
-  writeConnack(out, version, sessionPresent, REASON.success, properties);
+  // The flag came with 3.1.1: in 3.1 the byte is reserved.
+  writeConnack(out, version, sessionPresent && version > 3, REASON.success, properties);
 }
 
 /** Refuses a CONNECT; before MQTT 5 by the nearest return code. */

@@ -40,6 +40,8 @@ export interface PresenceChange {
   atUs: number;
   address: string;
   reason: string;
+  /** In claims: the device begins anew, so what it had before has ended with its earlier session. */
+  beginsAnew: boolean;
 }
 
 /**
@@ -370,7 +372,17 @@ export const PresenceBatch: MessageFns<PresenceBatch> = {
 };
 
 function createBasePresenceChange(): PresenceChange {
-  return { tenant: "", deviceId: "", online: false, connectionEpoch: 0, protocol: 0, atUs: 0, address: "", reason: "" };
+  return {
+    tenant: "",
+    deviceId: "",
+    online: false,
+    connectionEpoch: 0,
+    protocol: 0,
+    atUs: 0,
+    address: "",
+    reason: "",
+    beginsAnew: false,
+  };
 }
 
 export const PresenceChange: MessageFns<PresenceChange> = {
@@ -398,6 +410,9 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     }
     if (message.reason !== "") {
       writer.uint32(66).string(message.reason);
+    }
+    if (message.beginsAnew !== false) {
+      writer.uint32(72).bool(message.beginsAnew);
     }
     return writer;
   },
@@ -479,6 +494,14 @@ export const PresenceChange: MessageFns<PresenceChange> = {
             message.reason = reader.string();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.beginsAnew = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -513,6 +536,11 @@ export const PresenceChange: MessageFns<PresenceChange> = {
         : 0,
       address: isSet(object.address) ? globalThis.String(object.address) : "",
       reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
+      beginsAnew: isSet(object.beginsAnew)
+        ? globalThis.Boolean(object.beginsAnew)
+        : isSet(object.begins_anew)
+        ? globalThis.Boolean(object.begins_anew)
+        : false,
     };
   },
 
@@ -542,6 +570,9 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     if (message.reason !== "") {
       obj.reason = message.reason;
     }
+    if (message.beginsAnew !== false) {
+      obj.beginsAnew = message.beginsAnew;
+    }
     return obj;
   },
 
@@ -558,6 +589,7 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     message.atUs = object.atUs ?? 0;
     message.address = object.address ?? "";
     message.reason = object.reason ?? "";
+    message.beginsAnew = object.beginsAnew ?? false;
     return message;
   },
 };
