@@ -18,6 +18,8 @@ import { runTool } from "./run-tool.mjs";
 export const DEBIAN_PACKAGES = {
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",
+  // Servers themselves lie in folders of their versions; this comes with them.
+  pg_createcluster: "postgresql",
   promtool: "prometheus",
 };
 

@@ -74,6 +74,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "@bomb.sh/tab*": ["packages/cli/"],
   picocolors: ["packages/cli/"],
   "cli-table3": ["packages/cli/"],
+  pg: ["packages/data-store/src/stores/postgresql/"],
   vitest: ["packages/testkit/"],
 };
 

@@ -89,6 +89,8 @@ export const MAX_QUERY_SERIES = 1_000;
  * retryable `store.*` code.
  */
 export interface DataStore extends Component {
+  /** What its readings take, as of the last write; absent where it does not know. */
+  readonly bytes?: number;
   /**
    * Resolves when all of the block is safe. A reading with a reference that was stored before is not stored twice; without one
    * it replaces what its series has at that time. Takes the block: it must not be used afterwards, also after a failure.

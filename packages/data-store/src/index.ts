@@ -21,4 +21,5 @@ export {
   type ReadingValue,
   toReference,
 } from "./reading-block.js";
+export { PostgresqlStore, type PostgresqlStoreOptions } from "./stores/postgresql/postgresql-store.js";
 export { SqliteStore, type SqliteStoreOptions } from "./stores/sqlite/sqlite-store.js";

@@ -10,6 +10,7 @@ export type { ReadyCheck } from "./process/ready.js";
 export { type Lack, type Requirement, requires } from "./requires.js";
 export { type MosquittoOptions, startMosquitto } from "./servers/mosquitto.js";
 export { type NatsOptions, type NatsServer, natsServerPath, startNats } from "./servers/nats.js";
+export { startPostgresql } from "./servers/postgresql.js";
 export type { TestServer } from "./servers/server.js";
 export { type TempDir, tempDir } from "./temp-dir.js";
 export { type NotYet, type WaitOptions, waitFor } from "./wait-for.js";

@@ -114,7 +114,7 @@ export const dispatcherMetricsList = defineMetrics({
   sinkBytes: {
     type: "gauge",
     name: "myelin_dispatcher_sink_store_bytes",
-    help: "Bytes that the readings of a sink's store take.",
+    help: "Bytes that the readings of a sink's store take, where it knows.",
     labels: { sink: target },
   },
   devices: {
@@ -194,7 +194,7 @@ export function foldMetrics(
       page.sinkReadings.with({ sink }).value = counts.readings;
       page.sinkSkipped.with({ sink }).value = counts.skipped;
       page.sinkFailures.with({ sink }).value = counts.failures;
-      page.sinkBytes.with({ sink }).set(store.bytes);
+      if (store.bytes !== undefined) page.sinkBytes.with({ sink }).set(store.bytes);
     }
     for (const account of core.ledger.all()) {
       if (account.received === 0) continue;

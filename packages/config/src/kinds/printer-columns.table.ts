@@ -25,5 +25,11 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
       path: ["store", "sqlite", "path"],
       description: "Of a store in a file: where it is.",
     },
+    {
+      name: "Server",
+      type: "string",
+      path: ["store", "postgresql", "host"],
+      description: "Of a store in a database: its server.",
+    },
   ],
 };

@@ -18,8 +18,21 @@ describe("a Sink", () => {
     });
   });
 
+  it("may keep its readings in a database, with secrets as references", async () => {
+    const { documents } = await sink(
+      "{ store: { postgresql: { host: db.example, password: { fromFile: /run/secrets/db }, tls: {} } } }",
+    );
+    expect(documents[0]?.resource?.spec).toMatchObject({
+      store: {
+        postgresql: { host: "db.example", port: 5432, database: "myelin", user: "myelin", tls: {} },
+      },
+    });
+  });
+
   it.each([
     ["{}", "spec.store: nothing must be given"],
+    ["{ store: { sqlite: {}, postgresql: { host: a } } }", "exactly one of sqlite, postgresql"],
+    ["{ store: { postgresql: { host: a, password: secret } } }", "spec.store.postgresql.password"],
     ["{ store: { sqlite: { path: ../x.db } } }", "a relative path without .."],
     ["{ store: { sqlite: { maxBytes: 1KiB } } }", "at least 64MiB"],
     ["{ store: { sqlite: {} }, mapping: { time: { field: at, unit: days } } }", "spec.mapping.time.unit"],

@@ -8,6 +8,7 @@ import {
   object,
   oneOf,
   optional,
+  secretReference,
   string,
 } from "../schema/builders.js";
 import type { Problem } from "../schema/check.js";
@@ -31,6 +32,36 @@ const store = exactlyOne(
         min: "64MiB",
         max: "16384GiB",
       }),
+    }),
+    postgresql: object({
+      host: string({ description: "Where the server is.", minLength: 1, maxLength: 253 }),
+      port: integer({ description: "TCP port.", default: 5432, minimum: 1, maximum: 65_535 }),
+      database: string({
+        description: "Database that holds the tables.",
+        default: "myelin",
+        minLength: 1,
+        maxLength: 63,
+      }),
+      user: string({
+        description: "User of the database; it makes the tables at first use.",
+        default: "myelin",
+        minLength: 1,
+        maxLength: 63,
+      }),
+      password: optional(secretReference({ description: "Password of that user." })),
+      tls: optional(
+        object(
+          {
+            ca: optional(
+              secretReference({
+                description:
+                  "Authorities in PEM form that vouch for the server; left out, those that Node.js knows.",
+              }),
+            ),
+          },
+          { description: "Speaks TLS and checks the server's certificate; left out, nothing is encrypted." },
+        ),
+      ),
     }),
   },
   { description: "Where readings are kept." },
@@ -107,9 +138,11 @@ const spec = object({
 export type SinkSpec = Infer<typeof spec>;
 
 function checkSink(sink: SinkSpec): readonly Problem[] {
-  const { path } = sink.store.sqlite;
-  const rule = dataPathRule(path);
-  return rule === undefined ? [] : [{ path: ["store", "sqlite", "path"], value: path, rule }];
+  const path = sink.store.sqlite?.path;
+  const rule = path === undefined ? undefined : dataPathRule(path);
+  return path === undefined || rule === undefined
+    ? []
+    : [{ path: ["store", "sqlite", "path"], value: path, rule }];
 }
 
 /** `Sink`: routes name it as a target. */

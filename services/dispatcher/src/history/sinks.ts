@@ -1,7 +1,7 @@
 /** The sinks in force, each with its store: made, changed and closed as the resources say. */
 import { join } from "node:path";
-import { generationOf, type SinkSpec } from "@myelin/config";
-import { type DataStore, SqliteStore } from "@myelin/data-store";
+import { generationOf, resolveSecret, type SecretReference, type SinkSpec } from "@myelin/config";
+import { type DataStore, PostgresqlStore, SqliteStore } from "@myelin/data-store";
 import { AppError, type Clock, type Component, type Timer } from "@myelin/kernel";
 import type { ResourceCondition } from "@myelin/service-host";
 import type { CoreLog } from "../core/ports.js";
@@ -27,7 +27,7 @@ interface SinkState {
 export interface Sink {
   readonly name: string;
   readonly spec: SinkSpec;
-  readonly store: DataStore & { readonly bytes: number };
+  readonly store: DataStore;
   readonly counts: SinkCounts;
   readonly state: SinkState;
 }
@@ -162,16 +162,20 @@ export class Sinks implements Component {
     state.sinceMs = this.options.clock.wallMs();
   }
 
-  private createStore({ store, batch }: SinkSpec): Sink["store"] {
+  private createStore({ store: { sqlite, postgresql }, batch }: SinkSpec): DataStore {
     const { dataDir, clock } = this.options;
-    const { path, maxBytes } = store.sqlite;
-    // Without a data directory no route can name a sink, so the store is never asked.
-    return new SqliteStore({
-      path: join(dataDir ?? "", path),
-      maxBytes,
-      clock,
-      batchReadings: batch.readings,
-      batchWaitMs: batch.wait,
+    const common = { clock, batchReadings: batch.readings, batchWaitMs: batch.wait };
+    if (sqlite !== undefined) {
+      // Without a data directory no route can name a sink, so the store is never asked.
+      return new SqliteStore({ ...common, ...sqlite, path: join(dataDir ?? "", sqlite.path) });
+    }
+    if (postgresql === undefined) throw new AppError("internal.unreachable", "a sink has one kind of store");
+    const { password, tls, ...server } = postgresql;
+    return new PostgresqlStore({
+      ...common,
+      ...server,
+      password: secretOf(password),
+      tls: tls && { ca: secretOf(tls.ca) },
     });
   }
 
@@ -186,4 +190,9 @@ export class Sinks implements Component {
 
 function storeKey({ store, batch }: SinkSpec): string {
   return JSON.stringify([store, batch]);
+}
+
+/** Read anew at each connection, so that one that was changed counts. */
+function secretOf(reference: SecretReference | undefined): (() => Promise<string>) | undefined {
+  return reference && (async () => (await resolveSecret(reference)).reveal());
 }

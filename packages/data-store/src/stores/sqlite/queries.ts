@@ -8,6 +8,7 @@ import type {
   Reading,
   SeriesFilter,
 } from "../../data-store.js";
+import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
 import { all, one, Refusal } from "./file.js";
 
 /** As in `data-store.ts`. */
@@ -19,7 +20,6 @@ const SUM_BYTES = 96;
 const KINDS = ["number", "boolean", "text", "json", "bytes", "text"] as const;
 const ESCAPED = 5;
 const QUALITIES = ["good", "uncertain", "bad"] as const;
-const MAX_REF = Number.MAX_SAFE_INTEGER;
 /** Text and bytes can be large, so they are read one by one. */
 const COLUMNS =
   "SELECT time, ref, kind, quality, CASE WHEN kind <= 1 THEN value END AS value FROM readings WHERE series = ?";
@@ -58,14 +58,6 @@ function seriesOf({ tenant, device, path, point }: SeriesFilter): Series[] {
   return found.sort(bySeries);
 }
 
-function bySeries(a: { path: string; point: string }, b: { path: string; point: string }): number {
-  return compare(a.path, b.path) || compare(a.point, b.point);
-}
-
-function compare<T extends string | number>(a: T, b: T): number {
-  return a < b ? -1 : Number(a > b);
-}
-
 function toReading({ id, path, point }: Series, { time, ref, kind, quality, value: inline }: Row): Reading {
   const value = kind <= 1 ? inline : storedValue(id, time, ref);
   const common = {
@@ -94,25 +86,16 @@ function sizeOf({ path, point, value }: Reading): number {
   return Buffer.byteLength(path) + Buffer.byteLength(point) + valueBytes + ROW_BYTES;
 }
 
-type Position = readonly [time: number, path: string, point: string, ref: number];
-
 /** Takes from all series at once, in order; each is read ahead, but for values that can be large. */
 export function range(query: RangeQuery): Page<Reading> {
   const { limit, maxBytes = MAX_PAGE_BYTES } = query;
   const isUp = query.order === "ascending";
   const sign = isUp ? 1 : -1;
-  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const start = startOf(query.cursor);
   const series = seriesOf(query);
   const ahead = Math.ceil(limit / Math.max(1, series.length)) + 16;
   const readers = series.map((of) => {
-    // Series that come before the cursor's are done with at its time, those after it are not.
-    const side = start && sign * bySeries(of, { path: start[1], point: start[2] });
-    const none = isUp ? -1 : MAX_REF;
-    const every = isUp ? MAX_REF : -1;
-    const first = isUp ? query.fromUs : query.toUs - 1;
-    const time = start?.[0] ?? first;
-    const ref =
-      start === undefined || side === undefined ? none : side === 0 ? start[3] : side > 0 ? none : every;
+    const { timeUs: time, ref } = afterOf(of, query, start);
     return { of, time, ref, rows: [] as Row[], at: 0, isDone: false };
   });
   const refill = (reader: (typeof readers)[number]): void => {
@@ -149,10 +132,10 @@ export function range(query: RangeQuery): Page<Reading> {
     const reading = toReading(best.of, row);
     bytes += sizeOf(reading);
     if (position !== undefined && (rows.length === limit || bytes > maxBytes)) {
-      return { rows, cursor: encodeCursor(position) };
+      return { rows, cursor: encodePosition(position) };
     }
     rows.push(reading);
-    position = [row.time, best.of.path, best.of.point, row.ref];
+    position = { timeUs: row.time, path: best.of.path, point: best.of.point, ref: row.ref };
     if (best.at === best.rows.length && !best.isDone) refill(best);
   }
 }
@@ -160,20 +143,20 @@ export function range(query: RangeQuery): Page<Reading> {
 /** Seeks from one stretch that holds something to the next, so empty ones cost nothing. */
 export function aggregate(query: AggregateQuery): Page<Aggregate> {
   const { fromUs, toUs, everyUs, limit, maxBytes = MAX_PAGE_BYTES } = query;
-  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const start = startOf(query.cursor);
   const rows: Aggregate[] = [];
   let bytes = 0;
   for (const { id, path, point } of seriesOf(query)) {
     const rowBytes = Buffer.byteLength(path) + Buffer.byteLength(point) + SUM_BYTES;
-    const side = start === undefined ? 1 : bySeries({ path, point }, { path: start[1], point: start[2] });
+    const side = start === undefined ? 1 : bySeries({ path, point }, start);
     if (side < 0) continue;
-    let at = side === 0 && start !== undefined ? start[0] : fromUs;
+    let at = side === 0 && start !== undefined ? start.timeUs : fromUs;
     for (;;) {
       const next = edge(id, at, toUs, "ASC");
       if (next === undefined) break;
       bytes += rowBytes;
       if (rows.length === limit || (rows.length > 0 && bytes > maxBytes)) {
-        return { rows, cursor: encodeCursor([at, path, point, 0]) };
+        return { rows, cursor: encodePosition({ timeUs: at, path, point, ref: 0 }) };
       }
       const startUs = everyUs === undefined ? fromUs : Math.floor(next.time / everyUs) * everyUs;
       const from = Math.max(startUs, fromUs);
@@ -219,37 +202,29 @@ function edge(
 /** By path and point. */
 export function latest(query: LatestQuery): Page<Reading> {
   const { limit, maxBytes = MAX_PAGE_BYTES } = query;
-  const start = query.cursor === undefined ? undefined : decodeCursor<Position>(query.cursor, 4);
+  const start = startOf(query.cursor);
   const rows: Reading[] = [];
   let bytes = 0;
   let position: Position | undefined;
   for (const series of seriesOf(query)) {
     const { id, path, point } = series;
-    if (start !== undefined && bySeries(series, { path: start[1], point: start[2] }) <= 0) continue;
+    if (start !== undefined && bySeries(series, start) <= 0) continue;
     const row = one<Row>(`${COLUMNS} ORDER BY time DESC, ref DESC LIMIT 1`, id);
     if (row === undefined) continue;
     const reading = toReading(series, row);
     bytes += sizeOf(reading);
     if (position !== undefined && (rows.length === limit || bytes > maxBytes)) {
-      return { rows, cursor: encodeCursor(position) };
+      return { rows, cursor: encodePosition(position) };
     }
     rows.push(reading);
-    position = [0, path, point, 0];
+    position = { timeUs: 0, path, point, ref: 0 };
   }
   return { rows };
 }
 
-function encodeCursor(position: Position): string {
-  return Buffer.from(JSON.stringify(position)).toString("base64url");
-}
-
-function decodeCursor<T extends readonly unknown[]>(text: string, length: number): T {
-  try {
-    const value = JSON.parse(Buffer.from(text, "base64url").toString()) as T;
-    const isWhole = Array.isArray(value) && value.length === length && typeof value[1] === "string";
-    if (isWhole && Number.isSafeInteger(value[0]) && Number.isSafeInteger(value[3])) return value;
-  } catch {
-    // Falls through: whatever is wrong with it, it is not one of ours.
-  }
+function startOf(cursor: string | undefined): Position | undefined {
+  if (cursor === undefined) return undefined;
+  const position = tryDecodePosition(cursor);
+  if (position !== undefined) return position;
   throw new Refusal("history.bad_query", "the cursor is not one that a query gave");
 }

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import type { Resource } from "@myelin/config";
 import type { Reading } from "@myelin/data-store";
-import { waitFor } from "@myelin/testkit";
+import { requires, startPostgresql, waitFor } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { PARTITIONS, TestBox } from "../../../test/support/box.js";
 import { ledgerOf, owning, route, snapshot, unaccounted } from "../../../test/support/steps.js";
@@ -143,6 +143,40 @@ describe("a sink", () => {
     await waitFor(async () => (await all()).length >= 400, { what: "every event to be stored", ...LONG });
     expect(valuesOf(await all()).sort((a, b) => Number(a) - Number(b))).toEqual(numbers);
   });
+
+  it(
+    "loses no event while its database is killed and comes back",
+    requires.program("pg_createcluster"),
+    async () => {
+      await using database = await startPostgresql();
+      await using box = await TestBox.open();
+      const dispatcher = await box.dispatcher("dispatcher-0");
+      const { host, port } = database;
+      const postgresql = { host, port, database: "postgres", user: "myelin" };
+      await dispatcher.applyResources(state(sink("history", { store: { postgresql } }), toHistory));
+      await owning(dispatcher, PARTITIONS);
+      const producer = await box.producer();
+      const counts = dispatcher.sinks.get("history")!.counts;
+      let sent = 0;
+      const send = () => producer.event(`d${sent % 3}`, "t", String(sent++));
+      while (counts.readings < 50) await send();
+      await database.kill();
+      const fanout = dispatcher.core.ledger.account("fanout", "event", "sink:history");
+      while (fanout.stored < 10) await send();
+      await database.restart();
+      const all = async () =>
+        (await Promise.all([0, 1, 2].map((d) => stored(dispatcher, `d${d}`)))).map(valuesOf);
+      await waitFor(
+        async () =>
+          await all().then(
+            (rows) => rows.flat().length >= sent,
+            () => false,
+          ),
+        { what: "all to be stored", ...LONG },
+      );
+      expect(await all()).toEqual([0, 1, 2].map((d) => [...Array(sent).keys()].filter((i) => i % 3 === d)));
+    },
+  );
 
   it("that does not exist refuses the route that names it", async () => {
     await using box = await TestBox.open();

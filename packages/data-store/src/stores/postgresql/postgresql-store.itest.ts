@@ -1,0 +1,95 @@
+import { systemClock } from "@myelin/kernel";
+import { requires, startPostgresql, type TestServer, waitFor } from "@myelin/testkit";
+import { describe, expect, it } from "vitest";
+import { describeDataStore } from "../../../contract/data-store.contract.js";
+import { ReadingBlock } from "../../reading-block.js";
+import { PostgresqlStore, type PostgresqlStoreOptions } from "./postgresql-store.js";
+
+const storeOn = ({ host, port }: TestServer, changes: Partial<PostgresqlStoreOptions> = {}) =>
+  new PostgresqlStore({
+    host,
+    port,
+    database: "postgres",
+    user: "myelin",
+    batchReadings: 10_000,
+    batchWaitMs: 0,
+    clock: systemClock,
+    ...changes,
+  });
+
+const EVER = { tenant: "", device: "d", fromUs: 0, toUs: 1e15, limit: 10_000, order: "ascending" } as const;
+
+function block(from: number, count: number): ReadingBlock {
+  const made = new ReadingBlock();
+  const series = made.seriesNumber("", "d", "p", "t");
+  for (let i = from; i < from + count; i++) made.addNumber(series, i, i, "good", i + 1);
+  return made;
+}
+
+describe("PostgreSQL", requires.program("pg_createcluster"), () => {
+  describeDataStore("PostgreSQL", async () => {
+    const server = await startPostgresql();
+    return {
+      open: () => storeOn(server),
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
+  });
+
+  it("loses nothing that it has acknowledged when the server is killed, and goes on when it is back", async () => {
+    await using server = await startPostgresql();
+    const store = storeOn(server);
+    let stored = 0;
+    const writing = (async () => {
+      for (;;) {
+        await store.write(block(stored, 10));
+        stored += 10;
+      }
+    })().catch((thrown: unknown) => thrown);
+    await waitFor(() => stored >= 200, { what: "some to be stored", deadlineMs: 30_000 });
+    await server.kill();
+    expect(await writing).toMatchObject({ code: "store.unavailable", retryable: true });
+    await expect(store.range(EVER)).rejects.toMatchObject({ code: "store.unavailable" });
+    await server.restart();
+    await waitFor(
+      () =>
+        store.range(EVER).then(
+          () => true,
+          () => false,
+        ),
+      {
+        what: "the server to answer",
+        deadlineMs: 30_000,
+      },
+    );
+    const { rows } = await store.range({ ...EVER, fromUs: 0, toUs: stored });
+    expect(rows.map(({ value }) => value)).toEqual([...Array(stored).keys()].slice(0, EVER.limit));
+    await store.write(block(stored, 10));
+    await store.stop();
+  });
+
+  it("counts as away while nobody may use it, and opens what a newer version has made no more", async () => {
+    await using server = await startPostgresql();
+    const unknown = storeOn(server, { user: "nobody" });
+    await expect(unknown.write(block(0, 1))).rejects.toMatchObject({ code: "store.unavailable" });
+    await unknown.stop();
+    const closed = storeOn(server, { tls: {} });
+    await expect(closed.start()).rejects.toMatchObject({ code: "store.unavailable" });
+    const { default: pg } = await import("pg");
+    const store = storeOn(server);
+    await store.start();
+    await store.stop();
+    const client = new pg.Client({
+      host: server.host,
+      port: server.port,
+      database: "postgres",
+      user: "myelin",
+    });
+    await client.connect();
+    await client.query("UPDATE myelin_store SET version = 99");
+    await client.end();
+    await expect(storeOn(server).start()).rejects.toMatchObject({
+      code: "store.unavailable",
+      message: expect.stringContaining("newer version"),
+    });
+  });
+});

@@ -1,0 +1,401 @@
+/** Readings in a PostgreSQL database. */
+import { AppError, abortError, type Clock } from "@myelin/kernel";
+import type { Pool } from "pg";
+import {
+  type Aggregate,
+  type AggregateQuery,
+  type DataStore,
+  type LatestQuery,
+  MAX_QUERY_SERIES,
+  type Page,
+  type RangeQuery,
+  type Reading,
+  type SeriesFilter,
+} from "../../data-store.js";
+import { GroupWriter } from "../../group-writer.js";
+import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
+import { checkPage, checkRange } from "../../queries.js";
+import { ESCAPED, READING_KINDS, READING_QUALITIES, type ReadingBlock } from "../../reading-block.js";
+import { type Identified, INSERT, quoted, toParameters } from "./insert.js";
+import { AGGREGATES, LATEST, NEXT_NUMBER, RANGE_DOWN, RANGE_UP, REMOVE } from "./queries.js";
+import { ensureTables } from "./schema.js";
+
+/** Where the database is, and how it is written. */
+export interface PostgresqlStoreOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  /** Asked at each new connection. */
+  readonly password?: (() => Promise<string>) | undefined;
+  /** Absent: no TLS. The server's certificate is always checked; without `ca` by the authorities that Node.js knows. */
+  readonly tls?: { readonly ca?: (() => Promise<string>) | undefined } | undefined;
+  /** Readings that are written in one transaction, at most, and how long the first of them waits for others. */
+  readonly batchReadings: number;
+  readonly batchWaitMs: number;
+  readonly clock: Clock;
+}
+
+interface Series {
+  readonly id: number;
+  readonly path: string;
+  readonly point: string;
+}
+
+interface Row {
+  readonly ord: number;
+  readonly time: number;
+  readonly ref: number;
+  readonly kind: number;
+  readonly quality: number;
+  readonly number: number | null;
+  readonly text: string | null;
+  readonly bytes: Buffer | null;
+  readonly found: number;
+}
+
+type Sums = Omit<Aggregate, "path" | "point" | "startUs" | "mean"> & { readonly start: number };
+
+/** One writes, the others answer queries. */
+const CONNECTIONS = 4;
+const CONNECT_MS = 10_000;
+const STATEMENT_MS = 30_000;
+const MAX_PAGE_BYTES = 4 * 1024 * 1024;
+/** Rows of all series together that a page is chosen from: with many series a page is shorter. */
+const MAX_CANDIDATES = 200_000;
+const SUM_BYTES = 96;
+const MAX_CACHED_SERIES = 500_000;
+const REMOVE_SERIES = 1_000;
+const REMOVE_ROWS = 20_000;
+/** disk_full (PostgreSQL, appendix A). */
+const DISK_FULL = "53100";
+/** Classes of errors that the same readings would meet again: data exceptions and violated constraints. */
+const OUR_FAULT = /^(22|23)/;
+
+/** Connections that break are replaced at the next use. Any number of processes may use one database. */
+export class PostgresqlStore implements DataStore {
+  readonly name: string;
+  private pool: Pool | undefined;
+  private opening: Promise<Pool> | undefined;
+  private readonly seriesIds = new Map<string, number>();
+  private readonly groups: GroupWriter;
+
+  constructor(private readonly options: PostgresqlStoreOptions) {
+    const { host, port, database, clock, batchReadings: maxReadings, batchWaitMs: waitMs } = options;
+    this.name = `postgresql:${host}:${port}/${database}`;
+    this.groups = new GroupWriter({ clock, maxReadings, waitMs, write: (blocks) => this.writeGroup(blocks) });
+  }
+
+  async start(): Promise<void> {
+    await this.opened();
+  }
+
+  async stop(): Promise<void> {
+    this.groups.stop();
+    const { pool } = this;
+    this.pool = undefined;
+    this.opening = undefined;
+    await pool?.end();
+  }
+
+  write(block: ReadingBlock): Promise<void> {
+    return this.groups.write(block);
+  }
+
+  async range(query: RangeQuery): Promise<Page<Reading>> {
+    checkRange(query);
+    const start = positionOf(query.cursor);
+    const series = await this.seriesOf(query);
+    if (series.length === 0) return { rows: [] };
+    const isUp = query.order === "ascending";
+    const after = series.map((one) => afterOf(one, query, start));
+    const limit = Math.min(query.limit, Math.max(1, Math.floor(MAX_CANDIDATES / series.length)));
+    const found = await this.query<Row>(isUp ? RANGE_UP : RANGE_DOWN, [
+      list(series.map(({ id }) => id)),
+      list(series.map(nameBytes)),
+      list(after.map(({ timeUs }) => timeUs)),
+      list(after.map(({ ref }) => ref)),
+      isUp ? query.toUs : query.fromUs,
+      limit,
+      query.maxBytes ?? MAX_PAGE_BYTES,
+    ]);
+    return pageOf(found, series);
+  }
+
+  async aggregate(query: AggregateQuery): Promise<Page<Aggregate>> {
+    checkRange(query);
+    const start = positionOf(query.cursor);
+    const { fromUs, toUs, limit, maxBytes = MAX_PAGE_BYTES } = query;
+    const rows: Aggregate[] = [];
+    let left = maxBytes;
+    for (const one of await this.seriesOf(query)) {
+      const side = start === undefined ? 1 : bySeries(one, start);
+      if (side < 0) continue;
+      const rowBytes = nameBytes(one) + SUM_BYTES;
+      for (let at = side === 0 && start !== undefined ? start.timeUs : fromUs; ; ) {
+        const [next] = await this.query<{ time: number }>(NEXT_NUMBER, [one.id, at, toUs]);
+        if (next === undefined) break;
+        const room = Math.min(limit - rows.length, Math.floor(left / rowBytes));
+        if (room < 1 && rows.length > 0) {
+          const position = { timeUs: at, path: one.path, point: one.point, ref: 0 };
+          return { rows, cursor: encodePosition(position) };
+        }
+        const stretches = Math.max(1, room);
+        // No further than so many stretches, so that a page reads what it shows and not everything behind it.
+        const { from, to } = windowOf(query, next.time, stretches);
+        const sums = await this.query<Sums>(AGGREGATES, [one.id, from, to, query.everyUs ?? null, stretches]);
+        for (const sum of sums) rows.push(toAggregate(one, sum, query));
+        left -= sums.length * rowBytes;
+        at = to;
+      }
+    }
+    return { rows };
+  }
+
+  async latest(query: LatestQuery): Promise<Page<Reading>> {
+    checkPage(query);
+    const start = positionOf(query.cursor);
+    const all = await this.seriesOf(query);
+    const series = all.filter((one) => start === undefined || bySeries(one, start) > 0);
+    const found = await this.query<Row>(LATEST, [
+      list(series.map(({ id }) => id)),
+      list(series.map(nameBytes)),
+      query.limit,
+      query.maxBytes ?? MAX_PAGE_BYTES,
+    ]);
+    return pageOf(found, series);
+  }
+
+  async removeBefore(beforeUs: number, signal: AbortSignal): Promise<number> {
+    let removed = 0;
+    for (let after = 0; ; ) {
+      if (signal.aborted) throw abortError(signal);
+      const parameters = [after, REMOVE_SERIES, beforeUs, REMOVE_ROWS];
+      const [step] = await this.query<{ removed: number; last: number | null }>(REMOVE, parameters);
+      if (step === undefined || step.last === null) return removed;
+      removed += step.removed;
+      // Else the step was full, and these series may have more.
+      if (step.removed < REMOVE_ROWS) after = step.last;
+    }
+  }
+
+  private async seriesOf({ tenant, device, path, point }: SeriesFilter): Promise<readonly Series[]> {
+    const found = await this.query<Series>(
+      `SELECT id::float8, path, point FROM myelin_series WHERE tenant = $1 AND device = $2
+         AND ($3::text IS NULL OR path = $3) AND ($4::text IS NULL OR point = $4) LIMIT $5`,
+      [
+        stored(tenant),
+        stored(device),
+        path && stored(path),
+        point && stored(point),
+        MAX_QUERY_SERIES + 1,
+      ].map((value, i) => (value === undefined && i < 4 ? null : value)),
+    );
+    if (found.length > MAX_QUERY_SERIES) {
+      throw new AppError(
+        "history.too_many_series",
+        `${device} has more than ${MAX_QUERY_SERIES} points: ask for a path or a point`,
+      );
+    }
+    return found.sort(bySeries);
+  }
+
+  private async writeGroup(blocks: readonly ReadingBlock[]): Promise<void> {
+    const all = blocks.map((block) => block.columns());
+    await this.knowSeries(all.map(({ series }) => series));
+    const identified = all.map((columns): Identified => {
+      const { series } = columns;
+      const ids = Array.from(
+        { length: series.length / 4 },
+        (_, i) => this.seriesIds.get(keyOf(series, i * 4))!,
+      );
+      return { columns, ids };
+    });
+    await this.query(INSERT, toParameters(identified));
+  }
+
+  /** Series stay for ever, so what is remembered of them holds. */
+  private async knowSeries(all: readonly (readonly string[])[]): Promise<void> {
+    const names = new Map<string, string[]>();
+    let count = 0;
+    for (const series of all) {
+      for (let i = 0; i < series.length; i += 4) {
+        count += 1;
+        const key = keyOf(series, i);
+        if (!this.seriesIds.has(key)) names.set(key, series.slice(i, i + 4).map(stored));
+      }
+    }
+    if (names.size === 0) return;
+    if (this.seriesIds.size + count > MAX_CACHED_SERIES) {
+      this.seriesIds.clear();
+      if (names.size < count) return this.knowSeries(all);
+    }
+    // In one order for all writers.
+    const sorted = [...names].sort(([a], [b]) => (a < b ? -1 : 1));
+    const columns = [0, 1, 2, 3].map((i) => `{${sorted.map(([, name]) => quoted(name[i]!)).join(",")}}`);
+    const wanted = "unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n(tenant, device, path, point)";
+    await this.query(
+      `INSERT INTO myelin_series (tenant, device, path, point) SELECT * FROM ${wanted} ON CONFLICT DO NOTHING`,
+      columns,
+    );
+    const found = await this.query<{
+      id: number;
+      tenant: string;
+      device: string;
+      path: string;
+      point: string;
+    }>(
+      `SELECT s.id::float8, s.tenant, s.device, s.path, s.point FROM ${wanted} JOIN myelin_series s
+         ON s.tenant = n.tenant AND s.device = n.device AND s.path = n.path AND s.point = n.point`,
+      columns,
+    );
+    const ids = new Map(found.map((s) => [keyOf([s.tenant, s.device, s.path, s.point], 0), s.id]));
+    for (const [key, name] of sorted) this.seriesIds.set(key, ids.get(keyOf(name, 0))!);
+  }
+
+  private async query<R extends object>(text: string, values: readonly unknown[]): Promise<R[]> {
+    const pool = await this.opened();
+    try {
+      return (await pool.query<R>(text, [...values])).rows;
+    } catch (thrown) {
+      throw this.told(thrown);
+    }
+  }
+
+  private async opened(): Promise<Pool> {
+    this.opening ??= this.open();
+    try {
+      return await this.opening;
+    } catch (thrown) {
+      this.opening = undefined;
+      throw thrown;
+    }
+  }
+
+  private async open(): Promise<Pool> {
+    const { host, port, database, user, password, tls } = this.options;
+    const ca = await tls?.ca?.();
+    // Loaded by those only who use it.
+    const { default: pg } = await import("pg");
+    const pool = new pg.Pool({
+      host,
+      port,
+      database,
+      user,
+      password,
+      ssl: tls === undefined ? false : { ...(ca !== undefined && { ca }), rejectUnauthorized: true },
+      max: CONNECTIONS,
+      connectionTimeoutMillis: CONNECT_MS,
+      statement_timeout: STATEMENT_MS,
+      query_timeout: STATEMENT_MS + CONNECT_MS,
+      keepAlive: true,
+      allowExitOnIdle: true,
+      application_name: "myelin",
+    });
+    // A connection that breaks while nobody uses it is replaced at the next use; there is nobody to tell.
+    pool.on("error", () => undefined);
+    try {
+      const client = await pool.connect();
+      try {
+        const { version, isKnown } = await ensureTables(client);
+        if (!isKnown) throw newer(this.name, version);
+      } finally {
+        client.release();
+      }
+    } catch (thrown) {
+      await pool.end();
+      throw this.told(thrown);
+    }
+    this.pool = pool;
+    return pool;
+  }
+
+  private told(thrown: unknown): AppError {
+    if (AppError.is(thrown)) return thrown;
+    const { code = "", message } = thrown as { code?: string; message?: string };
+    const text = `${this.name}: ${message === undefined || message === "" ? code : message}`;
+    if (code === DISK_FULL) return new AppError("store.full", text, { cause: thrown });
+    if (OUR_FAULT.test(code)) return new AppError("internal.unexpected", text, { cause: thrown });
+    // Whatever else it is, a wrong password or a missing right included, can be put right without us.
+    return new AppError("store.unavailable", text, { cause: thrown });
+  }
+}
+
+function newer(name: string, version: number): AppError {
+  const text = `${name} was written by a newer version of the platform (${version})`;
+  return new AppError("store.unavailable", text);
+}
+
+function keyOf(names: readonly string[], at: number): string {
+  return `${names[at]}\0${names[at + 1]}\0${names[at + 2]}\0${names[at + 3]}`;
+}
+
+/** Text of PostgreSQL holds no NUL; in names its picture stands for it. */
+function stored(name: string): string {
+  return name.replaceAll("\0", "\u2400").toWellFormed();
+}
+
+function list(numbers: readonly number[]): string {
+  return `{${numbers.join(",")}}`;
+}
+
+function nameBytes({ path, point }: Series): number {
+  return Buffer.byteLength(path) + Buffer.byteLength(point);
+}
+
+function positionOf(cursor: string | undefined): Position | undefined {
+  if (cursor === undefined) return undefined;
+  const position = tryDecodePosition(cursor);
+  if (position !== undefined) return position;
+  throw new AppError("history.bad_query", "the cursor is not one that a query gave");
+}
+
+function pageOf(found: readonly Row[], series: readonly Series[]): Page<Reading> {
+  const rows = found.map((row) => toReading(row, series[row.ord - 1]!));
+  const last = found.at(-1);
+  if (last === undefined || last.found === found.length) return { rows };
+  const { path, point } = series[last.ord - 1]!;
+  return { rows, cursor: encodePosition({ timeUs: last.time, path, point, ref: last.ref }) };
+}
+
+function toReading({ time, kind, quality, number, text, bytes }: Row, { path, point }: Series): Reading {
+  const common = { path, point, timeUs: time, quality: READING_QUALITIES[quality] ?? "bad" };
+  switch (READING_KINDS[kind]) {
+    case "number":
+      return { ...common, kind: "number", value: number ?? Number.NaN };
+    case "boolean":
+      return { ...common, kind: "boolean", value: number !== 0 };
+    case "bytes":
+      return { ...common, kind: "bytes", value: new Uint8Array(bytes ?? []) };
+    case "json":
+      return { ...common, kind: "json", value: text ?? "" };
+    default: {
+      const value = kind === ESCAPED ? (JSON.parse(text ?? '""') as string) : (text ?? "");
+      return { ...common, kind: "text", value };
+    }
+  }
+}
+
+/** The stretches from the one in which a time lies. */
+function windowOf(
+  { fromUs, toUs, everyUs }: AggregateQuery,
+  timeUs: number,
+  stretches: number,
+): { readonly from: number; readonly to: number } {
+  if (everyUs === undefined) return { from: fromUs, to: toUs };
+  const startUs = Math.floor(timeUs / everyUs) * everyUs;
+  return { from: Math.max(fromUs, startUs), to: Math.min(toUs, startUs + everyUs * stretches) };
+}
+
+function toAggregate({ path, point }: Series, sums: Sums, { fromUs, everyUs }: AggregateQuery): Aggregate {
+  const { start, count, sum, ...rest } = sums;
+  return {
+    path,
+    point,
+    startUs: everyUs === undefined ? fromUs : start,
+    count,
+    sum,
+    mean: sum / count,
+    ...rest,
+  };
+}
