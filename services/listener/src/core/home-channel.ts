@@ -69,11 +69,14 @@ export class HomeChannel {
     this.calls.kick();
   }
 
-  /** The client has connected without a session at this time. */
+  /** The client has connected without a session at this time: told with what else there is to tell, or with `tellDiscards`. */
   discard(tenant: string, client: string, atUs: number): void {
     if (this.discards.size >= MAX_DISCARDS) return;
     this.discards.set(`${tenant}\0${client}`, { tenant, client, atUs });
-    this.calls.kick();
+  }
+
+  tellDiscards(): void {
+    if (this.discards.size > 0) this.calls.kick();
   }
 
   /** True: a discard of the client was to be told, and will not be. */

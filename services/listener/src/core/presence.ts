@@ -1,22 +1,19 @@
 /** Tells the owners of the partitions which devices are here: changes in batches, everything when asked. */
 import type { Bus, Unsubscribe } from "@myelin/bus";
 import { control, subjects } from "@myelin/contract";
-import type { Clock, Component, Timer } from "@myelin/kernel";
+import type { Clock, Component } from "@myelin/kernel";
+import { Gathering } from "./gathering.js";
 import type { Claimant, DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
 
-/**
- * As short as timers are: a device that connects and sends at once may be answered a few milliseconds later, and its owner must
- * know by then where it is. When thousands connect at once a batch still holds all of a turn.
- */
-const BATCH_MS = 1;
 /** About 100 bytes each: a batch stays far below what NATS takes. */
 const CHANGES_PER_BATCH = 1000;
 
 export class Presence implements Component, SessionListener {
   readonly name = "presence";
   private readonly pending: control.PresenceChange[][];
-  private timer: Timer | undefined;
+  /** A device that connects and sends at once may be answered a few milliseconds later, and its owner must know by then where it is. */
+  private readonly gathering: Gathering;
   private ends: Unsubscribe[] = [];
 
   constructor(
@@ -25,6 +22,7 @@ export class Presence implements Component, SessionListener {
     private readonly directory: SessionDirectory,
     private readonly partitions: number,
   ) {
+    this.gathering = new Gathering(clock, () => this.flush());
     this.pending = Array.from({ length: partitions }, () => []);
   }
 
@@ -40,8 +38,7 @@ export class Presence implements Component, SessionListener {
 
   async stop(): Promise<void> {
     for (const end of this.ends.splice(0)) end();
-    this.clock.clear(this.timer);
-    this.timer = undefined;
+    this.gathering.clear();
     this.flush();
   }
 
@@ -57,11 +54,10 @@ export class Presence implements Component, SessionListener {
     const changes = this.pending[partition]!;
     changes.push(change);
     if (changes.length >= CHANGES_PER_BATCH) this.flushPartition(partition);
-    else this.timer ??= this.clock.setTimeout(() => this.flush(), BATCH_MS);
+    else this.gathering.add();
   }
 
   private flush(): void {
-    this.timer = undefined;
     for (let p = 0; p < this.partitions; p++) this.flushPartition(p);
   }
 

@@ -4,6 +4,7 @@ import { BatchView, partitionOf, subjects, session as wire } from "@myelin/contr
 import { AppError, type Clock, type Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { Identity } from "./admission.js";
+import { Gathering } from "./gathering.js";
 import { HomeChannel } from "./home-channel.js";
 import { KeptCurrent } from "./kept-current.js";
 import type {
@@ -124,10 +125,15 @@ export class SessionHomeClient implements SessionHomes, Component {
   private readonly reader = new OrderedCallsReader();
   private readonly view = new BatchView();
   private readonly current = new KeptCurrent(this.view);
+  /** Nobody waits for discards: those of thousands of clients that connect at once go together. */
+  private readonly discards: Gathering;
   private ends: Unsubscribe[] = [];
 
   constructor(private readonly options: SessionHomeClientOptions) {
     const { bus, clock, partitions } = options;
+    this.discards = new Gathering(clock, () => {
+      for (const channel of this.channels) channel.tellDiscards();
+    });
     for (let partition = 0; partition < partitions; partition++) {
       this.channels.push(new HomeChannel({ bus, clock, partition, onBeat: (beat) => this.onBeat(beat) }));
     }
@@ -151,6 +157,8 @@ export class SessionHomeClient implements SessionHomes, Component {
     for (const end of this.ends.splice(0)) end();
     const { clock } = this.options;
     const until = clock.nowMs() + DRAIN_MS;
+    this.discards.clear();
+    for (const channel of this.channels) channel.tellDiscards();
     while (this.channels.some(({ idle }) => !idle) && clock.nowMs() < until) await clock.sleep(5);
     for (const channel of this.channels) channel.close();
   }
@@ -193,6 +201,7 @@ export class SessionHomeClient implements SessionHomes, Component {
 
   discard({ tenant, deviceId }: Identity): void {
     this.channelOf({ tenant, deviceId }).discard(tenant, deviceId, this.options.clock.wallUs());
+    this.discards.add();
   }
 
   async change(
