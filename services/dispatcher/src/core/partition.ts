@@ -99,9 +99,11 @@ export class Partition {
     return this.tracker.size;
   }
 
-  /** Those of them that were given to their targets. */
+  /** Batches that are still in the event stream and were given to their targets: some that are done with wait for the books. */
   get routed(): number {
-    return this.tracker.size - this.links.heldBatches;
+    const { reader, isTaking } = this;
+    if (reader === undefined || !isTaking || !this.options.ownership.held) return 0;
+    return reader.pending - this.links.heldBatches;
   }
 
   /** Resolves when messages of both lanes are being taken. */

@@ -18,6 +18,8 @@ export interface EventReader {
   start(signal: AbortSignal): Promise<void>;
   /** Delivers nothing more. */
   stop(): Promise<void>;
+  /** Batches delivered whose acknowledgement was not sent yet: it may wait for more than their targets. */
+  readonly pending: number;
   /** Stops, waits for acknowledgements of what was delivered, and for NATS to have heard them. Safe after `stop`. */
   drain(deadlineMs: number): Promise<boolean>;
 }

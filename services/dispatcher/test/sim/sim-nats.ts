@@ -36,6 +36,8 @@ export class SimNats {
   /** Chance that a core message is lost, and that a store fails although it may have happened. */
   lossRate = 0;
   failRate = 0;
+  /** While it is set no acknowledgement leaves its process, as while the books are not written. */
+  areBooksLate = false;
   private readonly subscriptions = new Set<Subscription>();
   private readonly storedIds = new Map<string, number>();
   private overflowSequence = 0;
@@ -186,7 +188,7 @@ export class SimNats {
             streamSequence: message.sequence,
             redelivered: message.sequence <= before,
             ack: () => {
-              if (!inHand.delete(message.sequence)) return;
+              if (this.areBooksLate || !inHand.delete(message.sequence)) return;
               this.network.send(`${process.name}|ack`, () => {
                 if (process.alive) message.acknowledged = true;
               });
@@ -197,6 +199,9 @@ export class SimNats {
       }
     };
     return {
+      get pending() {
+        return inHand.size;
+      },
       start: async () => {
         open = true;
         this.readers.add(pump);
