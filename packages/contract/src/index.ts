@@ -25,6 +25,7 @@ export * as session from "./generated/myelin/session/v1/session.js";
 export * as sys from "./generated/myelin/sys/v1/sys.js";
 export * from "./mcp/index.js";
 export * from "./payload/index.js";
+export { reflect, reflectionPaths } from "./reflection/reflection.js";
 export { groupLinkName, tryParseGroupLinkName } from "./shared-group.js";
 export { escapeToken, MAX_TOKEN_CHARS, unescapeToken } from "./subjects/escape.js";
 export { type OverflowOwner, overflowOwner } from "./subjects/overflow-owner.js";

@@ -7,6 +7,7 @@ import {
   setLogVerbosity,
   status,
 } from "@grpc/grpc-js";
+import { reflect, reflectionPaths } from "@myelin/contract";
 import { AppError, type Clock, listenError } from "@myelin/kernel";
 import type { FrameStream } from "../frame-stream.js";
 import type { GrpcTls } from "./grpc-server.js";
@@ -34,6 +35,9 @@ export interface ListeningServer {
   stop(): Promise<void>;
 }
 
+/** Streams on which clients ask what is served. */
+const MAX_REFLECTING = 64;
+
 type Call = ServerDuplexStream<Buffer, Buffer>;
 
 /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
@@ -49,16 +53,14 @@ export async function listenGrpc(options: LibraryServerOptions): Promise<Listeni
     "grpc.keepalive_timeout_ms": Math.min(10_000, keepaliveMs),
     "grpc.max_concurrent_streams": 1024,
   });
-  const connect = {
-    path: CONNECT_PATH,
-    requestStream: true as const,
-    responseStream: true as const,
-    requestSerialize: identity,
-    requestDeserialize: identity,
-    responseSerialize: identity,
-    responseDeserialize: identity,
-  };
-  server.addService({ connect }, { connect: (call: Call) => accept(call, streams, options) });
+  server.addService(
+    { connect: streamOfBytes(CONNECT_PATH) },
+    { connect: (call: Call) => accept(call, streams, options) },
+  );
+  const reflecting = new Set<Call>();
+  for (const path of reflectionPaths) {
+    server.addService({ info: streamOfBytes(path) }, { info: (call: Call) => answer(call, reflecting) });
+  }
   const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
   const bound = await new Promise<number>((resolve, reject) => {
     server.bindAsync(where, credentialsOf(options.tls), (cause, p) => {
@@ -77,6 +79,45 @@ export async function listenGrpc(options: LibraryServerOptions): Promise<Listeni
       clock.clear(limit);
     },
   };
+}
+
+function streamOfBytes(path: string) {
+  return {
+    path,
+    requestStream: true as const,
+    responseStream: true as const,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  };
+}
+
+function answer(call: Call, reflecting: Set<Call>): void {
+  call.on("error", () => undefined);
+  const refuse = (code: number, details: string): void => void call.emit("error", { code, details });
+  if (reflecting.size >= MAX_REFLECTING) {
+    refuse(status.RESOURCE_EXHAUSTED, `no more than ${MAX_REFLECTING} reflection streams`);
+    return;
+  }
+  reflecting.add(call);
+  call.on("close", () => reflecting.delete(call));
+  call.on("cancelled", () => reflecting.delete(call));
+  call.on("data", (request: Buffer) => {
+    let response: Buffer;
+    try {
+      response = reflect(request);
+    } catch {
+      refuse(status.INVALID_ARGUMENT, "not a ServerReflectionRequest");
+      return;
+    }
+    // Whoever does not read its answers gets no more of them.
+    if (!call.write(response)) {
+      call.pause();
+      call.once("drain", () => call.resume());
+    }
+  });
+  call.on("end", () => call.end());
 }
 
 function credentialsOf(tls: GrpcTls | undefined): ServerCredentials {
