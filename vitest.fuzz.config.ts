@@ -5,7 +5,7 @@ export default defineConfig({
   resolve: { conditions: ["source"] },
   ssr: { resolve: { conditions: ["source"] } },
   test: {
-    include: ["services/*/conformance/fuzz/*.fuzz.ts"],
+    include: ["services/*/conformance/fuzz/*.fuzz.ts", "packages/*/test/*.fuzz.ts"],
     pool: "forks",
     provide: { fuzzMinutes: Number(process.env.FUZZ_MINUTES ?? 60) },
   },

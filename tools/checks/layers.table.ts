@@ -14,11 +14,12 @@ export const LAYERS: Readonly<Record<string, readonly string[] | "anything">> = 
     "packages/bus": [...l0, "contract", "observability"],
     "packages/data-store": l0,
     "packages/rpc": [...l0, "contract", "observability"],
+    "packages/profile": [...l0, "contract", "config"],
     "packages/service-host": l2,
     "packages/sdk-node": [...l0, "contract", "rpc"],
     "packages/testkit": l3,
     "services/listener": l3,
-    "services/dispatcher": [...l3, "data-store"],
+    "services/dispatcher": [...l3, "data-store", "profile"],
     "services/ipc-bridge": l3,
     // The composition root wires services together; benches and stories stand outside of the product.
     "packages/cli": "anything",
@@ -36,6 +37,7 @@ export const LEVEL: Readonly<Record<string, number>> = {
   "data-store": 1,
   bus: 2,
   rpc: 2,
+  profile: 2,
   "service-host": 3,
 };
 
@@ -69,6 +71,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   "mqtt-packet": ["services/listener/src/bridges/mqtt/"],
   msgpackr: ["packages/contract/", "services/dispatcher/src/codecs/"],
   protobufjs: ["services/dispatcher/src/codecs/"],
+  "@marcbachmann/cel-js": ["packages/profile/"],
   cockatiel: ["packages/sdk-node/"],
   commander: ["packages/cli/"],
   "@bomb.sh/tab*": ["packages/cli/"],

@@ -21,6 +21,12 @@ export {
 } from "./dynamic/resource.js";
 export { type BridgeSpec, type BridgeTopic, bridgeKind } from "./kinds/bridge.js";
 export { customResourceDefinition } from "./kinds/crd.js";
+export {
+  type CommandSpec,
+  type DeviceProfileSpec,
+  deviceProfileKind,
+  type PointSpec,
+} from "./kinds/device-profile.js";
 export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";
 export {
   type AnyKind,

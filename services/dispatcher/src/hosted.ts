@@ -1,5 +1,5 @@
 /** The dispatcher as service-host runs it. */
-import { FileResourceSource, type Resource, type ResourceSource } from "@myelin/config";
+import { FileResourceSource, type ResourceSource } from "@myelin/config";
 import { defineService, deploymentStreams, ResourceFeed } from "@myelin/service-host";
 import { type DispatcherConfig, dispatcherSchema } from "./config.js";
 import { createDispatcher } from "./service.js";
@@ -27,9 +27,8 @@ export const dispatcherService = defineService<DispatcherConfig>({
       openSource: (onStatusChange): ResourceSource =>
         new FileResourceSource({ directory, clock, onStatusChange }),
       apply: (snapshot) => dispatcher.applyResources(snapshot),
-      conditions: () => [...dispatcher.routes.conditions(), ...dispatcher.sinks.conditions()],
-      check: (resources) =>
-        dispatcher.routes.check(resources.filter((r): r is Resource<"Route"> => r.kind === "Route")),
+      conditions: () => dispatcher.resources.conditions(),
+      check: (resources) => dispatcher.resources.check(resources),
     });
     // The routes are in force before the first partition is taken.
     return [deploymentStreams(context), feed, dispatcher];

@@ -1,8 +1,9 @@
 /** Turns the Route resources in force into what the plan compiler takes: targets made, transformations loaded. */
-import { type RouteSpec as ConfigRoute, generationOf, type Resource } from "@myelin/config";
+import type { RouteSpec as ConfigRoute, Resource } from "@myelin/config";
 import { AppError, type Clock } from "@myelin/kernel";
 import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
 import type { CodecContext } from "./codecs/codec.js";
+import { ReadyConditions } from "./conditions.js";
 import type { Dispatcher } from "./core/dispatcher.js";
 import type { CompiledRoute, Leg, Transform } from "./core/plan.js";
 import type { CoreLog } from "./core/ports.js";
@@ -13,7 +14,7 @@ import { compileTransform } from "./transform.js";
 /** Keeps the last good version of every route: one that cannot be compiled leaves the one before in force. */
 export class RouteCompiler {
   private readonly good = new Map<string, { readonly text: string; readonly route: CompiledRoute }>();
-  private said: ReadonlyMap<string, ResourceCondition> = new Map();
+  private readonly ready = new ReadyConditions();
 
   constructor(
     private readonly dispatcher: Dispatcher,
@@ -25,16 +26,20 @@ export class RouteCompiler {
 
   /** For each route: is what it asks for in force? */
   conditions(): readonly ResourceCondition[] {
-    return [...this.said.values()];
+    return this.ready.list();
   }
 
-  /** Which of these could not be compiled here. Nothing is put in force. */
-  async check(resources: readonly Resource<"Route">[]): Promise<readonly ResourceRefusal[]> {
+  /** Which of these could not be compiled here, with these profiles. Nothing is put in force. */
+  async check(
+    resources: readonly Resource<"Route">[],
+    profile: CodecContext["profile"],
+  ): Promise<readonly ResourceRefusal[]> {
     const refusals: ResourceRefusal[] = [];
     for (const { kind, metadata, spec } of resources) {
       try {
         const { transform, targets } = spec as ConfigRoute;
-        if (transform !== undefined) await compileTransform(metadata.name, transform, this.codecs);
+        if (transform !== undefined)
+          await compileTransform(metadata.name, transform, { ...this.codecs, profile });
         for (const target of targets) this.plugins.of(kindOf(target));
       } catch (thrown) {
         refusals.push({ kind, name: metadata.name, error: AppError.from(thrown) });
@@ -71,30 +76,7 @@ export class RouteCompiler {
     const names = new Set(prepared.map(([name]) => name));
     for (const name of [...this.good.keys()]) if (!names.has(name)) this.good.delete(name);
     this.dispatcher.setRoutes(routes);
-    this.say(resources, refused);
-  }
-
-  private say(resources: readonly Resource<"Route">[], refused: ReadonlyMap<string, AppError>): void {
-    const nowMs = this.clock.wallUs() / 1000;
-    const said = new Map<string, ResourceCondition>();
-    for (const { kind, metadata, spec } of resources) {
-      const { name } = metadata;
-      const error = refused.get(name);
-      const before = this.said.get(name);
-      const status = error === undefined;
-      const kept = this.good.has(name) ? "; an earlier version is in force" : "";
-      said.set(name, {
-        kind,
-        name,
-        type: "Ready",
-        status,
-        reason: error?.code ?? "InForce",
-        message: error === undefined ? "" : error.message + kept,
-        generation: generationOf(spec),
-        sinceMs: before?.status === status ? before.sinceMs : nowMs,
-      });
-    }
-    this.said = said;
+    this.ready.say(resources, refused, (name) => this.good.has(name), this.clock.wallUs() / 1000);
   }
 
   /** Does what takes time; the rest, or the error, is in what it resolves with. */

@@ -8,10 +8,11 @@ import {
   openKeyValue,
   type PartitionOwner,
 } from "@myelin/bus";
-import { resourcesOf, type Snapshot } from "@myelin/config";
+import { type Resource, resourcesOf, type Snapshot } from "@myelin/config";
 import { type BatchView, BUCKETS } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
+import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
 import { createBusPorts, createDoorPorts, createJournals } from "./bus-ports.js";
 import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
@@ -21,6 +22,7 @@ import type { CoreLog, DispatcherPorts } from "./core/ports.js";
 import { History } from "./history/history.js";
 import { Sinks } from "./history/sinks.js";
 import { foldMetrics } from "./metrics.js";
+import { ProfileTable } from "./profiles.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
@@ -56,8 +58,11 @@ export interface DispatcherService extends Component {
   readonly sinks: Sinks;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
-  /** What can be told of routes. */
-  readonly routes: Pick<RouteCompiler, "conditions" | "check">;
+  /** What can be told of routes and device profiles. */
+  readonly resources: {
+    conditions(): readonly ResourceCondition[];
+    check(resources: readonly Resource[]): Promise<readonly ResourceRefusal[]>;
+  };
 }
 
 /** Share of what may be in hand at which lagging targets are moved: the consumer asks for more while a quarter is free. */
@@ -168,11 +173,23 @@ export async function createDispatcher(
     ],
     { name: "dispatcher", clock, stopTimeoutMs: config.handover + STOP_MARGIN_MS },
   );
-  const routes = new RouteCompiler(core, plugins, { resourcesDir }, log, clock);
+  const profiles = new ProfileTable(log, clock);
+  const codecs = { resourcesDir, profile: (name: string) => profiles.get(name) };
+  const routes = new RouteCompiler(core, plugins, codecs, log, clock);
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
     // First: routes name them.
     sinks.apply(resourcesOf(snapshot, "Sink"));
+    profiles.apply(resourcesOf(snapshot, "DeviceProfile"));
     await routes.apply(resourcesOf(snapshot, "Route"));
+  };
+  const resources: DispatcherService["resources"] = {
+    conditions: () => [...profiles.conditions(), ...routes.conditions(), ...sinks.conditions()],
+    async check(all) {
+      const isProfile = (r: Resource): r is Resource<"DeviceProfile"> => r.kind === "DeviceProfile";
+      const { profile, refusals } = profiles.check(all.filter(isProfile));
+      const ofRoutes = all.filter((r): r is Resource<"Route"> => r.kind === "Route");
+      return [...refusals, ...(await routes.check(ofRoutes, profile))];
+    },
   };
   return Object.assign(host, {
     core,
@@ -182,7 +199,7 @@ export async function createDispatcher(
     ledger,
     door,
     applyResources,
-    routes,
+    resources,
   });
 }
 

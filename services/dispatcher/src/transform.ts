@@ -1,7 +1,7 @@
 /** Compiles the transformation of a route: codecs loaded, one function per envelope. */
 import { envelope } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import type { Codec, CodecContext, CodecOptions, CodecPlugin } from "./codecs/codec.js";
+import type { Codec, CodecContext, CodecOptions, CodecPlugin, PayloadSource } from "./codecs/codec.js";
 import { renameFields, selectFields } from "./codecs/fields.js";
 import { codecs } from "./codecs/registry.js";
 import type { Transform, TransformResult } from "./core/plan.js";
@@ -54,9 +54,10 @@ function applyAll(steps: readonly Step[], bytes: Uint8Array, event: boolean): Tr
   const message = envelope.Envelope.decode(bytes);
   let payload: Buffer = Buffer.from(message.payload);
   let { contentType } = message;
+  const source = sourceOf(message);
   for (const step of steps) {
     try {
-      let value = step.from.decode(payload);
+      let value = step.from.decode(payload, source);
       if (step.select !== undefined) value = selectFields(value, step.select);
       if (step.rename !== undefined) value = renameFields(value, step.rename);
       payload = Buffer.from(step.to.encode(value));
@@ -69,4 +70,10 @@ function applyAll(steps: readonly Step[], bytes: Uint8Array, event: boolean): Tr
   }
   // The head is another one now, so the origin's channel number does not stand for it.
   return envelope.Envelope.encode({ ...message, channel: 0, payload, contentType }).finish();
+}
+
+function sourceOf({ path, ingestTimeUs, sourceTimeUs, quality }: envelope.Envelope): PayloadSource {
+  const { BAD, UNCERTAIN } = envelope.Quality;
+  const word = quality === BAD ? "bad" : quality === UNCERTAIN ? "uncertain" : "good";
+  return { path, ingestTimeUs, sourceTimeUs, quality: word };
 }

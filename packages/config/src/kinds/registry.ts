@@ -1,5 +1,6 @@
 /** Every resource kind: one line each. Key = `kind` of the document. */
 import { bridgeKind } from "./bridge.js";
+import { deviceProfileKind } from "./device-profile.js";
 import type { AnyKind } from "./kind.js";
 import { routeKind } from "./route.js";
 import { sinkKind } from "./sink.js";
@@ -9,6 +10,7 @@ type KindRegistry = Readonly<Record<string, AnyKind>>;
 /** The kinds that resources may have; a kind that is not here is refused. */
 export const kinds = {
   Bridge: bridgeKind,
+  DeviceProfile: deviceProfileKind,
   Route: routeKind,
   Sink: sinkKind,
 } satisfies KindRegistry;

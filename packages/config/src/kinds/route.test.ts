@@ -100,9 +100,13 @@ describe("a Route", () => {
 
 describe("a document", () => {
   it.each([
-    ["of an unknown kind", "kind: toString\n", 'kind: "toString" must be one of Bridge, Route'],
-    ["without a kind", "a: 1\n", "kind: nothing must be one of Bridge, Route"],
-    ["that is text", "hello\n", "kind: nothing must be one of Bridge, Route"],
+    [
+      "of an unknown kind",
+      "kind: toString\n",
+      'kind: "toString" must be one of Bridge, DeviceProfile, Route',
+    ],
+    ["without a kind", "a: 1\n", "kind: nothing must be one of Bridge, DeviceProfile, Route"],
+    ["that is text", "hello\n", "kind: nothing must be one of Bridge, DeviceProfile, Route"],
     [
       "of another version",
       route("  targets: [{ app: a }]\n").replace("v1alpha1", "v9"),

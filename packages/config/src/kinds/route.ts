@@ -71,7 +71,9 @@ const match = object({
 });
 
 const transform = object({
-  codec: oneOf(CODECS, { description: "How the payload is read." }),
+  codec: oneOf([...CODECS, "profile"], {
+    description: "How the payload is read; `profile` makes a list of samples of it, as a DeviceProfile says.",
+  }),
   to: optional(oneOf(CODECS, { description: "How the payload is written; left out, as it was read." })),
   select: optional(
     array(string({ description: "Field, with dots between levels.", minLength: 1, maxLength: 256 }), {
@@ -104,6 +106,9 @@ const transform = object({
       },
       { description: "Where codec protobuf finds the type of the payload." },
     ),
+  ),
+  profile: optional(
+    string({ description: "Name of a DeviceProfile, for codec profile.", minLength: 1, maxLength: 253 }),
   ),
   onError: optional(
     oneOf(["drop", "pass", "unrouted"], {
@@ -214,6 +219,10 @@ function checkRoute(route: RouteSpec): readonly Problem[] {
     if (step.protobuf !== undefined) {
       expect(["transform", i, "protobuf", "file"], step.protobuf.file, dataPathRule(step.protobuf.file));
     }
+    if ((step.codec === "profile") !== (step.profile !== undefined))
+      expect(["transform", i, "profile"], step.profile ?? "", "given exactly when codec is profile");
+    if (step.codec === "profile" && step.to !== "json" && step.to !== "msgpack")
+      expect(["transform", i, "to"], step.to ?? "", "json or msgpack, because codec is profile");
     if (step.codec !== "raw") continue;
     if (step.select !== undefined || step.rename !== undefined) {
       expect(

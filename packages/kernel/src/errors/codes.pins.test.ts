@@ -53,6 +53,8 @@ const PINNED: Record<string, string> = {
   "protocol.timeout": "caller retry 408 DEADLINE_EXCEEDED",
   "route.not_found": "caller final 404 NOT_FOUND",
   "route.invalid": "caller final 422 INVALID_ARGUMENT",
+  "expression.invalid": "caller final 422 INVALID_ARGUMENT",
+  "expression.failed": "caller final 422 FAILED_PRECONDITION",
   "target.unavailable": "world retry 503 UNAVAILABLE",
   "device.not_connected": "world retry 409 FAILED_PRECONDITION",
   "device.connected": "caller retry 409 FAILED_PRECONDITION",

@@ -99,6 +99,8 @@ export const ERROR_CODES = {
   // Routing and targets.
   "route.not_found": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
   "route.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "expression.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "expression.failed": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
   "target.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "device.not_connected": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.connected": { family: "caller", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },

@@ -58,6 +58,9 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "protocol.timeout": "The client missed its heartbeat, its first packet or its idle time.",
   "route.not_found": "No route matches the message.",
   "route.invalid": "A route cannot be compiled.",
+  "expression.invalid":
+    "An expression of a resource is not CEL, names something unknown, has the wrong type, or could run away.",
+  "expression.failed": "An expression of a resource could not be evaluated with the values of the moment.",
   "target.unavailable": "The target of a route cannot take messages at the moment.",
   "device.not_connected": "No listener holds a connection of the device.",
   "device.connected":

@@ -1,5 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
+import { checkValue, type DeviceProfileSpec, deviceProfileKind } from "@myelin/config";
 import { envelope, payloadCodecs } from "@myelin/contract";
+import { Profile } from "@myelin/profile";
 import { tempDir } from "@myelin/testkit";
 import protobuf from "protobufjs";
 import { describe, expect, it } from "vitest";
@@ -7,14 +9,30 @@ import type { TransformStep } from "../core/route.js";
 import { compileTransform } from "../transform.js";
 import { renameFields, selectFields } from "./fields.js";
 
+const BOILER = new Profile(
+  "boiler",
+  checkValue(deviceProfileKind.spec, {
+    payloads: [{ topics: ["boilers/#"], format: "json" }],
+    points: { temperature: { unit: "Cel", from: { field: "t" } }, pressure: { from: { field: "p" } } },
+  }).value as DeviceProfileSpec,
+);
+
 async function run(
   steps: readonly TransformStep[],
   payload: string | Uint8Array,
   event = true,
   dir = "/none",
+  more: Partial<envelope.Envelope> = {},
 ) {
-  const transform = await compileTransform("r", steps, { resourcesDir: dir });
-  const message = envelope.Envelope.fromPartial({ channel: 7, deviceId: "d", payload: Buffer.from(payload) });
+  const context = { resourcesDir: dir, profile: (name: string) => (name === "boiler" ? BOILER : undefined) };
+  const transform = await compileTransform("r", steps, context);
+  const message = envelope.Envelope.fromPartial({
+    channel: 7,
+    deviceId: "d",
+    path: "boilers/1",
+    payload: Buffer.from(payload),
+    ...more,
+  });
   const made = transform.apply(envelope.Envelope.encode(message).finish(), event);
   return made instanceof Uint8Array ? envelope.Envelope.decode(made) : made;
 }
@@ -88,6 +106,43 @@ describe("a transformation", () => {
 const PROTO = `syntax = "proto3"; package plant; import "common/unit.proto";
 message Reading { double t = 1; string name = 2; uint64 count = 3; common.Unit unit = 4; }`;
 const UNIT = `syntax = "proto3"; package common; enum Unit { UNKNOWN = 0; CELSIUS = 1; }`;
+
+describe("codec profile", () => {
+  const step = (more: object = {}): TransformStep => ({
+    codec: "profile",
+    profile: "boiler",
+    to: "json",
+    ...more,
+  });
+
+  it("makes samples of a payload, bad ones of what is wrong", async () => {
+    const made = (await run([step()], '{"t":21.5,"p":"high"}')) as envelope.Envelope;
+    expect(made.contentType).toBe("application/json");
+    expect(JSON.parse(Buffer.from(made.payload).toString())).toEqual([
+      { point: "temperature", value: 21.5, unit: "Cel", quality: "good", timeUs: 0 },
+      { point: "pressure", value: null, quality: "bad", reason: "wrong_type", raw: "high", timeUs: 0 },
+    ]);
+  });
+
+  it("says of samples no more than the message says of itself", async () => {
+    const made = (await run([step({ select: ["quality"] })], '{"t":21.5}', true, "/none", {
+      quality: envelope.Quality.UNCERTAIN,
+    })) as envelope.Envelope;
+    expect(Buffer.from(made.payload).toString()).toBe('[{"quality":"uncertain"}]');
+  });
+
+  it("leaves a message whose path the profile does not know to the policy", async () => {
+    expect(await run([step()], "{}", true, "/none", { path: "other" })).toBe("unrouted");
+    expect(await run([step({ onError: "pass" })], "{}", true, "/none", { path: "other" })).toBeUndefined();
+  });
+
+  it("is refused for a profile that is not in force", async () => {
+    await expect(run([step({ profile: "kiln" })], "")).rejects.toMatchObject({
+      code: "route.invalid",
+      message: "there is no device profile kiln in force",
+    });
+  });
+});
 
 describe("codec protobuf", () => {
   it("reads and writes a type of a .proto file, with what it imports", async () => {

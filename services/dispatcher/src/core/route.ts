@@ -29,6 +29,8 @@ export interface TransformStep {
   readonly onError?: OnError | undefined;
   /** For codec `protobuf`: where the message type is described. */
   readonly protobuf?: { readonly file: string; readonly message: string } | undefined;
+  /** For codec `profile`: which one. */
+  readonly profile?: string | undefined;
 }
 
 /** A target as written: one key, its kind, and what that kind needs. */

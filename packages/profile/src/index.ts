@@ -1,0 +1,15 @@
+export { isChange } from "./deadband.js";
+export type { ProfiledMessage } from "./decoder.js";
+export { type Condition, compileCondition, type Variables, type VariableType } from "./expression.js";
+export { checkParameters, type Parameters } from "./parameters.js";
+export { Profile, type ProfileCommand } from "./profile.js";
+export {
+  type DenialReason,
+  type LastAllowed,
+  type SafetyDecision,
+  SafetyEnvelope,
+  type SafetyInput,
+  type SafetyInputs,
+  type SafetyRequest,
+} from "./safety.js";
+export type { Sample, SampleQuality, SampleReason, SampleValue } from "./sample.js";

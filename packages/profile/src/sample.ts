@@ -1,0 +1,44 @@
+/** What a payload becomes: one value of one point, with how far it can be trusted. */
+
+/** `bad` samples have no value that anybody could use by mistake. */
+export type SampleQuality = "good" | "uncertain" | "bad";
+
+/** Why a sample is not good. */
+export type SampleReason =
+  // Bad.
+  | "unreadable" // The payload is not of its format, or not of the length it must have.
+  | "missing" // The payload does not have the point.
+  | "no_value" // It is null.
+  | "wrong_type"
+  | "not_finite"
+  | "inexact" // A whole number beyond those that stay exact.
+  | "fault" // The device says so, by a number it uses for that.
+  | "unknown_word"
+  | "below_range"
+  | "above_range"
+  | "source_bad" // The message said so itself.
+  // Uncertain.
+  | "below_expected"
+  | "above_expected"
+  | "time_unreadable"
+  | "time_implausible"
+  | "source_uncertain";
+
+/** What a sample may hold. */
+export type SampleValue = number | boolean | string;
+
+/** One measurement. Plain data: codecs write it as it is. */
+export interface Sample {
+  readonly point: string;
+  /** Null when the quality is bad. */
+  readonly value: SampleValue | null;
+  /** As the profile says; absent when it says nothing. */
+  readonly unit?: string;
+  readonly quality: SampleQuality;
+  /** Absent when the quality is good. */
+  readonly reason?: SampleReason;
+  /** What was read instead of a usable value: for people who look for the cause. Text is cut at 64 characters. */
+  readonly raw?: SampleValue;
+  /** Microseconds since 1970: when it was measured, or came in where that is not known. */
+  readonly timeUs: number;
+}

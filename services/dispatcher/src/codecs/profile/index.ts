@@ -1,0 +1,1 @@
+export { profilePlugin as plugin } from "./profile-plugin.js";
