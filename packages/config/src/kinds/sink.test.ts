@@ -14,7 +14,7 @@ describe("a Sink", () => {
     expect(documents[0]?.resource?.spec).toEqual({
       store: { sqlite: { path: "history.db", maxBytes: 10 * 1024 ** 3 } },
       mapping: { depth: 4 },
-      batch: { readings: 20_000, wait: 50 },
+      batch: { readings: 50_000, wait: 50 },
     });
   });
 

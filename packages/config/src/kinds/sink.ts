@@ -110,8 +110,9 @@ const spec = object({
   batch: object(
     {
       readings: integer({
-        description: "Readings that are written in one transaction at most.",
-        default: 20_000,
+        description:
+          "Readings that are written in one transaction at most. The more points report at the same time, the more it helps to write many at once.",
+        default: 50_000,
         minimum: 1,
         maximum: 200_000,
       }),

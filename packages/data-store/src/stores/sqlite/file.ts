@@ -9,6 +9,8 @@ export const PAGE_BYTES = 4096;
 /** Another process may write to the file at the same time. */
 const BUSY_MS = 5_000;
 const CACHE_KIB = 64 * 1024;
+/** Written beside the file before they are copied into it: a page that many groups change is copied once for all of them. */
+const WAL_PAGES = 32 * 1024;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS series (
@@ -83,7 +85,7 @@ export function open(): void {
       // What is written is on the disk before it is acknowledged, so each transaction is synced.
       opened.exec(`
         PRAGMA page_size = ${PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-        PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8192;
+        PRAGMA journal_size_limit = ${WAL_PAGES * PAGE_BYTES}; PRAGMA wal_autocheckpoint = ${WAL_PAGES};
         PRAGMA max_page_count = ${Math.max(64, Math.floor(maxBytes / PAGE_BYTES))};
       `);
       if (version < SCHEMA_VERSION) opened.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
