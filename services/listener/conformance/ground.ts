@@ -19,11 +19,6 @@ export interface Ground extends AsyncDisposable {
   port(listener: 0 | 1, transport: Transport): number;
   /** Where its HTTP API begins. */
   api(listener: 0 | 1): string;
-  /**
-   * Waits until NATS has what the listeners have told the dispatcher: a subscriber of one listener is then known before anything that a
-   * publisher sends to the other one.
-   */
-  settled(): Promise<void>;
 }
 
 const PORTS = { mqtt: { mqtt: {} }, websocket: { ws: {} }, http: { web: {} } };
@@ -63,9 +58,6 @@ export async function startGround(): Promise<Ground> {
   return {
     port: (listener, transport) => rigs[listener].port(transport === "TCP" ? "mqtt" : "ws"),
     api: (listener) => `http://127.0.0.1:${rigs[listener].port("web")}/api/v1`,
-    settled: async () => {
-      for (const { bus } of rigs) await bus.flush();
-    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }

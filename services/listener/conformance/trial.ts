@@ -115,7 +115,6 @@ export class Trial implements AsyncDisposable {
       ...(properties !== undefined && { properties }),
     });
     const { granted } = await client.next("suback");
-    await this.ground.settled();
     return granted as number[];
   }
 

@@ -79,7 +79,11 @@ export const retained: readonly Case[] = [
     async (t) => {
       const publisher = await t.connect();
       await keep(publisher, t.topic("a"), "old");
+      // Nothing tells a publisher of QoS 0 that its message is there, but that others get it.
+      const witness = await t.subscriber(t.topic("#"));
+      expect(await witness.message()).toMatchObject({ text: "old", retain: true });
       await keep(publisher, t.topic("a"), "new", 0);
+      expect(await witness.message()).toMatchObject({ text: "new", retain: false });
       expect(await keptFor(t, publisher)).toEqual(["new true"]);
     },
   ),
