@@ -78,6 +78,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   picocolors: ["packages/cli/"],
   "cli-table3": ["packages/cli/"],
   pg: ["packages/data-store/src/stores/postgresql/"],
+  "csv-parse": ["packages/cli/"],
   vitest: ["packages/testkit/"],
 };
 

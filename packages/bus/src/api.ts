@@ -247,7 +247,10 @@ export interface KeyValue {
   get(key: string): Promise<KeyValueEntry | undefined>;
   /** @throws AppError `store.conflict` when the revision is not `expected` (0: must not exist) */
   put(key: string, value: Uint8Array, expected?: number): Promise<number>;
-  delete(key: string): Promise<void>;
+  /** @throws AppError `store.conflict` when the revision is not `expected`; left out, whatever it is */
+  delete(key: string, expected?: number): Promise<void>;
+  /** The values whose key begins with `<prefix>.`, in the order of writing; for buckets of any size. What is written meanwhile may be among them. */
+  scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry>;
   /** All values there are; for small buckets. */
   entries(): Promise<KeyValueEntry[]>;
   /** All values, then every change; after NATS was away all values again. `value` is undefined for a deleted key. */

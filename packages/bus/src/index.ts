@@ -1,5 +1,15 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
+export {
+  type DeviceChange,
+  type DeviceFields,
+  type DeviceList,
+  type DeviceOutcome,
+  type DeviceRecord,
+  DeviceRegistryClient,
+  deviceFields,
+  deviceJson,
+} from "./device-registry.js";
 export { createHeartbeat, createLiveness } from "./heartbeat.js";
 export { closeBooks, LedgerKeeper, type LedgerKeeperOptions } from "./ledger-keeper.js";
 export { closeByLinks } from "./ledger-links.js";

@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from "commander";
 import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
+import { addDevicesVerb } from "./devices-verb.js";
 import { addHistoryVerb } from "./history-verb.js";
 import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
@@ -167,6 +168,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addResourceVerbs(verb, nats);
   addOperatorVerbs(verb, nats);
   addHistoryVerb(verb, nats);
+  addDevicesVerb(verb, nats);
 
   verb<import("./commands/retained.js").RetainedOptions>(
     "retained",

@@ -19,6 +19,7 @@ export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/en
 export * as history from "./generated/myelin/history/v1/history.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * as ops from "./generated/myelin/ops/v1/ops.js";
+export * as registry from "./generated/myelin/registry/v1/registry.js";
 export * as resource from "./generated/myelin/resource/v1/resource.js";
 export * as retained from "./generated/myelin/retained/v1/retained.js";
 export * as session from "./generated/myelin/session/v1/session.js";

@@ -138,6 +138,18 @@ export const dispatcherSchema = object({
     },
     { description: "Retained messages; their bytes are bounded by their share of nats.maxStore." },
   ),
+  registry: object(
+    {
+      memory: bytes({
+        default: "32MiB",
+        min: "1MiB",
+        max: "16GiB",
+        description:
+          "Records of devices that this process holds in memory; all of them lie in a file of its own, which is made anew at each start.",
+      }),
+    },
+    { description: "The registry of devices." },
+  ),
   handover: durationMs({
     default: "2s",
     min: "0s",

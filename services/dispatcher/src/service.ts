@@ -1,4 +1,6 @@
 /** The wiring: what a dispatcher is made of, in the order it starts. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type Bus,
   createHeartbeat,
@@ -23,6 +25,8 @@ import { History } from "./history/history.js";
 import { Sinks } from "./history/sinks.js";
 import { foldMetrics } from "./metrics.js";
 import { ProfileTable } from "./profiles.js";
+import { DeviceRegistry } from "./registry/device-registry.js";
+import { KeyValueDeviceStore } from "./registry/store.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
@@ -136,6 +140,15 @@ export async function createDispatcher(
       return sessions;
     },
   });
+  const registry = new DeviceRegistry({
+    store: new KeyValueDeviceStore(bus),
+    clock,
+    log,
+    directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),
+    memoryBytes: config.registry.memory,
+    partitions,
+    serve: (subject, handler) => bus.serve(subject, handler),
+  });
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
@@ -150,9 +163,11 @@ export async function createDispatcher(
   owner.onChange({
     acquired: async (ownership) => {
       retained.acquire(ownership);
+      registry.acquire(ownership);
       await core.acquire(ownership);
     },
     released: async ({ partition }, reason) => {
+      registry.release(partition);
       const settle = reason !== "lost";
       const left = settle ? undefined : retained.release(partition, settle);
       await core.release(partition, settle);
@@ -163,6 +178,7 @@ export async function createDispatcher(
     [
       ledger,
       door,
+      registry,
       retained,
       sinks,
       new History(bus, sinks),

@@ -1,7 +1,7 @@
 /** A small consistent store in a NATS bucket. */
 
 import { AppError } from "@myelin/kernel";
-import { jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { jetstream, jetstreamManager, type StoredMsg } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
 import type { NatsConnection } from "@nats-io/nats-core";
 import type { Bus, KeyValue, KeyValueEntry } from "../api.js";
@@ -63,8 +63,25 @@ class NatsKeyValue implements KeyValue {
     });
   }
 
-  delete(key: string): Promise<void> {
-    return this.#run(`delete ${key} of`, (bucket) => bucket.delete(key));
+  delete(key: string, expected?: number): Promise<void> {
+    const options = expected === undefined ? {} : { previousSeq: expected };
+    return this.#run(`delete ${key} of`, (bucket) => bucket.delete(key, options));
+  }
+
+  async *scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
+    const { name } = this.#spec;
+    const root = `$KV.${name}.`;
+    const filter = `${root}${prefix}.>`;
+    for (let from = 1; !signal.aborted; ) {
+      const found = await this.#run("scan", (_bucket, client) => page(client, `KV_${name}`, filter, from));
+      for (const { subject, data, seq, header } of found) {
+        from = seq + 1;
+        if (header.get("KV-Operation") === "") {
+          yield { key: subject.slice(root.length), value: data, revision: seq };
+        }
+      }
+      if (found.length === 0) return;
+    }
   }
 
   entries(): Promise<KeyValueEntry[]> {
@@ -130,6 +147,25 @@ class NatsKeyValue implements KeyValue {
       throw new AppError("store.conflict", error.message, { cause: thrown });
     }
   }
+}
+
+const PAGE = { batch: 4_096, max_bytes: 4 * 1024 * 1024 };
+
+async function page(
+  client: NatsConnection,
+  stream: string,
+  filter: string,
+  from: number,
+): Promise<StoredMsg[]> {
+  const { direct } = await jetstreamManager(client, { checkAPI: false, timeout: ANSWER_TIMEOUT_MS });
+  const found: StoredMsg[] = [];
+  try {
+    for await (const message of await direct.getBatch(stream, { seq: from, next_by_subj: filter, ...PAGE }))
+      found.push(message);
+  } catch (thrown) {
+    if (!isEmpty(thrown)) throw thrown;
+  }
+  return found;
 }
 
 /** Of a request for many messages, "no message" means an empty answer. */

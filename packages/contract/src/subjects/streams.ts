@@ -95,4 +95,6 @@ export const BUCKETS = {
   ledger: { name: "MLN_LEDGER", history: 1, ttlMs: 7 * 24 * 3600_000 },
   /** Names and subscriptions of apps, so that events wait for an app that is away. */
   apps: { name: "MLN_APPS", history: 1, ttlMs: 0 },
+  /** Records of network devices; key = `deviceKey`, value = `myelin.registry.v1.Device`. */
+  devices: { name: "MLN_DEVICES", history: 1, ttlMs: 0 },
 } as const;

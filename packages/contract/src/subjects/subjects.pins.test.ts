@@ -65,6 +65,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   retainedQuery: ["mln.ret.query.3", ["partition", 3]],
   retainedClear: ["mln.ret.clear.3", ["partition", 3]],
   retainedSync: ["mln.ret.sync.core", ["name", "core"]],
+  registryRequest: ["mln.reg.request.3", ["partition", 3]],
+  deviceKey: ["3.plant.boiler=2F7", ["partition", 3], ["name", "plant"], ["name", "boiler/7"]],
   retainedState: ["mln.ret.state"],
   retainedMessage: ["mln.ret.msg.3.plant.site=2Fa", ["partition", 3], ["name", "plant"], ["name", "site/a"]],
   retainedOfPartition: ["mln.ret.msg.3.>", ["partition", 3]],
@@ -170,6 +172,7 @@ describe("streams and buckets", () => {
       "MLN_LEASES",
       "MLN_LEDGER",
       "MLN_APPS",
+      "MLN_DEVICES",
     ]);
   });
 

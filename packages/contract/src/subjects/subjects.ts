@@ -147,6 +147,12 @@ export const historyQuery = (): string => "mln.his.query";
 export const sysFigures = (): string => "mln.sys.figures";
 
 /** Names that are too long for a token stand as their hash: what is stored says the name in full. */
+/** Requests about the records of devices, to the owner of their partition. */
+export const registryRequest = (partition: number): string => `mln.reg.request.${part(partition)}`;
+/** Key of a device's record in the bucket DEVICES: partition, tenant and id. */
+export const deviceKey = (partition: number, tenant: string, id: string): string =>
+  `${part(partition)}.${retainedToken(tenant)}.${retainedToken(id)}`;
+
 function retainedToken(name: string): string {
   if (name.length <= MAX_TOKEN_CHARS) {
     const token = tryEscape(name);

@@ -105,6 +105,10 @@ export const ERROR_CODES = {
   "device.not_connected": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.connected": { family: "caller", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.not_subscribed": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
+  "device.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
+  "device.exists": { family: "caller", retryable: false, http: 409, grpc: "ALREADY_EXISTS" },
+  "device.version_conflict": { family: "caller", retryable: false, http: 412, grpc: "FAILED_PRECONDITION" },
+  "device.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "device.refused": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
   "partition.not_owned": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
 

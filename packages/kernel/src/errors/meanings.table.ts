@@ -66,6 +66,10 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "device.connected":
     "The device has a connection, which gets its messages; they cannot be fetched beside it.",
   "device.not_subscribed": "The device is connected but has not subscribed to the path of the message.",
+  "device.unknown": "The registry has no such device.",
+  "device.exists": "The registry has a device of that id already.",
+  "device.version_conflict": "The device's record has changed since the version that was named.",
+  "device.invalid": "A record of a device does not fit: its id, tags, groups or texts.",
   "device.refused": "The device answered that it does not take the message.",
   "partition.not_owned": "The partition has no owner at the moment, or this process is not it.",
   "app.unknown": "No application service of that name is known.",

@@ -1,0 +1,126 @@
+/** The registry: the devices of the partitions that this process owns, and the answers to whoever asks for them. */
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { registry, subjects } from "@myelin/contract";
+import { AppError, backoff, type Clock, type Component } from "@myelin/kernel";
+import type { CoreLog, Ownership, Release } from "../core/ports.js";
+import { DeviceTable } from "./device-table.js";
+import { DeviceShard } from "./shard.js";
+import type { DeviceStore } from "./store.js";
+
+export interface RegistryOptions {
+  readonly store: DeviceStore;
+  readonly clock: Clock;
+  readonly log: CoreLog;
+  /** For the tables, which are made anew at each start. */
+  readonly directory: string;
+  /** What the tables keep in memory, all together. */
+  readonly memoryBytes: number;
+  readonly partitions: number;
+  serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
+}
+
+interface Owned {
+  readonly ending: AbortController;
+  table: DeviceTable | undefined;
+  release: Release | undefined;
+}
+
+/** Most devices of one request or answer. */
+const MAX_DEVICES = 1_000;
+
+/** One per process. */
+export class DeviceRegistry implements Component {
+  readonly name = "registry";
+  readonly #owned = new Map<number, Owned>();
+
+  constructor(private readonly options: RegistryOptions) {}
+
+  async start(): Promise<void> {
+    const { directory } = this.options;
+    await rm(directory, { recursive: true, force: true });
+    await mkdir(directory, { recursive: true });
+  }
+
+  async stop(): Promise<void> {
+    for (const partition of [...this.#owned.keys()]) this.release(partition);
+  }
+
+  /** Devices of the partitions that are loaded here. */
+  get size(): number {
+    let sum = 0;
+    for (const { table } of this.#owned.values()) sum += table?.size ?? 0;
+    return sum;
+  }
+
+  /** The lease of a partition was taken. What is stored is read in the background; until then its requests find nobody. */
+  acquire(ownership: Ownership): void {
+    const owned: Owned = { ending: new AbortController(), table: undefined, release: undefined };
+    this.#owned.set(ownership.partition, owned);
+    void this.#load(owned, ownership);
+  }
+
+  /** The lease ends. */
+  release(partition: number): void {
+    const owned = this.#owned.get(partition);
+    if (owned === undefined) return;
+    this.#owned.delete(partition);
+    owned.release?.();
+    owned.ending.abort();
+    owned.table?.close();
+    owned.table = undefined;
+  }
+
+  async #load(owned: Owned, ownership: Ownership): Promise<void> {
+    const { partition, epoch } = ownership;
+    const { clock, log, store, memoryBytes, partitions, directory } = this.options;
+    const waits = backoff({ initialMs: 100, maxMs: 5_000 });
+    const { signal } = owned.ending;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const path = join(directory, `${partition}-${epoch}-${attempt}.db`);
+      try {
+        const table = new DeviceTable(path, memoryBytes / partitions);
+        owned.table = table;
+        const isOwner = (): boolean => ownership.held && !signal.aborted;
+        const shard = new DeviceShard({ partition, store, table, clock, isOwner });
+        // The name goes at once: the file goes with the process, however that ends.
+        await rm(path, { force: true });
+        await shard.load(signal);
+        if (signal.aborted) return;
+        owned.release = this.options.serve(subjects.registryRequest(partition), (data) =>
+          answer(shard, data),
+        );
+        return;
+      } catch (err) {
+        owned.table?.close();
+        owned.table = undefined;
+        if (signal.aborted) return;
+        log.warn({ err, partition }, "the records of devices cannot be read, will retry");
+        await clock.sleep(waits.nextMs(), signal).catch(() => undefined);
+      }
+    }
+  }
+}
+
+async function answer(shard: DeviceShard, data: Uint8Array): Promise<Uint8Array> {
+  const { request } = registry.Request.decode(data);
+  switch (request?.$case) {
+    case "get":
+      expectCount(request.value.keys.length);
+      return registry.FoundDevices.encode(shard.get(request.value)).finish();
+    case "list": {
+      const limit = Math.min(request.value.limit, MAX_DEVICES);
+      return registry.FoundDevices.encode(shard.list({ ...request.value, limit })).finish();
+    }
+    case "write":
+      expectCount(request.value.changes.length);
+      return registry.WrittenDevices.encode(await shard.write(request.value)).finish();
+    case undefined:
+      throw new AppError("internal.invalid_argument", "a request to the registry that says nothing");
+  }
+}
+
+function expectCount(count: number): void {
+  if (count <= MAX_DEVICES) return;
+  throw new AppError("queue.item_too_large", `${count} devices in one request, ${MAX_DEVICES} are taken`);
+}

@@ -1,0 +1,135 @@
+/** The records of one partition's devices in SQLite: a copy of the store that can be looked up and listed. The only file that knows the library. */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { registry } from "@myelin/contract";
+
+/** A record and its version. */
+export interface StoredDevice {
+  readonly device: registry.Device;
+  readonly version: number;
+}
+
+const SCHEMA = `
+  PRAGMA journal_mode = OFF;
+  PRAGMA synchronous = OFF;
+  PRAGMA locking_mode = EXCLUSIVE;
+  CREATE TABLE devices (tenant TEXT, id TEXT, version INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+  CREATE TABLE terms (tenant TEXT, term TEXT, id TEXT, PRIMARY KEY (tenant, term, id)) WITHOUT ROWID;
+  CREATE INDEX terms_of ON terms (tenant, id);
+`;
+
+interface Row {
+  readonly version: number;
+  readonly record: Uint8Array;
+}
+
+/**
+ * Made anew whenever a partition is taken, so it needs no care: what is on disk is never read again after a crash. Not for many hundred
+ * rows at a time, since SQLite answers before it returns.
+ */
+export class DeviceTable {
+  readonly #db: DatabaseSync;
+  readonly #get: StatementSync;
+  readonly #put: StatementSync;
+  readonly #remove: StatementSync;
+  readonly #putTerm: StatementSync;
+  readonly #removeTerms: StatementSync;
+  readonly #lists = new Map<number, StatementSync>();
+  #size = 0;
+
+  /** Opens a file that must not exist; `cacheBytes` is what it keeps in memory. */
+  constructor(path: string, cacheBytes: number) {
+    this.#db = new DatabaseSync(path);
+    this.#db.exec(SCHEMA);
+    this.#db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
+    const prepare = (sql: string): StatementSync => this.#db.prepare(sql);
+    this.#get = prepare("SELECT version, record FROM devices WHERE tenant = ? AND id = ?");
+    this.#put = prepare("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)");
+    this.#remove = prepare("DELETE FROM devices WHERE tenant = ? AND id = ?");
+    this.#putTerm = prepare("INSERT OR IGNORE INTO terms VALUES (?, ?, ?)");
+    this.#removeTerms = prepare("DELETE FROM terms WHERE tenant = ? AND id = ?");
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Runs many changes as one. */
+  transaction(work: () => void): void {
+    this.#db.exec("BEGIN");
+    work();
+    this.#db.exec("COMMIT");
+  }
+
+  get(tenant: string, id: string): StoredDevice | undefined {
+    const row = this.#get.get(tenant, id) as Row | undefined;
+    return row === undefined ? undefined : stored(row);
+  }
+
+  /** Takes the place of what there is of the device. */
+  put(device: registry.Device, record: Uint8Array, version: number): void {
+    const { tenant, id } = device;
+    const isNew = this.#get.get(tenant, id) === undefined;
+    if (isNew) this.#size += 1;
+    else this.#removeTerms.run(tenant, id);
+    this.#put.run(tenant, id, version, record);
+    for (const term of termsOf(device)) this.#putTerm.run(tenant, term, id);
+  }
+
+  remove(tenant: string, id: string): void {
+    if (this.#remove.run(tenant, id).changes === 0) return;
+    this.#size -= 1;
+    this.#removeTerms.run(tenant, id);
+  }
+
+  /** Those that all conditions hold for, in the order of their ids' bytes; one more than `limit` where there are more. */
+  list({ tenant, after, limit, idPrefix, ...conditions }: registry.ListDevices): StoredDevice[] {
+    const terms = termsOf(conditions);
+    // Behind every id with the prefix, in the order of UTF-8 bytes.
+    const end = idPrefix === "" ? "\u{10ffff}" : `${idPrefix}\u{10ffff}`;
+    const rows = this.#list(terms.length).all(
+      ...terms.flatMap((term) => [tenant, term]),
+      tenant,
+      after,
+      idPrefix,
+      end,
+      limit + 1,
+    );
+    return (rows as unknown as Row[]).map(stored);
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  #list(terms: number): StatementSync {
+    let statement = this.#lists.get(terms);
+    if (statement === undefined) {
+      const names = Array.from({ length: terms }, (_, i) => `t${i}`);
+      const joins = names.map((t, i) => (i === 0 ? `terms t0 CROSS JOIN` : `terms ${t} CROSS JOIN`));
+      const holds = names.map(
+        (t, i) => `${t}.tenant = ? AND ${t}.term = ? AND ${i === 0 ? "1" : `${t}.id = t0.id`} AND `,
+      );
+      const first = terms === 0 ? "d" : "t0";
+      const same = terms === 0 ? "" : "AND d.id = t0.id";
+      statement = this.#db.prepare(
+        `SELECT d.version AS version, d.record AS record FROM ${joins.join(" ")} devices d WHERE ${holds.join("")} d.tenant = ? ${same}
+         AND ${first}.id > ? AND ${first}.id >= ? AND ${first}.id < ? ORDER BY ${first}.id LIMIT ?`,
+      );
+      this.#lists.set(terms, statement);
+    }
+    return statement;
+  }
+}
+
+/** What lists can ask for, as words of one index. */
+function termsOf({ profile, tags, groups }: Pick<registry.Device, "profile" | "tags" | "groups">): string[] {
+  return [
+    ...(profile === "" ? [] : [`p\0${profile}`]),
+    ...tags.map(({ name, value }) => `t\0${name}\0${value}`),
+    ...groups.map((group) => `g\0${group}`),
+  ];
+}
+
+function stored({ version, record }: Row): StoredDevice {
+  return { device: { ...registry.Device.decode(record), version }, version };
+}

@@ -1,0 +1,140 @@
+/** The devices of one partition: the only writer of their records. */
+import { registry } from "@myelin/contract";
+import { AppError, type Clock } from "@myelin/kernel";
+import type { DeviceTable } from "./device-table.js";
+import { recordProblem } from "./record.js";
+import type { DeviceStore, StoredRecord } from "./store.js";
+
+const LOAD_AT_ONCE = 512;
+
+export interface ShardOptions {
+  readonly partition: number;
+  readonly store: DeviceStore;
+  readonly table: DeviceTable;
+  readonly clock: Pick<Clock, "wallMs" | "sleep">;
+  /** False once the lease is lost: what another owner has written since must not be overwritten or told wrong. */
+  readonly isOwner: () => boolean;
+}
+
+/** Answers from its table, and writes to the store first. */
+export class DeviceShard {
+  /** Devices with a change under way; the next one waits for it. */
+  readonly #busy = new Map<string, Promise<unknown>>();
+
+  constructor(private readonly options: ShardOptions) {}
+
+  /** Reads what is stored. @throws AppError `bus.*` */
+  async load(signal: AbortSignal): Promise<void> {
+    const { store, partition } = this.options;
+    let some: StoredRecord[] = [];
+    for await (const one of store.read(partition, signal)) {
+      some.push(one);
+      if (some.length < LOAD_AT_ONCE) continue;
+      this.#take(some);
+      some = [];
+      // The process has messages to route meanwhile.
+      await this.options.clock.sleep(0);
+    }
+    this.#take(some);
+  }
+
+  get({ keys }: registry.GetDevices): registry.FoundDevices {
+    this.#expectOwner();
+    const { table } = this.options;
+    const devices = keys.flatMap(({ tenant, id }) => table.get(tenant, id)?.device ?? []);
+    return { devices, more: false };
+  }
+
+  list(wanted: registry.ListDevices): registry.FoundDevices {
+    this.#expectOwner();
+    const found = this.options.table.list(wanted);
+    const devices = found.slice(0, wanted.limit).map(({ device }) => device);
+    return { devices, more: found.length > wanted.limit };
+  }
+
+  /** All at once; the changes of one device in their order. */
+  async write({ changes }: registry.WriteDevices): Promise<registry.WrittenDevices> {
+    const outcomes = await Promise.all(changes.map((change) => this.#ordered(change)));
+    return { outcomes };
+  }
+
+  async #ordered(change: registry.Change): Promise<registry.Outcome> {
+    const { tenant = "", id = "" } = change.device ?? {};
+    const key = `${tenant}\0${id}`;
+    const before = this.#busy.get(key);
+    const own = (before ?? Promise.resolve()).then(() => this.#apply(change));
+    this.#busy.set(key, own);
+    const outcome = await own;
+    if (this.#busy.get(key) === own) this.#busy.delete(key);
+    return outcome;
+  }
+
+  async #apply(change: registry.Change): Promise<registry.Outcome> {
+    try {
+      const device = await this.#change(change);
+      return { device, code: "", message: "", retryable: false };
+    } catch (thrown) {
+      const { code, message, retryable } = AppError.from(thrown);
+      return { device: undefined, code, message, retryable };
+    }
+  }
+
+  async #change({ device, remove, condition }: registry.Change): Promise<registry.Device | undefined> {
+    this.#expectOwner();
+    if (device === undefined) throw new AppError("internal.invalid_argument", "a change of no device");
+    const { partition, store, table, clock } = this.options;
+    const { tenant, id } = device;
+    const known = table.get(tenant, id);
+    const version = known?.version ?? 0;
+    if (condition !== undefined && condition.value !== version)
+      throw mismatch(id, condition.value, known?.version);
+    if (remove) {
+      if (known === undefined) throw new AppError("device.unknown", `there is no device ${id}`);
+      await this.#stored(device, () => store.remove(partition, tenant, id, version));
+      table.remove(tenant, id);
+      return undefined;
+    }
+    const problem = recordProblem(device);
+    if (problem !== undefined) throw new AppError("device.invalid", problem);
+    const nowMs = clock.wallMs();
+    const createdAtMs = known?.device.createdAtMs ?? nowMs;
+    const next = { ...device, createdAtMs, updatedAtMs: nowMs, version: 0 };
+    const record = registry.Device.encode(next).finish();
+    const written = await this.#stored(device, () => store.put(partition, tenant, id, record, version));
+    table.transaction(() => table.put(next, record, written));
+    return { ...next, version: written };
+  }
+
+  /** After a conflict or an unknown end the store alone knows what holds. */
+  async #stored<T>({ tenant, id }: registry.Device, write: () => Promise<T>): Promise<T> {
+    try {
+      const result = await write();
+      this.#expectOwner();
+      return result;
+    } catch (thrown) {
+      const { partition, store, table } = this.options;
+      const found = await store.get(partition, tenant, id);
+      if (found === undefined) table.remove(tenant, id);
+      else this.#take([found]);
+      throw thrown;
+    }
+  }
+
+  #take(records: readonly StoredRecord[]): void {
+    const { table } = this.options;
+    table.transaction(() => {
+      for (const { record, version } of records) table.put(registry.Device.decode(record), record, version);
+    });
+  }
+
+  #expectOwner(): void {
+    if (this.options.isOwner()) return;
+    throw new AppError("request.no_responder", `partition ${this.options.partition} has another owner`);
+  }
+}
+
+function mismatch(id: string, expected: number, found: number | undefined): AppError {
+  if (expected === 0) return new AppError("device.exists", `there is a device ${id} already`);
+  if (found === undefined) return new AppError("device.unknown", `there is no device ${id}`);
+  return new AppError("device.version_conflict", `the device ${id} has version ${found}, not ${expected}`);
+}
