@@ -1,162 +1,12 @@
 /** Sessions that outlive their connections, on whole listeners and dispatchers: what survives what. */
-import { writeFile } from "node:fs/promises";
-import { createBus } from "@myelin/bus";
-import { checkValue } from "@myelin/config";
 import type { ops } from "@myelin/contract";
-import {
-  createDispatcher,
-  type DispatcherConfig,
-  type DispatcherService,
-  dispatcherSchema,
-} from "@myelin/dispatcher";
+import type { DispatcherService } from "@myelin/dispatcher";
 import { systemClock } from "@myelin/kernel";
-import { silentLogger } from "@myelin/observability";
-import { type NatsServer, startNats, type TempDir, tempDir, waitFor } from "@myelin/testkit";
-import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
+import { waitFor } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { OperationsClient } from "../src/core/operations-client.js";
-import { hashPassword } from "../src/core/password.js";
-import { PARTITIONS, type Rig, startRig } from "../test/listener-rig.js";
-import { PacketClient } from "./packet-client.js";
-
-/** A deployment whose parts can be stopped one by one. */
-class World implements AsyncDisposable {
-  readonly stack = new AsyncDisposableStack();
-
-  private constructor(
-    readonly nats: NatsServer,
-    private readonly dir: TempDir,
-  ) {}
-
-  static async open(): Promise<World> {
-    const nats = await startNats();
-    const world = new World(nats, await tempDir("sessions"));
-    world.stack.use(nats);
-    world.stack.use(world.dir);
-    return world;
-  }
-
-  async listener(instance: string, admission?: object): Promise<Rig> {
-    const options = { nats: this.nats, instance, ...(admission !== undefined && { admission }) };
-    return this.stack.use(await startRig({ mqtt: { mqtt: {} } }, options));
-  }
-
-  /** Admission with users of these names, all with the password `secret`, and their labels. */
-  async users(labels: Readonly<Record<string, string>>): Promise<object> {
-    const password = await hashPassword(Buffer.from("secret"));
-    const users = Object.entries(labels).map(([name, label]) => ({ name, password, label }));
-    const usersFile = `${this.dir.path}/users.yaml`;
-    await writeFile(usersFile, JSON.stringify({ users }));
-    return { "static-file": { usersFile } };
-  }
-
-  async dispatcher(
-    instance = "core",
-    settings: object = {},
-  ): Promise<DispatcherService & { kill(): Promise<void> }> {
-    const bus = createBus({
-      servers: [this.nats.url],
-      instance,
-      service: "dispatcher",
-      logger: silentLogger,
-    });
-    await bus.start(AbortSignal.timeout(10_000));
-    this.stack.defer(() => bus.stop());
-    const { value } = checkValue(dispatcherSchema, settings);
-    const made = await createDispatcher(value as DispatcherConfig, {
-      bus,
-      partitions: PARTITIONS,
-      log: silentLogger,
-      clock: systemClock,
-      version: "0.0.0",
-      dataDir: this.dir.path,
-      resourcesDir: this.dir.path,
-    });
-    await made.start(AbortSignal.timeout(30_000));
-    this.stack.defer(() => made.stop());
-    await waitFor(() => made.core.partitions.size === PARTITIONS, {
-      what: "all partitions",
-      deadlineMs: 20_000,
-    });
-    return Object.assign(made, { kill: () => bus.stop() });
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.stack.disposeAsync();
-  }
-}
-
-interface Client extends AsyncDisposable {
-  readonly mqtt: MqttClient;
-  readonly sessionPresent: boolean;
-  readonly received: { text: string; qos: number; dup: boolean }[];
-  /** Resolves with the texts when at least `count` have come. */
-  texts(count: number): Promise<string[]>;
-  cut(): Promise<void>;
-}
-
-async function connect(rig: Rig, clientId: string, more: IClientOptions = {}): Promise<Client> {
-  const received: { text: string; qos: number; dup: boolean }[] = [];
-  let sessionPresent = false;
-  const mqtt = await connectAsync(`mqtt://127.0.0.1:${rig.port("mqtt")}`, {
-    clientId,
-    clean: false,
-    reconnectPeriod: 0,
-    connectTimeout: 9_000,
-    ...(more.protocolVersion === 5 && { properties: { sessionExpiryInterval: 300 } }),
-    ...more,
-  }).then((made) => made);
-  mqtt.on("error", () => {});
-  mqtt.on("message", (_topic, payload, { qos, dup }) =>
-    received.push({ text: payload.toString(), qos, dup }),
-  );
-  sessionPresent =
-    (mqtt as unknown as { connackPacket?: { sessionPresent: boolean } }).connackPacket?.sessionPresent ??
-    false;
-  return {
-    mqtt,
-    get sessionPresent() {
-      return sessionPresent;
-    },
-    received,
-    texts: (count) =>
-      waitFor(() => (received.length >= count ? received.map(({ text }) => text) : undefined), {
-        what: `${count} messages for ${clientId}, ${received.length} are there`,
-        deadlineMs: 10_000,
-      }),
-    cut: () => mqtt.endAsync(true),
-    [Symbol.asyncDispose]: () => mqtt.endAsync(true),
-  };
-}
-
-const numbers = (from: number, to: number): string[] =>
-  Array.from({ length: to - from }, (_, i) => String(from + i));
-
-/** A client that answers nothing by itself. */
-async function packets(rig: Rig, clientId: string): Promise<PacketClient> {
-  const client = await PacketClient.open({
-    transport: "TCP",
-    port: rig.port("mqtt"),
-    level: 4,
-    patienceMs: 10_000,
-  });
-  client.send({
-    cmd: "connect",
-    clientId,
-    clean: false,
-    keepalive: 60,
-    protocolId: "MQTT",
-    protocolVersion: 4,
-  });
-  client.connack = await client.next("connack");
-  return client;
-}
-
-async function messages(client: PacketClient, count: number) {
-  const found: Awaited<ReturnType<PacketClient["message"]>>[] = [];
-  while (found.length < count) found.push(await client.message());
-  return found;
-}
+import type { PacketClient } from "./packet-client.js";
+import { type Client, connect, messages, numbers, packets, World } from "./session-world.js";
 
 /** Every message is with its client, and its acknowledgement with the home. */
 async function acknowledged(core: DispatcherService): Promise<void> {
@@ -238,6 +88,44 @@ describe("a session that outlives its connection", () => {
     for (const { messageId } of again) back.send({ cmd: "puback", messageId: messageId! });
     await acknowledged(core);
     back.lose();
+  });
+
+  it("gives messages of QoS 1 and 2 in the order in which they were published, whether its client was away or not", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    const core = await world.dispatcher();
+    await using sender = await connect(one, "sender", { clean: true });
+    const mixed = async (from: number, to: number): Promise<void> => {
+      for (let n = from; n < to; n++) {
+        await sender.mqtt.publishAsync("plant/a", String(n), { qos: n % 2 === 0 ? 1 : 2 });
+      }
+    };
+    /** Answers at once, so that the window is never full; every other message has QoS 2. */
+    const take = async (client: PacketClient, count: number): Promise<string[]> => {
+      const texts: string[] = [];
+      for (let completed = 0; texts.length < count || completed < count / 2; ) {
+        const packet = await client.any();
+        if (packet.cmd === "publish") {
+          texts.push(packet.payload.toString());
+          client.send({ cmd: packet.qos === 1 ? "puback" : "pubrec", messageId: packet.messageId! });
+        } else if (packet.cmd === "pubrel") {
+          client.send({ cmd: "pubcomp", messageId: packet.messageId! });
+          completed++;
+        }
+      }
+      return texts;
+    };
+    const first = await packets(one, "reader");
+    first.send({ cmd: "subscribe", messageId: 1, subscriptions: [{ topic: "plant/#", qos: 2 }] });
+    await first.next("suback");
+    const taken = take(first, 20);
+    await mixed(0, 20);
+    expect(await taken).toEqual(numbers(0, 20));
+    await acknowledged(core);
+    first.lose();
+    await mixed(20, 40);
+    await using back = await packets(one, "reader");
+    expect(await take(back, 20)).toEqual(numbers(20, 40));
   });
 
   it("never gives a message of QoS 2 twice, whichever of its four packets is lost", async () => {

@@ -92,11 +92,17 @@ export class PacketClient implements AsyncDisposable {
 
   /** The next packet, which must be of this kind. */
   async next<C extends Packet["cmd"]>(cmd: C): Promise<Of<C>> {
-    await this.until(() => this.inbox.length > 0 || this.closed, cmd);
-    const packet = this.inbox.shift();
-    if (packet === undefined) throw new Error(`the connection ended where ${cmd} was due`);
+    const packet = await this.any(cmd);
     if (packet.cmd !== cmd) throw new Error(`${cmd} was due, and this came: ${JSON.stringify(packet)}`);
     return packet as Of<C>;
+  }
+
+  /** The next packet. */
+  async any(due = "a packet"): Promise<Packet> {
+    await this.until(() => this.inbox.length > 0 || this.closed, due);
+    const packet = this.inbox.shift();
+    if (packet === undefined) throw new Error(`the connection ended where ${due} was due`);
+    return packet;
   }
 
   /** The next packet, which must be a message: its topic and text, and the packet. */

@@ -136,7 +136,8 @@ export class Outgoing {
         continue;
       }
       store.markSent(entry, freeId(session), false);
-      if (entry.qos === 1) {
+      // Behind a message that waits for its record one of QoS 1 waits as well, or it would overtake.
+      if (entry.qos === 1 && session.recording === 0) {
         this.send(entry, false);
         if (entry.message.kept !== "memory") this.note(entry);
       } else this.sendRecorded(entry);
@@ -335,7 +336,9 @@ export class Outgoing {
     const { link, connection } = session;
     this.secureAll();
     this.moved.push(entry);
+    session.recording++;
     this.journal.whenStored(() => {
+      session.recording--;
       if (!entry.gone && session.link === link && session.connection === connection) this.send(entry, false);
     });
   }

@@ -87,6 +87,8 @@ export class Session {
   waiting: Deque<Entry> | undefined = undefined;
   /** By packet identifier, in the order of sending. */
   inflight: Map<number, Entry> | undefined = undefined;
+  /** Messages that leave when their packet identifier is recorded. */
+  recording = 0;
   bytes = 0;
   /** Messages that found no room here, since the home began. */
   dropped = 0;

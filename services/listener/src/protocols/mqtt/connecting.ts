@@ -13,6 +13,7 @@ import { type Connect, readConnect } from "./codec/connect.js";
 import { violation } from "./codec/fault.js";
 import type { PacketReader } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
+import type { ServerProperties } from "./codec/server-properties.js";
 import { writeConnackAccept, writeConnackRefuse } from "./codec/writer.js";
 import { onFault } from "./ending.js";
 import { resume, sessionReasonOf } from "./keeping.js";
@@ -38,7 +39,9 @@ export function onConnect(c: MqttConnection, reader: PacketReader): void {
   const assigned = connect.clientId === "";
   const clientId = assigned ? `auto-${randomBytes(9).toString("base64url")}` : connect.clientId;
   const tooLong = Buffer.byteLength(clientId) > c.shared.config.maxClientIdLength;
-  if (tooLong || (assigned && c.version < 5 && !connect.clean)) {
+  // MQTT 3.1 knows no empty identifier, 3.1.1 takes it for a clean session only (3.1.3.1).
+  const notAssignable = c.version === 3 || (c.version === 4 && !connect.clean);
+  if (tooLong || (assigned && notAssignable)) {
     refuseConnect(c, "protocol.violation", REASON.clientIdNotValid);
     return;
   }
@@ -154,7 +157,8 @@ function admit(
   c.keepAliveTicks = keepAlive === 0 ? 0 : Math.ceil((keepAlive * 1500) / TICK_MS) + 1;
   const out = c.outbox();
   const before = out.length;
-  writeConnackAccept(out, c.version, kept?.present ?? false, {
+  const present = kept?.present ?? false;
+  const told: ServerProperties = {
     maximumPacketSize: config.maxPacketSize,
     receiveMaximum: config.receiveMaximum < 65_535 ? config.receiveMaximum : undefined,
     topicAliasMaximum: config.topicAliasMaximum > 0 ? config.topicAliasMaximum : undefined,
@@ -164,7 +168,17 @@ function admit(
     sessionExpiry: c.offer.sessionExpiry > 0 && kept === undefined ? 0 : undefined,
     responseInformation: responseInformation(config.responseInformation, connect, identity),
     ...proof,
-  });
+  };
+  writeConnackAccept(out, c.version, present, told);
+  if (out.length - before > c.offer.maximumPacketSize) {
+    // Without what the client can do without.
+    out.length = before;
+    writeConnackAccept(out, c.version, present, {
+      ...told,
+      topicAliasMaximum: undefined,
+      responseInformation: undefined,
+    });
+  }
   if (out.length - before > c.offer.maximumPacketSize) {
     out.length = before;
     kept?.closed(c.offer.sessionExpiry);

@@ -95,6 +95,29 @@ describe("response information", () => {
   });
 });
 
+describe("a CONNACK for a client that takes small packets", () => {
+  const rig = (): MqttRig => mqttRig({ responseInformation: "answers/".repeat(10) });
+  const asking = (maximumPacketSize: number): object => ({
+    properties: { maximumPacketSize, requestResponseInformation: true },
+  });
+
+  it("leaves out what the client can do without", () => {
+    const small = connack(rig(), 5, asking(64));
+    expect(small.reasonCode).toBe(0);
+    expect(Object.keys(small.properties ?? {})).toEqual(["maximumPacketSize"]);
+    expect(connack(rig(), 5, asking(1_000)).properties).toMatchObject({
+      topicAliasMaximum: 256,
+      responseInformation: "answers/".repeat(10),
+    });
+  });
+
+  it("refuses it where even that does not fit, since it says something else without the rest", () => {
+    expect(connack(rig(), 5, asking(10)).reasonCode).toBe(0);
+    expect(connack(rig(), 5, asking(9)).reasonCode).toBe(0x95);
+    expect(connack(rig(), 5, { ...asking(20), clientId: "" }).reasonCode).toBe(0x95);
+  });
+});
+
 describe("a drain", () => {
   const end = async (rig: MqttRig, client: MqttClient): Promise<IDisconnectPacket> => {
     const drained = rig.manager.drain(1_000);

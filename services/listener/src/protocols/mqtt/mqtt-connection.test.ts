@@ -24,6 +24,15 @@ describe("CONNECT", () => {
     expect(client.packets()).toMatchObject([{ cmd: "connack", returnCode: 0 }]);
   });
 
+  it("of MQTT 3.1 is refused without a client id, clean session or not", () => {
+    for (const flags of ["02", "00"]) {
+      const client = mqttRig().client();
+      client.raw(Buffer.from(`100e0006${Buffer.from("MQIsdp").toString("hex")}03${flags}00000000`, "hex"));
+      expect(client.packets()).toMatchObject([{ cmd: "connack", returnCode: 2 }]);
+      expect(client.stream.ended).toBe(true);
+    }
+  });
+
   it("gets an assigned client id when it brings none", () => {
     const rig = mqttRig();
     const client = rig.client();
