@@ -128,6 +128,20 @@ describe("a session that outlives its connection", () => {
     expect(await take(back, 20)).toEqual(numbers(20, 40));
   });
 
+  it("stores what its client publishes with QoS 1 and 2 in the order in which it came", async () => {
+    await using world = await World.open();
+    const one = await world.listener("listener-0");
+    await world.dispatcher();
+    await using reader = await connect(one, "reader", { clean: true });
+    await reader.mqtt.subscribeAsync("plant/#", { qos: 1 });
+    await using sender = await connect(one, "sender");
+    const sent = numbers(0, 20).map((text, n) =>
+      sender.mqtt.publishAsync("plant/a", text, { qos: n % 2 === 0 ? 2 : 1 }),
+    );
+    expect(await reader.texts(20)).toEqual(numbers(0, 20));
+    await Promise.all(sent);
+  });
+
   it("never gives a message of QoS 2 twice, whichever of its four packets is lost", async () => {
     await using world = await World.open();
     const one = await world.listener("listener-0");

@@ -11,7 +11,7 @@ import { isText } from "./codec/reader.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import { writeAck } from "./codec/writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import { receiveKept } from "./receiving.js";
+import { isReceiving, receiveBehind, receiveKept } from "./receiving.js";
 import { type IncomingState, QOS2_BIT } from "./session.js";
 
 const RETAINED: EnvelopeExtras = { retain: true };
@@ -169,9 +169,11 @@ function take(
     else ingress.telemetryWith(channel, buf, payloadStart, end, extras);
     return;
   }
-  const kept = qos === 2 ? c.session?.kept : undefined;
-  if (kept !== undefined) {
-    receiveKept(c, kept, packetId, { channel, buf, start: payloadStart, end, extras });
+  const { session } = c;
+  if (session?.kept !== undefined && (qos === 2 || isReceiving(session))) {
+    const arrival = { channel, buf, start: payloadStart, end, extras };
+    if (qos === 2) receiveKept(c, session.kept, packetId, arrival);
+    else receiveBehind(c, session, packetId, arrival);
     return;
   }
   const number = qos === 2 ? packetId | QOS2_BIT : packetId;

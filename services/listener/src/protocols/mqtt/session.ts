@@ -81,9 +81,11 @@ export class MqttSession {
   filters: Map<string, number> | undefined = undefined;
   /** Incoming QoS 2 packet ids until PUBREL; made with the first. */
   incoming: Map<number, IncomingState> | undefined = undefined;
-  /** Of a kept session, by packet id: those that wait for its home before they are stored, and those behind them. */
+  /** Of a kept session, QoS 2 by packet id: those that wait for its home before they are stored, and those behind them. */
   receiving: Map<number, ReceivedPublish> | undefined = undefined;
   receivingBytes = 0;
+  /** Messages of QoS 1 that have waited there. */
+  receivedBehind = 0;
   /** Set where the session outlives its connection. */
   kept: KeptSession | undefined = undefined;
   /** Set where the client takes topic aliases. */
