@@ -127,8 +127,10 @@ describe("two processes with one data directory", () => {
     const producer = await box.producer();
     for (let i = 0; i < 200; i++) await producer.event(`d${i % 16}`, "a", String(i));
     const numbers = async () => {
-      const names = (await readdir(box.dir.path)).filter((name) => !name.startsWith("."));
-      const texts = await Promise.all(names.map((name) => readFile(box.dir.join(name), "utf8")));
+      const entries = await readdir(box.dir.path, { withFileTypes: true });
+      // Beside them are folders of what else a dispatcher keeps.
+      const names = entries.filter((entry) => entry.isFile() && !entry.name.startsWith("."));
+      const texts = await Promise.all(names.map(({ name }) => readFile(box.dir.join(name), "utf8")));
       const lines = texts.flatMap((text) => text.split("\n").filter((line) => line !== ""));
       return lines.map((line) => (JSON.parse(line) as { payload: number }).payload).sort((a, b) => a - b);
     };
