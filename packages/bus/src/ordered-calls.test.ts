@@ -22,6 +22,7 @@ describe("OrderedCalls", () => {
             if (way !== "arrives") throw new AppError("request.timeout", "no answer");
             return new Uint8Array(0);
           },
+          onDefect: () => undefined,
           take: (sequence) => {
             if (waiting.length === 0) return undefined;
             const data = Uint8Array.of(sequence, ...waiting);
@@ -58,6 +59,7 @@ describe("OrderedCalls", () => {
         throw new AppError("request.timeout", "no answer");
       },
       take: () => Uint8Array.of(1),
+      onDefect: () => undefined,
     });
     calls.kick();
     await turn();
@@ -65,5 +67,48 @@ describe("OrderedCalls", () => {
     clock.advance(10_000);
     await turn();
     expect(tries).toBe(1);
+  });
+
+  it("tells of a defect at the other end once per call, and tries on", async () => {
+    const clock = new FakeClock();
+    const told: string[] = [];
+    const tried: number[] = [];
+    let left = 2;
+    const calls = new OrderedCalls({
+      clock,
+      request: async (data) => {
+        tried.push(data[0]!);
+        if (tried.length < 4) throw new AppError("internal.unexpected", "a bug");
+        return data;
+      },
+      take: (sequence) => (left-- > 0 ? Uint8Array.of(sequence) : undefined),
+      onDefect: ({ code }) => told.push(code),
+    });
+    calls.kick();
+    for (let i = 0; i < 10; i++) {
+      await turn();
+      await clock.advance(1_000);
+    }
+    expect(tried).toEqual([1, 1, 1, 1, 2]);
+    expect(told).toEqual(["internal.unexpected"]);
+  });
+
+  it("tells of an answer that cannot be read, and goes on with the next call", async () => {
+    const told: string[] = [];
+    const answers: number[] = [];
+    let left = 2;
+    const calls = new OrderedCalls({
+      clock: new FakeClock(),
+      request: async (data) => data,
+      take: (sequence) => (left-- > 0 ? Uint8Array.of(sequence) : undefined),
+      answered: (answer) => {
+        answers.push(answer[0]!);
+        if (answer[0] === 1) throw new RangeError("no answer at all");
+      },
+      onDefect: ({ family }) => told.push(family),
+    });
+    calls.kick();
+    for (let i = 0; i < 4; i++) await turn();
+    expect([answers, told]).toEqual([[1, 2], ["ours"]]);
   });
 });

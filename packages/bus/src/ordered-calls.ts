@@ -4,12 +4,14 @@ import { AppError, type Backoff, backoff, type Clock, type Timer } from "@myelin
 /** What a sender of ordered calls needs. */
 export interface OrderedCallsOptions {
   readonly clock: Clock;
-  /** Sends one call; its rejection is followed by another try of the same bytes. */
+  /** Sends one call; its rejection, whatever the error, is followed by another try of the same bytes. */
   readonly request: (data: Uint8Array) => Promise<Uint8Array>;
   /** Everything that waits, under this number; undefined when nothing does. Called with the next number only after the answer to the last. */
   readonly take: (sequence: number) => Uint8Array | undefined;
   /** Each answer, in order. */
   readonly answered?: ((answer: Uint8Array) => void) | undefined;
+  /** A defect, here or at the other end (family `ours`): told once per call, which is tried on all the same. */
+  readonly onDefect: (error: AppError) => void;
 }
 
 const FIRST_WAIT_MS = 20;
@@ -33,7 +35,7 @@ export class OrderedCalls {
     this.isScheduled = true;
     setImmediate(() => {
       this.isScheduled = false;
-      void this.run();
+      void this.run().catch((thrown: unknown) => this.options.onDefect(AppError.from(thrown)));
     });
   }
 
@@ -60,16 +62,34 @@ export class OrderedCalls {
   }
 
   private async call(data: Uint8Array): Promise<void> {
+    const { request, onDefect } = this.options;
     this.waits.reset();
+    let isTold = false;
     while (!this.isClosed) {
+      let answer: Uint8Array;
       try {
-        const answer = await this.options.request(data);
-        if (!this.isClosed) this.options.answered?.(answer);
-        return;
+        answer = await request(data);
       } catch (thrown) {
-        if (AppError.from(thrown).family === "ours") throw thrown;
+        const error = AppError.from(thrown);
+        if (error.family === "ours" && !isTold) {
+          isTold = true;
+          onDefect(error);
+        }
         await this.pause();
+        continue;
       }
+      if (!this.isClosed) this.take(answer);
+      return;
+    }
+  }
+
+  /** It is answered, whatever becomes of the answer. */
+  private take(answer: Uint8Array): void {
+    const { answered, onDefect } = this.options;
+    try {
+      answered?.(answer);
+    } catch (thrown) {
+      onDefect(AppError.from(thrown));
     }
   }
 

@@ -83,6 +83,7 @@ class Home {
           epoch,
           number: 1,
           clock,
+          log: silentLogger,
           request: async (data) => {
             const { signals, signalConnections, signalValues } = wire.SessionDeliveries.decode(data);
             signals.forEach((signal, i) => {

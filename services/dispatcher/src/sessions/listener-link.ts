@@ -2,6 +2,7 @@
 import { OrderedCalls } from "@myelin/bus";
 import { BATCH_FLAGS, envelope, Lane, session as wire } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { CoreLog } from "../core/ports.js";
 import type { HolderLink, Session } from "./session.js";
 
 export interface ListenerLinkOptions {
@@ -12,6 +13,7 @@ export interface ListenerLinkOptions {
   /** Of this link, among all of its home. */
   readonly number: number;
   readonly clock: Clock;
+  readonly log: CoreLog;
   readonly request: (data: Uint8Array) => Promise<Uint8Array>;
 }
 
@@ -51,6 +53,8 @@ export class ListenerLink implements HolderLink {
       clock: options.clock,
       request: options.request,
       take: (sequence) => this.take(sequence),
+      onDefect: (err) =>
+        options.log.error({ err, listener: options.listener }, "a listener cannot take messages, will retry"),
     });
   }
 

@@ -295,7 +295,16 @@ export class SessionHome {
     const { partition, epoch } = this;
     const request = (data: Uint8Array) => ports.request(subject, data, REQUEST_MS);
     const number = ++this.links;
-    return new ListenerLink({ listener, incarnation, partition, epoch, number, clock: ports.clock, request });
+    return new ListenerLink({
+      listener,
+      incarnation,
+      partition,
+      epoch,
+      number,
+      clock: ports.clock,
+      log: ports.log,
+      request,
+    });
   }
 
   private fenced(): void {

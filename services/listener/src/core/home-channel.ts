@@ -2,11 +2,13 @@
 import { type Bus, OrderedCalls } from "@myelin/bus";
 import { subjects, session as wire } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { Logger } from "@myelin/observability";
 
 export interface HomeChannelOptions {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly partition: number;
+  readonly log: Logger;
   /** Who has answered. */
   readonly onBeat: (beat: wire.HomeBeat) => void;
 }
@@ -37,6 +39,8 @@ export class HomeChannel {
       clock,
       request: (data) => bus.request(subject, data, REQUEST_MS),
       take: (sequence) => this.take(sequence),
+      onDefect: ({ code, stack }) =>
+        options.log.error({ code, stack, partition }, "a home of sessions cannot take reports, will retry"),
       answered: (answer) => {
         this.isUnderWay = false;
         options.onBeat(wire.HomeBeat.decode(answer));

@@ -130,12 +130,14 @@ export class SessionHomeClient implements SessionHomes, Component {
   private ends: Unsubscribe[] = [];
 
   constructor(private readonly options: SessionHomeClientOptions) {
-    const { bus, clock, partitions } = options;
+    const { bus, clock, log, partitions } = options;
     this.discards = new Gathering(clock, () => {
       for (const channel of this.channels) channel.tellDiscards();
     });
     for (let partition = 0; partition < partitions; partition++) {
-      this.channels.push(new HomeChannel({ bus, clock, partition, onBeat: (beat) => this.onBeat(beat) }));
+      this.channels.push(
+        new HomeChannel({ bus, clock, log, partition, onBeat: (beat) => this.onBeat(beat) }),
+      );
     }
   }
 
