@@ -75,7 +75,7 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
     external: externalSubjects(bus),
     publish: (subject, data) => bus.publish(subject, data),
     subscribe: (subject, handler, options) => bus.subscribe(subject, handler, options),
-    serve: (subject, handler) => bus.serve(subject, handler),
+    serve: (subject, handler, options) => bus.serve(subject, handler, options),
     request: (subject, data, timeoutMs) => bus.request(subject, data, timeoutMs),
     openEvents: ({ partition, epoch }, handler) => {
       const { maxPending: maxMessages, maxPendingBytes: maxBytes } = options;

@@ -250,6 +250,9 @@ function createSessions(
     incarnationOf: (listener) => dispatcher.listeners.incarnationOf(listener),
     wanted: (partition, key) => dispatcher.sessionsWant(partition, key),
     unwanted: (partition, key) => dispatcher.sessionsForgo(partition, key),
+    grouped: (partition, key, present, away) =>
+      dispatcher.listeners.groups.setHome(partition, key, present, away),
+    isPresentBeside: (partition, key) => dispatcher.listeners.groups.isPresentBeside(partition, key),
     moved: (partition) => dispatcher.homeMoved(partition),
   });
 }

@@ -63,9 +63,12 @@ for (const [area, cases] of Object.entries(CASES)) {
   });
 }
 
-describe.concurrent("not yet", () => {
-  for (const one of Object.values(CASES).flat()) {
-    if (one.notYet === undefined) continue;
+const pending = Object.values(CASES)
+  .flat()
+  .filter(({ notYet }) => notYet !== undefined);
+
+describe.runIf(pending.length > 0).concurrent("not yet", () => {
+  for (const one of pending) {
     for (const level of levelsOf(one)) {
       it(`${one.title} (MQTT ${level === 4 ? "3.1.1" : "5"}), for want of ${one.notYet}`, async () => {
         expect(await failureOf(one, level), "it passes now: take its mark away").toBeDefined();

@@ -1,21 +1,11 @@
 /** Sessions that outlive their connections, on whole listeners and dispatchers: what survives what. */
 import type { ops } from "@myelin/contract";
-import type { DispatcherService } from "@myelin/dispatcher";
 import { systemClock } from "@myelin/kernel";
 import { waitFor } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { OperationsClient } from "../src/core/operations-client.js";
 import type { PacketClient } from "./packet-client.js";
-import { type Client, connect, messages, numbers, packets, World } from "./session-world.js";
-
-/** Every message is with its client, and its acknowledgement with the home. */
-async function acknowledged(core: DispatcherService): Promise<void> {
-  await waitFor(() => core.sessions.figures.queued === 0, { what: "nothing to wait for any client" });
-}
-
-async function publish(client: Client, from: number, to: number, qos: 1 | 2 = 1): Promise<void> {
-  await Promise.all(numbers(from, to).map((text) => client.mqtt.publishAsync("plant/a", text, { qos })));
-}
+import { acknowledged, connect, messages, numbers, packets, publish, World } from "./session-world.js";
 
 describe("a session that outlives its connection", () => {
   it("gives its client what came while it was away, in order, on another listener and after restarts of everything", async () => {

@@ -105,6 +105,15 @@ export class PacketClient implements AsyncDisposable {
     return packet;
   }
 
+  /** The next packet of this kind but for messages, which may come before an answer and stay for later. */
+  async answer<C extends Packet["cmd"]>(cmd: C): Promise<Of<C>> {
+    const at = (): number => this.inbox.findIndex((packet) => packet.cmd !== "publish");
+    await this.until(() => at() >= 0 || this.closed, cmd);
+    const [packet] = at() < 0 ? [] : this.inbox.splice(at(), 1);
+    if (packet?.cmd !== cmd) throw new Error(`${cmd} was due, and this came: ${JSON.stringify(packet)}`);
+    return packet as Of<C>;
+  }
+
   /** The next packet, which must be a message: its topic and text, and the packet. */
   async message(): Promise<IPublishPacket & { readonly text: string }> {
     const packet = await this.next("publish");

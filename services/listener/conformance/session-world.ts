@@ -83,6 +83,7 @@ export class World implements AsyncDisposable {
   }
 }
 
+/** A client and what it has received. */
 export interface Client extends AsyncDisposable {
   readonly mqtt: MqttClient;
   readonly sessionPresent: boolean;
@@ -92,6 +93,7 @@ export interface Client extends AsyncDisposable {
   cut(): Promise<void>;
 }
 
+/** Connects with a session that is kept, unless told otherwise. */
 export async function connect(rig: Rig, clientId: string, more: IClientOptions = {}): Promise<Client> {
   const received: { text: string; qos: number; dup: boolean }[] = [];
   let sessionPresent = false;
@@ -126,6 +128,7 @@ export async function connect(rig: Rig, clientId: string, more: IClientOptions =
   };
 }
 
+/** As texts, the last one left out. */
 export const numbers = (from: number, to: number): string[] =>
   Array.from({ length: to - from }, (_, i) => String(from + i));
 
@@ -149,8 +152,22 @@ export async function packets(rig: Rig, clientId: string): Promise<PacketClient>
   return client;
 }
 
+/** The next ones, each of which must be a message. */
 export async function messages(client: PacketClient, count: number) {
   const found: Awaited<ReturnType<PacketClient["message"]>>[] = [];
   while (found.length < count) found.push(await client.message());
   return found;
+}
+
+/** Every message is with its client, and its acknowledgement with the home. */
+export async function acknowledged(core: DispatcherService): Promise<void> {
+  await waitFor(() => core.sessions.figures.queued === 0, {
+    what: "nothing to wait for any client",
+    deadlineMs: 20_000,
+  });
+}
+
+/** Resolves when all are acknowledged. */
+export async function publish(client: Client, from: number, to: number, qos: 1 | 2 = 1): Promise<void> {
+  await Promise.all(numbers(from, to).map((text) => client.mqtt.publishAsync("plant/a", text, { qos })));
 }

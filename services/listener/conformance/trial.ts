@@ -114,7 +114,7 @@ export class Trial implements AsyncDisposable {
       subscriptions: [...complete],
       ...(properties !== undefined && { properties }),
     });
-    const { granted } = await client.next("suback");
+    const { granted } = await client.answer("suback");
     return granted as number[];
   }
 

@@ -35,7 +35,7 @@ export const allDedupeIds = (): string => "mln.evt.dedupe.*";
 export const bridgeDeliver = (bridge: string): string => `mln.brg.deliver.${escapeToken(bridge)}`;
 /** Batches for one listener instance: what its subscribers asked for. */
 export const listenerDeliver = (listener: string): string => `mln.lsn.deliver.${escapeToken(listener)}`;
-/** Batch for a group of a shared subscription, by its key: what members on another listener have left. Request/reply, queue group of the listeners with members. */
+/** Batch for a group of a shared subscription, by its key: what members elsewhere have left. Request/reply, queue group of the listeners and homes of sessions with members. */
 export const sharedHandback = (key: string): string => `mln.lsn.share.${hashed(key)}`;
 /** LinkAck messages for one sender instance of any service. */
 export const linkAck = (instance: string): string => `mln.link.ack.${escapeToken(instance)}`;

@@ -3,7 +3,7 @@ import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { AppDirectory } from "./app-directory.js";
 import { DeviceDirectory } from "./device-directory.js";
-import { GroupDirectory } from "./group-directory.js";
+import { GroupDirectory, homeNamed, nameOfHome } from "./group-directory.js";
 import { ListenerDirectory } from "./listener-directory.js";
 import { SubscriberIndex } from "./matcher/subscriber-index.js";
 
@@ -263,6 +263,29 @@ describe("ListenerDirectory", () => {
     directory.heartbeat(control.Heartbeat.fromPartial({ instance: "l", incarnation: 2 }));
     expect(log()).toEqual(["l holds nothing", "$share/g/a changed", "l gone", "l up"]);
     expect(directory.groups.has("$share/g/a")).toBe(false);
+  });
+
+  it("counts the sessions of a home as members of a group: those who are away while nobody is connected", () => {
+    const { interest, log, directory } = listeners();
+    const { groups } = directory;
+    const members = (): unknown => Object.fromEntries(groups.membersOf("$share/g/a"));
+    groups.setHome(3, "$share/g/a", 0, 2);
+    groups.setHome(3, "$share/g/a", 0, 2);
+    groups.setHome(4, "$share/g/a", 0, 1);
+    expect(log()).toEqual(["$share/g/a changed", "$share/g/a changed"]);
+    expect(members()).toEqual({ [nameOfHome(3)]: 2, [nameOfHome(4)]: 1 });
+    expect(homeNamed(nameOfHome(3))).toBe(3);
+    expect([groups.isPresentBeside(3, "$share/g/a"), [...groups.ofHome(4)]]).toEqual([false, ["$share/g/a"]]);
+    groups.setHome(4, "$share/g/a", 1, 0);
+    expect(members()).toEqual({ [nameOfHome(3)]: 0, [nameOfHome(4)]: 1 });
+    expect([3, 4].map((home) => groups.isPresentBeside(home, "$share/g/a"))).toEqual([true, false]);
+    groups.setHome(4, "$share/g/a", 0, 1);
+    interest(1, [], [], { reset: true });
+    interest(2, [], [], { groups: [{ key: "$share/g/a", members: 2 }] });
+    expect(members()).toEqual({ l: 2, [nameOfHome(3)]: 0, [nameOfHome(4)]: 0 });
+    groups.drop("l");
+    for (const home of [3, 4]) groups.setHome(home, "$share/g/a", 0, 0);
+    expect(groups.has("$share/g/a")).toBe(false);
   });
 
   it("forgets the filters of a listener that is silent or was restarted", async () => {

@@ -57,6 +57,8 @@ export interface SessionHomes {
   /** @param deadlineMs 0: at once */
   release(partition: number, deadlineMs: number): Promise<void>;
   listenerChanged(listener: string): void;
+  /** Members of a group of a shared subscription have come or gone, anywhere. */
+  groupChanged(key: string): void;
   reconnected(): void;
 }
 
@@ -129,7 +131,10 @@ export class Dispatcher {
       groups: new GroupDirectory({
         index: this.compiler.listeners,
         targetOf: (key) => this.ensure("group", key, key),
-        onChange: (key) => this.notify(`group:${key}`, []),
+        onChange: (key) => {
+          this.notify(`group:${key}`, []);
+          this.sessions?.groupChanged(key);
+        },
       }),
       events: {
         listenerUp: (listener) => {
@@ -280,6 +285,7 @@ export class Dispatcher {
   /** The home of a partition's sessions is another. */
   homeMoved(partition: number): void {
     this.notify(`sessions:${partition}`, []);
+    for (const key of this.listeners.groups.ofHome(partition)) this.notify(`group:${key}`, []);
   }
 
   /** Replaces the routes between two batches. Targets that no route names any more stay until nothing waits for them. */

@@ -20,12 +20,32 @@ interface Member {
   telling: number;
 }
 
+/** Sessions of one home: their clients are connected, or away. */
+interface Home {
+  readonly present: number;
+  readonly away: number;
+}
+
 interface Group {
   readonly tenant: string;
   /** Without `$share/` and the group. */
   readonly filter: string;
   readonly subscriber: Subscriber;
   readonly members: Map<string, Member>;
+  /** By partition. */
+  readonly homes: Map<number, Home>;
+}
+
+const HOME = "home\0";
+
+/** What the home of a partition's sessions is called among those that have members. */
+export function nameOfHome(partition: number): string {
+  return `${HOME}${partition}`;
+}
+
+/** The partition of a home; undefined for a listener. */
+export function homeNamed(name: string): number | undefined {
+  return name.startsWith(HOME) ? Number(name.slice(HOME.length)) : undefined;
 }
 
 /** Told by `ListenerDirectory`. Keys are those of `GroupInterest`. */
@@ -39,9 +59,41 @@ export class GroupDirectory {
     return this.groups.has(key);
   }
 
-  /** Listeners with members of the group. */
-  *membersOf(key: string): IterableIterator<readonly [listener: string, members: number]> {
-    for (const [listener, { count }] of this.groups.get(key)?.members ?? []) yield [listener, count];
+  /**
+   * Listeners with members of the group, and homes, by their names, with how many count: while the client of any member is connected those who are
+   * away do not.
+   */
+  *membersOf(key: string): IterableIterator<readonly [name: string, members: number]> {
+    const group = this.groups.get(key);
+    if (group === undefined) return;
+    for (const [listener, { count }] of group.members) yield [listener, count];
+    const isAnybodyThere = isPresent(group);
+    for (const [partition, { present, away }] of group.homes) {
+      yield [nameOfHome(partition), isAnybodyThere ? present : away];
+    }
+  }
+
+  /** Somebody is connected, on a listener or of another home than this one. */
+  isPresentBeside(partition: number, key: string): boolean {
+    const group = this.groups.get(key);
+    return group !== undefined && isPresent(group, partition);
+  }
+
+  /** Groups with members of a home. */
+  *ofHome(partition: number): IterableIterator<string> {
+    for (const [key, { homes }] of this.groups) if (homes.has(partition)) yield key;
+  }
+
+  /** So many sessions of a home are members now. */
+  setHome(partition: number, key: string, present: number, away: number): void {
+    const isGone = present + away === 0;
+    const group = isGone ? this.groups.get(key) : this.findOrCreate(key);
+    if (group === undefined) return;
+    const known = group.homes.get(partition);
+    if (known?.present === present && known.away === away) return;
+    if (!isGone) group.homes.set(partition, { present, away });
+    else if (!group.homes.delete(partition)) return;
+    this.changed(key, group);
   }
 
   /** So many members has the group on this listener now. */
@@ -89,7 +141,13 @@ export class GroupDirectory {
     const { tenant, filter } = splitFilterKey(key);
     const plain = filter.split("/").slice(2).join("/");
     const subscriber: Subscriber = { target: this.options.targetOf(key), test: undefined };
-    const group = { tenant, filter: plain, subscriber, members: new Map<string, Member>() };
+    const group = {
+      tenant,
+      filter: plain,
+      subscriber,
+      members: new Map<string, Member>(),
+      homes: new Map<number, Home>(),
+    };
     this.groups.set(key, group);
     this.options.index.add(tenant, plain, subscriber);
     return group;
@@ -97,10 +155,20 @@ export class GroupDirectory {
 
   private take(listener: string, key: string, group: Group): void {
     group.members.delete(listener);
-    if (group.members.size === 0) {
+    this.changed(key, group);
+  }
+
+  private changed(key: string, group: Group): void {
+    if (group.members.size + group.homes.size === 0) {
       this.groups.delete(key);
       this.options.index.remove(group.tenant, group.filter, group.subscriber);
     }
     this.options.onChange(key);
   }
+}
+
+function isPresent({ members, homes }: Group, except?: number): boolean {
+  if (members.size > 0) return true;
+  for (const [partition, { present }] of homes) if (present > 0 && partition !== except) return true;
+  return false;
 }

@@ -47,7 +47,11 @@ export interface DispatcherPorts {
   readonly log: CoreLog;
   publish(subject: string, data: Uint8Array): boolean;
   subscribe(subject: string, handler: (data: Uint8Array) => void, options?: SubscribeOptions): Release;
-  serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
+  serve(
+    subject: string,
+    handler: (data: Uint8Array) => Promise<Uint8Array>,
+    options?: { readonly queue?: string },
+  ): Release;
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
   readonly external: ExternalSubjects;
   openEvents(ownership: Ownership, handler: (delivery: SourceDelivery) => void): EventReader;

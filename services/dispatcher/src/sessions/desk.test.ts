@@ -1,139 +1,8 @@
 import { session as wire } from "@myelin/contract";
-import { FakeClock } from "@myelin/kernel";
-import { silentLogger } from "@myelin/observability";
 import { describe, expect, it } from "vitest";
-import { MemoryLog } from "../../test/support/memory-log.js";
-import { Ledger } from "../core/ledger.js";
-import { Desk } from "./desk.js";
-import { Journal, JournalReplay } from "./journal.js";
-import { ListenerLink } from "./listener-link.js";
-import { Outgoing } from "./outgoing.js";
-import type { SessionStore } from "./session-store.js";
+import { TestHome as Home, NEVER, turns } from "../../test/support/test-home.js";
 
-const { ReportKind, SignalKind } = wire;
-const NEVER = 0xffff_ffff;
-const turns = async (): Promise<void> => {
-  for (let i = 0; i < 12; i++) await new Promise<void>((resolve) => setImmediate(resolve));
-};
-const limits = {
-  maxMessages: 10,
-  maxBytes: 1e6,
-  whenFull: "refuse",
-  maxPartitionBytes: 1e6,
-  window: 10,
-  byLabel: new Map(),
-} as const;
-
-/** A home without NATS, beginning with what the journal holds. */
-class Home {
-  readonly clock = new FakeClock();
-  readonly signals: string[] = [];
-  readonly journal: Journal;
-  readonly desk: Desk;
-  readonly store: SessionStore;
-
-  private constructor(
-    readonly log: MemoryLog,
-    replay: JournalReplay,
-    readonly epoch: number,
-  ) {
-    const { clock } = this;
-    this.store = replay.store;
-    const ledger = new Ledger();
-    const accounts = {
-      telemetry: ledger.account("sessions", "telemetry"),
-      event: ledger.account("sessions", "event"),
-    };
-    const outgoing = new Outgoing({
-      store: replay.store,
-      clock,
-      limits,
-      accounts,
-      onUnsafe: () => undefined,
-    });
-    this.journal = new Journal(
-      {
-        port: log,
-        epoch,
-        clock,
-        log: silentLogger,
-        lazyMs: 50,
-        collect: () => {
-          outgoing.collect();
-          this.desk.collect();
-        },
-        onFenced: () => undefined,
-      },
-      replay,
-    );
-    outgoing.journal = this.journal;
-    this.desk = new Desk({
-      epoch,
-      clock,
-      store: replay.store,
-      journal: this.journal,
-      outgoing,
-      maxSessions: 10,
-      maxFilters: 10,
-      createLink: (listener, incarnation) =>
-        new ListenerLink({
-          listener,
-          incarnation,
-          partition: 0,
-          epoch,
-          number: 1,
-          clock,
-          log: silentLogger,
-          request: async (data) => {
-            const { signals, signalConnections, signalValues } = wire.SessionDeliveries.decode(data);
-            signals.forEach((signal, i) => {
-              const name = Object.entries(SignalKind).find(([, value]) => value === signal)?.[0];
-              this.signals.push(`${signalConnections[i]} ${name} ${signalValues[i]}`);
-            });
-            return new Uint8Array(0);
-          },
-        }),
-    });
-    for (const session of replay.store.all()) replay.store.setOffline(session, clock.wallMs(), NEVER);
-  }
-
-  static async begin(log = new MemoryLog(), epoch = 1): Promise<Home> {
-    const replay = new JournalReplay(log, silentLogger, 7);
-    await replay.readOn(() => false);
-    const home = new Home(log, replay, epoch);
-    await home.journal.begin();
-    return home;
-  }
-
-  open(connection: number, bounds?: wire.QueueBounds): Promise<wire.OpenedSession> {
-    const holder = { listener: "l", incarnation: 1, connection };
-    return this.desk.open(
-      wire.OpenSession.create({
-        holder,
-        tenant: "t",
-        client: "c",
-        expirySeconds: NEVER,
-        receiveMaximum: 10,
-        atUs: 1,
-        bounds,
-      }),
-    );
-  }
-
-  report(connection: number, ...kinds: [kind: wire.ReportKind, value: number, id?: string][]): void {
-    this.desk.report(
-      wire.SessionReports.create({
-        listener: "l",
-        incarnation: 1,
-        epoch: this.epoch,
-        connections: kinds.map(() => connection),
-        kinds: kinds.map(([kind]) => kind),
-        values: kinds.map(([, value]) => value),
-        ids: Buffer.from(kinds.map(([, , id = ""]) => id).join("")),
-      }),
-    );
-  }
-}
+const { ReportKind } = wire;
 
 const idOf = (letter: string): string => letter.repeat(16);
 
@@ -162,7 +31,7 @@ describe("a session that is opened", () => {
   it("keeps the bounds of its own for its next home too, until it is opened without", async () => {
     const bounds = { maxMessages: 5, maxBytes: 70_000, dropOldest: true };
     const first = await Home.begin();
-    await first.open(1, bounds);
+    await first.open(1, "c", bounds);
     const second = await Home.begin(first.log, 2);
     expect(second.store.ofClient("t", "c")?.bounds).toEqual({
       maxMessages: 5,

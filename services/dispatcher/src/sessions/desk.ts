@@ -16,6 +16,7 @@ import {
 } from "./records.js";
 import type { Session } from "./session.js";
 import type { SessionStore } from "./session-store.js";
+import type { Sharing } from "./sharing.js";
 
 export interface DeskOptions {
   readonly epoch: number;
@@ -23,6 +24,7 @@ export interface DeskOptions {
   readonly store: SessionStore;
   readonly journal: Journal;
   readonly outgoing: Outgoing;
+  readonly sharing: Sharing;
   readonly maxSessions: number;
   readonly maxFilters: number;
   readonly createLink: (listener: string, incarnation: number) => ListenerLink;
@@ -188,11 +190,12 @@ export class Desk {
   }
 
   private reported(session: Session, kind: wire.ReportKind, value: number, id: string): void {
-    const { outgoing } = this.options;
+    const { outgoing, sharing, store } = this.options;
     switch (kind) {
       case ReportKind.BEGUN:
-        session.begun = true;
+        store.groups.begun(session, true);
         outgoing.resume(session);
+        sharing.pull(session);
         return;
       case ReportKind.ACKNOWLEDGED:
       case ReportKind.COMPLETED:
@@ -250,7 +253,7 @@ export class Desk {
     const { clock } = this.options;
     const left = Promise.withResolvers<void>();
     this.parting.set(session, left);
-    session.begun = false;
+    this.options.store.groups.begun(session, false);
     (session.link as ListenerLink).signal(session.connection, SignalKind.TAKEN_OVER);
     const timer = clock.setTimeout(() => this.letGo(session), PART_WITHIN_MS);
     await left.promise;
@@ -267,17 +270,18 @@ export class Desk {
   }
 
   private letGo(session: Session): void {
-    const { store, journal, clock, outgoing } = this.options;
+    const { store, journal, clock, outgoing, sharing } = this.options;
     const link = session.link as ListenerLink | undefined;
     if (link === undefined) return;
     link.sessions.delete(session.connection);
     session.link = undefined;
-    session.begun = false;
+    store.groups.begun(session, false);
     store.setOffline(session, clock.wallMs(), session.expirySeconds);
     journal.add(heldRecord(session));
     this.parting.get(session)?.resolve();
     this.parting.delete(session);
     // Nobody acknowledges them now.
+    sharing.left(session);
     if (session.queued > 0) outgoing.secureAll();
   }
 
@@ -292,7 +296,7 @@ export class Desk {
     link.sessions.set(connection, session);
     session.link = link;
     session.connection = connection;
-    session.begun = false;
+    this.options.store.groups.begun(session, false);
   }
 
   private heldBy({ listener, incarnation, connection }: wire.Holder): Session | undefined {
@@ -300,7 +304,8 @@ export class Desk {
   }
 
   private end(session: Session): void {
-    const { store, journal, outgoing } = this.options;
+    const { store, journal, outgoing, sharing } = this.options;
+    sharing.ending(session);
     outgoing.abandon(session);
     journal.add(endedRecord(session));
     store.end(session);

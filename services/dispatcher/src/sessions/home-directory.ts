@@ -8,6 +8,8 @@ export interface HomeDirectoryOptions {
   /** A home wants a filter, as `filterKey` makes it, or does so no longer. */
   readonly wanted: (partition: number, key: string) => void;
   readonly unwanted: (partition: number, key: string) => void;
+  /** So many members of a group of a shared subscription has a home whose clients are connected, and so many whose are not. */
+  readonly grouped: (partition: number, key: string, present: number, away: number) => void;
   /** Another process is the home of a partition now. */
   readonly moved: (partition: number) => void;
   /** Something was missed: the home must be asked for all its filters. */
@@ -20,8 +22,9 @@ interface Home {
   /** All its filters were heard of. */
   isComplete: boolean;
   readonly keys: Set<string>;
+  readonly groups: Set<string>;
   /** During a replay: what it has said so far. */
-  replay: Set<string> | undefined;
+  replay: { readonly keys: Set<string>; readonly groups: Set<string> } | undefined;
 }
 
 /** One per process. Filters of a home that is away stay: its sessions want their messages all the same. */
@@ -31,7 +34,8 @@ export class HomeDirectory {
 
   constructor(private readonly options: HomeDirectoryOptions) {
     for (let p = 0; p < options.partitions; p++) {
-      this.homes.push({ epoch: 0, sequence: 0, isComplete: false, keys: new Set(), replay: undefined });
+      const known = { keys: new Set<string>(), groups: new Set<string>() };
+      this.homes.push({ epoch: 0, sequence: 0, isComplete: false, ...known, replay: undefined });
     }
   }
 
@@ -70,7 +74,7 @@ export class HomeDirectory {
     const home = this.homes[partition];
     if (home === undefined || epoch < home.epoch) return;
     this.see(partition, home, epoch);
-    if (batch.reset) home.replay = new Set();
+    if (batch.reset) home.replay = { keys: new Set(), groups: new Set() };
     else if (sequence <= home.sequence) return;
     else if (sequence !== home.sequence + 1 || (!home.isComplete && home.replay === undefined)) {
       // The next beat asks for all of it.
@@ -78,22 +82,33 @@ export class HomeDirectory {
       return;
     }
     home.sequence = sequence;
-    const { wanted, unwanted } = this.options;
+    const { wanted, unwanted, grouped } = this.options;
     for (const key of batch.removed) if (home.keys.delete(key)) unwanted(partition, key);
     for (const key of batch.added) {
-      home.replay?.add(key);
+      home.replay?.keys.add(key);
       if (home.keys.has(key)) continue;
       home.keys.add(key);
       wanted(partition, key);
+    }
+    for (const { key, present, away } of batch.groups) {
+      home.replay?.groups.add(key);
+      if (present + away > 0) home.groups.add(key);
+      else home.groups.delete(key);
+      grouped(partition, key, present, away);
     }
     if (!batch.complete) return;
     const { replay } = home;
     if (replay !== undefined) {
       home.replay = undefined;
       for (const key of [...home.keys]) {
-        if (replay.has(key)) continue;
+        if (replay.keys.has(key)) continue;
         home.keys.delete(key);
         unwanted(partition, key);
+      }
+      for (const key of [...home.groups]) {
+        if (replay.groups.has(key)) continue;
+        home.groups.delete(key);
+        grouped(partition, key, 0, 0);
       }
     }
     home.isComplete = true;

@@ -1,7 +1,10 @@
 /** The receiving end of the links from the routers to a home: batches once and in order, acknowledged when nothing of them can be lost. */
-import { type BatchView, control, Lane, subjects } from "@myelin/contract";
+import { BATCH_FLAGS, type BatchView, control, Lane, subjects } from "@myelin/contract";
 import { Deque } from "../core/deque.js";
 import type { MessageWaiter } from "./session.js";
+
+/** Groups of shared subscriptions have links of their own, and their names are the clients' affair. */
+const MAX_LINKS = 65_536;
 
 /** One batch of events until all its messages are in safe hands. */
 export class IntakeShare implements MessageWaiter {
@@ -32,6 +35,8 @@ export class IntakeShare implements MessageWaiter {
 class Link {
   /** Last batch taken. */
   sequence = 0;
+  /** Of the links of one router for a group, the newest counts. */
+  readonly number: number;
   private settledSequence = 0;
   private settledOrdinal = 0;
   private isScheduled = false;
@@ -41,7 +46,9 @@ class Link {
     private readonly ack: Omit<control.LinkAck, "sequence" | "ordinal">,
     readonly sender: string,
     private readonly publish: (subject: string, data: Uint8Array) => void,
-  ) {}
+  ) {
+    this.number = numberOf(ack.targetInstance);
+  }
 
   settle(): void {
     for (let share = this.shares.peek(); share?.isDone; share = this.shares.peek()) {
@@ -92,17 +99,21 @@ export class Intake {
    */
   accept({ hop }: BatchView, mayTake: boolean): Arrival {
     const { sender, incarnation, partition, lane, epoch, target, targetInstance, sequence } = hop;
-    if (targetInstance !== this.instance) return "refused";
+    const ofGroup = targetInstance.startsWith(`${this.instance}#`);
+    if (!ofGroup && targetInstance !== this.instance) return "refused";
     const known = this.epochs.get(partition) ?? 0;
     if (epoch < known) return "refused";
     if (epoch > known) {
       this.epochs.set(partition, epoch);
       for (const key of this.links.keys()) if (key.startsWith(`${partition} `)) this.links.delete(key);
     }
-    const key = `${partition} ${lane} ${incarnation} ${sender}`;
+    const key = `${partition} ${lane} ${incarnation} ${sender}${ofGroup ? ` ${target}` : ""}`;
     let link = this.links.get(key);
-    if (link === undefined) {
+    const number = numberOf(targetInstance);
+    if (link !== undefined && number < link.number) return "refused";
+    if (link === undefined || number > link.number) {
       link = new Link({ target, targetInstance, partition, lane, epoch, incarnation }, sender, this.publish);
+      if (this.links.size >= MAX_LINKS) this.forgetIdle();
       this.links.set(key, link);
     }
     if (sequence <= link.sequence) {
@@ -115,10 +126,26 @@ export class Intake {
       link.took(sequence, ordinal);
       return { share: undefined };
     }
-    if (sequence !== link.sequence + 1 || !mayTake) return "refused";
+    // One that was idle for so long that it was forgotten goes on where it was, when all that is on the way comes again.
+    const goesOn = ofGroup && link.sequence === 0 && (hop.flags & BATCH_FLAGS.redelivered) !== 0;
+    if ((sequence !== link.sequence + 1 && !goesOn) || !mayTake) return "refused";
     link.sequence = sequence;
     const share = new IntakeShare(link, sequence, ordinal);
     link.shares.push(share);
     return { share };
   }
+
+  private forgetIdle(): void {
+    for (const [key, { shares }] of this.links) {
+      if (shares.length > 0) continue;
+      this.links.delete(key);
+      return;
+    }
+  }
+}
+
+/** Of a link for a group; 0: of the others there is one. */
+function numberOf(targetInstance: string): number {
+  const at = targetInstance.indexOf("#");
+  return at < 0 ? 0 : Number(targetInstance.slice(at + 1));
 }

@@ -1,8 +1,10 @@
 /** Tells all dispatchers which filters the sessions of a home want: changes at once, everything when asked. */
 import { subjects, session as wire } from "@myelin/contract";
 import type { FilterInterest } from "./session-store.js";
+import type { SharedGroup } from "./shared-groups.js";
 
 const FILTERS_PER_MESSAGE = 2_000;
+const NOTHING = wire.SessionInterest.fromPartial({});
 
 export interface InterestOptions {
   readonly partition: number;
@@ -11,6 +13,8 @@ export interface InterestOptions {
   readonly publish: (subject: string, data: Uint8Array) => boolean;
   /** Every filter there is. */
   readonly keys: () => Iterable<string>;
+  /** Every group of a shared subscription. */
+  readonly groups: () => Iterable<SharedGroup>;
 }
 
 /** One per home. */
@@ -18,6 +22,7 @@ export class HomeInterest implements FilterInterest {
   private sequence = 0;
   private added = new Set<string>();
   private removed = new Set<string>();
+  private groups = new Map<string, wire.GroupSessions>();
   private isScheduled = false;
   private isClosed = false;
 
@@ -30,6 +35,11 @@ export class HomeInterest implements FilterInterest {
 
   unwanted(key: string): void {
     if (!this.added.delete(key)) this.removed.add(key);
+    this.flushSoon();
+  }
+
+  grouped(key: string, present: number, away: number): void {
+    this.groups.set(key, { key, present, away });
     this.flushSoon();
   }
 
@@ -47,15 +57,23 @@ export class HomeInterest implements FilterInterest {
   replay(): void {
     this.added.clear();
     this.removed.clear();
+    this.groups.clear();
     let part: string[] = [];
+    let groups: wire.GroupSessions[] = [];
     let reset = true;
     for (const key of this.options.keys()) {
       if (part.push(key) < FILTERS_PER_MESSAGE) continue;
-      this.send({ reset, complete: false, added: part, removed: [] });
+      this.send({ reset, complete: false, added: part });
       reset = false;
       part = [];
     }
-    this.send({ reset, complete: true, added: part, removed: [] });
+    for (const { key, present, size } of this.options.groups()) {
+      if (groups.push({ key, present, away: size - present }) < FILTERS_PER_MESSAGE) continue;
+      this.send({ reset, complete: false, groups });
+      reset = false;
+      groups = [];
+    }
+    this.send({ reset, complete: true, added: part, groups });
   }
 
   close(): void {
@@ -72,29 +90,38 @@ export class HomeInterest implements FilterInterest {
   }
 
   private flush(): void {
-    if (this.added.size === 0 && this.removed.size === 0) return;
     const added = [...this.added];
     const removed = [...this.removed];
+    const groups = [...this.groups.values()];
     this.added.clear();
     this.removed.clear();
-    for (let at = 0; at < Math.max(added.length, removed.length); at += FILTERS_PER_MESSAGE) {
+    this.groups.clear();
+    const most = Math.max(added.length, removed.length, groups.length);
+    for (let at = 0; at < most; at += FILTERS_PER_MESSAGE) {
       const end = at + FILTERS_PER_MESSAGE;
       this.send({
         reset: false,
         complete: true,
         added: added.slice(at, end),
         removed: removed.slice(at, end),
+        groups: groups.slice(at, end),
       });
     }
   }
 
-  private send(what: Pick<wire.SessionInterest, "reset" | "complete" | "added" | "removed">): void {
+  private send(what: Partial<wire.SessionInterest>): void {
     if (this.isClosed) return;
     const { partition, epoch, publish } = this.options;
     this.sequence += 1;
     publish(
       subjects.sessionInterest(),
-      wire.SessionInterest.encode({ partition, epoch, sequence: this.sequence, ...what }).finish(),
+      wire.SessionInterest.encode({
+        ...NOTHING,
+        partition,
+        epoch,
+        sequence: this.sequence,
+        ...what,
+      }).finish(),
     );
   }
 }

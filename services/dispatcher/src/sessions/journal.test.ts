@@ -123,7 +123,9 @@ class Writer {
         .filter((_, i) => i <= n)
         .map((one) => ({ session: one, qos: (what === 4 ? 2 : 1) as 1 | 2, tags: [n, 1 + what] }));
       const id = record.subarray(-16).toString("latin1");
-      journal.add(messageRecord(store.addMessage({ number, record, id, expiresAtUs: 0 }, recipients)));
+      journal.add(
+        messageRecord(store.addMessage({ number, record, id, expiresAtUs: 0, group: "" }, recipients)),
+      );
     } else if (what === 7 && entry !== undefined) {
       store.markSent(entry, 1 + n, n === 2);
       journal.add(outgoingRecord([entry]));

@@ -1,13 +1,14 @@
 /** Messages on their way from a home to its clients: what is sent when, what is recorded when, and who is told that nothing can be lost. */
 import { type BatchView, Lane, session as wire } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import { Deque } from "../core/deque.js";
 import type { Account } from "../core/ledger.js";
 import type { IntakeShare } from "./intake.js";
 import type { Journal } from "./journal.js";
 import type { ListenerLink } from "./listener-link.js";
 import { messageRecord, outgoingRecord } from "./records.js";
 import { type Entry, type Message, type QueueLimits, type Session, tagNoLocal, tagQos } from "./session.js";
-import { type Recipient, type SessionStore, tellWaiters } from "./session-store.js";
+import { type NewMessage, type Recipient, type SessionStore, tellWaiters } from "./session-store.js";
 
 export interface SessionLimits extends QueueLimits {
   /** Those of sessions with a label that is named here. */
@@ -25,6 +26,8 @@ export interface OutgoingOptions {
   readonly accounts: { readonly telemetry: Account; readonly event: Account };
   /** A message is in memory only: `tick` should be called soon. */
   readonly onUnsafe: () => void;
+  /** Nothing more waits for a session whose client has just acknowledged something. */
+  readonly onIdle: (session: Session) => void;
 }
 
 interface Match {
@@ -66,21 +69,13 @@ export class Outgoing {
 
   /** The view stands on an envelope that somebody here may want. @param share undefined for telemetry */
   take(view: BatchView, share: IntakeShare | undefined, again: boolean): void {
-    const { store, accounts } = this.options;
+    const { accounts } = this.options;
     const isEvent = view.lane === Lane.EVENT;
     const account = isEvent ? accounts.event : accounts.telemetry;
-    if (again && share !== undefined) {
-      const id = view.id().toString("latin1");
-      if (store.recent.has(id)) {
-        account.received++;
-        account.drop("double", 1);
-        const message = store.recent.get(id);
-        if (message !== undefined && message.kept !== "safe") {
-          share.claim();
-          message.waiters.push(share);
-        }
-        return;
-      }
+    if (again && share !== undefined && this.isDouble(view.id().toString("latin1"), share)) {
+      account.received++;
+      account.drop("double", 1);
+      return;
     }
     const published = isEvent ? Math.max(1, view.qos) : 0;
     const found = this.matchOf(view.tenant, view.path);
@@ -117,7 +112,43 @@ export class Outgoing {
         account.forwarded++;
       }
     }
-    if (recipients !== undefined) this.keep(view, record ?? copyOf(view), recipients, share);
+    if (recipients === undefined) return;
+    const { expiresAtUs } = view;
+    const id = view.id().toString("latin1");
+    this.keep({ record: record ?? copyOf(view), id, expiresAtUs, group: "" }, recipients, share);
+  }
+
+  /** It was taken before; the share waits until nothing of it can be lost. */
+  isDouble(id: string, share: IntakeShare): boolean {
+    const { recent } = this.options.store;
+    if (!recent.has(id)) return false;
+    const message = recent.get(id);
+    if (message !== undefined && message.kept !== "safe") {
+      share.claim();
+      message.waiters.push(share);
+    }
+    return true;
+  }
+
+  /** The client may be sent one more. */
+  hasWindow(session: Session): boolean {
+    const window = Math.min(session.receiveMaximum, this.options.limits.window);
+    return (session.inflight?.size ?? 0) + (session.waiting?.length ?? 0) < window;
+  }
+
+  /** One more may wait for the session, and nothing that waits has to go for it. */
+  hasRoomIn(session: Session, bytes: number): boolean {
+    const { maxMessages, maxBytes } = this.limitsOf(session);
+    return session.queued < maxMessages && session.bytes + bytes <= maxBytes;
+  }
+
+  /** It was offered to others, who did not take it. */
+  putBack(entry: Entry): void {
+    const { session } = entry;
+    if (entry.packetId !== 0) return;
+    session.waiting ??= new Deque();
+    session.waiting.push(entry);
+    this.pump(session);
   }
 
   /** Sends what waits for a session as far as its client has room. */
@@ -130,7 +161,7 @@ export class Outgoing {
     while ((session.inflight?.size ?? 0) < window) {
       const entry = waiting.shift();
       if (entry === undefined) return;
-      if (entry.gone || entry.packetId !== 0) continue;
+      if (entry.gone || entry.packetId !== 0 || entry.offered) continue;
       if (this.isExpired(entry.message)) {
         this.expire(entry);
         continue;
@@ -161,6 +192,7 @@ export class Outgoing {
     this.options.accounts.event.forwarded++;
     this.finish(entry);
     this.pump(session);
+    if (session.waiting === undefined || session.waiting.length === 0) this.options.onIdle(session);
   }
 
   /** PUBREC: recorded, then the client is told. */
@@ -252,24 +284,15 @@ export class Outgoing {
     return found;
   }
 
-  private keep(
-    view: BatchView,
-    record: Buffer,
+  /** A message that its recipients have room for. Keeps `record` and the tags. */
+  keep(
+    what: Omit<NewMessage, "number">,
     recipients: readonly Recipient[],
     share: IntakeShare | undefined,
-  ): void {
+  ): Message {
     const { store } = this.options;
     share?.claim();
-    const message = store.addMessage(
-      {
-        number: store.nextMessage,
-        record,
-        id: view.id().toString("latin1"),
-        expiresAtUs: view.expiresAtUs,
-      },
-      recipients,
-      share,
-    );
+    const message = store.addMessage({ number: store.nextMessage, ...what }, recipients, share);
     this.unsafe.push(message);
     this.options.onUnsafe();
     let mustWrite = false;
@@ -280,13 +303,13 @@ export class Outgoing {
     }
     // Nobody will acknowledge it soon: there is nothing to wait for.
     if (mustWrite) this.secureAll();
+    return message;
   }
 
-  /** @returns false: the new one is refused */
-  private makeRoom(session: Session, bytes: number): boolean {
-    const { limits } = this.options;
-    const { maxMessages, maxBytes, whenFull } = session.bounds ?? limits.byLabel.get(session.label) ?? limits;
-    const isFull = (): boolean => session.queued >= maxMessages || session.bytes + bytes > maxBytes;
+  /** Makes room for one more as the limits say. False: the new one is refused. */
+  makeRoom(session: Session, bytes: number): boolean {
+    const { maxBytes, whenFull } = this.limitsOf(session);
+    const isFull = (): boolean => !this.hasRoomIn(session, bytes);
     if (!isFull()) return true;
     if (whenFull === "refuse" || bytes > maxBytes) {
       session.dropped++;
@@ -306,6 +329,11 @@ export class Outgoing {
     return true;
   }
 
+  private limitsOf({ bounds, label }: Session): QueueLimits {
+    const { limits } = this.options;
+    return bounds ?? limits.byLabel.get(label) ?? limits;
+  }
+
   private isExpired({ expiresAtUs }: Message): boolean {
     return expiresAtUs !== 0 && expiresAtUs <= this.options.clock.wallUs();
   }
@@ -315,7 +343,8 @@ export class Outgoing {
     this.finish(entry);
   }
 
-  private finish(entry: Entry): void {
+  /** The session is done with it. */
+  finish(entry: Entry): void {
     const { message, session } = entry;
     this.options.store.finish(entry);
     if (message.kept === "memory") return;
@@ -384,7 +413,8 @@ function withoutOwn({ tags }: Match): Pick<Match, "qos" | "tags"> | undefined {
   return wanted.length === 0 ? undefined : { qos: highestOf(wanted), tags: wanted };
 }
 
-function copyOf(view: BatchView): Buffer {
+/** The record the view stands on, owned. */
+export function copyOf(view: BatchView): Buffer {
   return Buffer.from(view.bytes.subarray(view.recordStart, view.recordEnd));
 }
 

@@ -30,9 +30,18 @@ export class RecentMessages {
   }
 
   /** The message is needed no longer, its id stays known. */
-  release(id: string): void {
-    if (this.young.has(id)) this.young.set(id, undefined);
-    else if (this.old.has(id)) this.old.set(id, undefined);
+  release(message: Message): void {
+    const { id } = message;
+    if (this.young.get(id) === message) this.young.set(id, undefined);
+    else if (this.old.get(id) === message) this.old.set(id, undefined);
+  }
+
+  /** The message has left for good: its id may come anew. Unless it is that of another one by now. */
+  forget({ id, number }: Message): void {
+    for (const half of [this.young, this.old]) {
+      const known = half.get(id);
+      if (known === undefined || known.number === number) half.delete(id);
+    }
   }
 
   *ids(): IterableIterator<string> {

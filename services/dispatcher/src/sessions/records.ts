@@ -1,7 +1,8 @@
 /** What the journal says, applied to the sessions; and everything there is, as records. */
-import { BatchView, session as wire } from "@myelin/contract";
+import { BatchView, envelope, session as wire } from "@myelin/contract";
 import type { Entry, Message, QueueLimits, Session } from "./session.js";
 import type { Recipient, SessionStore } from "./session-store.js";
+import { SharedGroup } from "./shared-groups.js";
 
 type JournalRecord = wire.JournalRecord;
 
@@ -26,6 +27,18 @@ export function boundsOf(told: wire.QueueBounds | undefined): QueueLimits | unde
 export function ingestTimeOf(record: Buffer): number {
   view.reset(Buffer.concat([HEADER, record]));
   return view.next() ? view.ingestTimeUs : 0;
+}
+
+/** QoS that the message in a record was published with. */
+export function publishedQos(record: Buffer): number {
+  view.reset(Buffer.concat([HEADER, record]));
+  return view.next() ? Math.max(1, view.qos) : 1;
+}
+
+/** The envelope that lies in a record. */
+export function envelopeIn(record: Buffer): envelope.Envelope {
+  view.reset(Buffer.concat([HEADER, record]));
+  return view.next() ? envelope.Envelope.decode(view.envelopeBytes()) : envelope.Envelope.fromPartial({});
 }
 
 /** Applies one record. Records about what is not there any more change nothing. */
@@ -159,12 +172,14 @@ function applyMessage(store: SessionStore, value: wire.MessageRecord): void {
   });
   store.nextMessage = value.message + 1;
   const record = Buffer.from(value.record);
-  const { id, expiresAtUs } = idAndExpiry(record);
+  const { id: own, expiresAtUs } = idAndExpiry(record);
+  const { group } = value;
+  const id = group === "" ? own : new SharedGroup(group).idOf(own);
   if (recipients.length === 0) {
     store.recent.add(id, undefined);
     return;
   }
-  const message = store.addMessage({ number: value.message, record, id, expiresAtUs }, recipients);
+  const message = store.addMessage({ number: value.message, record, id, expiresAtUs, group }, recipients);
   message.kept = "safe";
 }
 
@@ -179,7 +194,14 @@ export function messageRecord(message: Message): JournalRecord {
     flags.push(entry.qos + entry.tags.length * 8);
     for (const tag of entry.tags) tags.push(tag);
   }
-  const value = { message: message.number, record: message.record, sessions, flags, tags };
+  const value = {
+    message: message.number,
+    record: message.record,
+    sessions,
+    flags,
+    tags,
+    group: message.group,
+  };
   return { record: { $case: "message", value } };
 }
 

@@ -1,17 +1,19 @@
 /** The home of the MQTT sessions of one partition, while this process owns it. */
 import { OrderedCallsReader } from "@myelin/bus";
-import { BATCH_FLAGS, BatchView, subjects, session as wire } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView, subjects, tryParseGroupLinkName, session as wire } from "@myelin/contract";
 import { AppError, type Timer } from "@myelin/kernel";
-import type { Ledger } from "../core/ledger.js";
+import type { Account, Ledger } from "../core/ledger.js";
 import type { DispatcherPorts, Ownership, Release } from "../core/ports.js";
 import { Desk } from "./desk.js";
+import { Handback } from "./handback.js";
 import { Intake } from "./intake.js";
 import { HomeInterest } from "./interest.js";
 import { Journal, type JournalPort, JournalReplay } from "./journal.js";
 import { ListenerLink, linkKey } from "./listener-link.js";
 import { areSafe, Outgoing, type SessionLimits } from "./outgoing.js";
 import { heldRecord } from "./records.js";
-import type { SessionStore } from "./session-store.js";
+import type { FilterInterest, SessionStore } from "./session-store.js";
+import { Sharing } from "./sharing.js";
 
 export interface SessionHomeOptions {
   readonly ownership: Ownership;
@@ -23,6 +25,8 @@ export interface SessionHomeOptions {
   readonly seed: number;
   /** The incarnation of a listener that runs; undefined: it does not. */
   readonly incarnationOf: (listener: string) => number | undefined;
+  /** A member of a group of a shared subscription is connected elsewhere. */
+  readonly isPresentBeside: (key: string) => boolean;
   /** The journal is somebody else's now. */
   readonly onFenced: () => void;
 }
@@ -48,6 +52,8 @@ export class SessionHome {
   private outgoing: Outgoing | undefined;
   private deskOf: Desk | undefined;
   private interest: HomeInterest | undefined;
+  private sharing: Sharing | undefined;
+  private handback: Handback | undefined;
   private ticking: Timer | undefined;
   private beating: Timer | undefined;
   private unhold: (() => void) | undefined;
@@ -96,6 +102,11 @@ export class SessionHome {
     this.interest?.beat();
   }
 
+  /** Members of a group of a shared subscription have come or gone. */
+  groupChanged(key: string): void {
+    this.sharing?.changed(key);
+  }
+
   listenerChanged(listener: string): void {
     const { deskOf: desk } = this;
     if (desk === undefined) return;
@@ -127,6 +138,8 @@ export class SessionHome {
     clock.clear(this.beating);
     for (const release of this.releases.splice(0)) release();
     this.interest?.close();
+    this.handback?.close();
+    this.sharing?.close();
     this.journal?.close();
     this.deskOf?.close();
     const store = this.replay?.store;
@@ -166,7 +179,9 @@ export class SessionHome {
     const { clock } = ports;
     const accounts = { telemetry: this.account("telemetry"), event: this.account("event") };
     accounts.event.received += store.entries;
-    this.unhold = accounts.event.hold(() => (this.isClosed ? 0 : store.entries));
+    this.unhold = accounts.event.hold(
+      () => (this.isClosed ? 0 : store.entries) + (this.sharing?.inHand ?? 0),
+    );
     const outgoing = new Outgoing({
       store,
       clock,
@@ -175,24 +190,29 @@ export class SessionHome {
       onUnsafe: () => {
         this.ticking ??= clock.setTimeout(() => this.tick(), TICK_MS);
       },
+      onIdle: (session) => this.sharing?.pull(session),
     });
     outgoing.journal = journal;
     this.journal = journal;
     this.outgoing = outgoing;
-    this.interest = new HomeInterest({
+    const sharing = this.openSharing(store, outgoing, accounts);
+    const interest = new HomeInterest({
       partition: this.partition,
       epoch: this.epoch,
       dispatcher: ports.instance,
       publish: (subject, data) => ports.publish(subject, data),
       keys: () => store.index.keys(),
+      groups: () => store.groups.all(),
     });
-    store.interest = this.interest;
+    this.interest = interest;
+    store.interest = this.interestOf(store, journal, interest);
     const desk = new Desk({
       epoch: this.epoch,
       clock,
       store,
       journal,
       outgoing,
+      sharing,
       maxSessions: limits.maxSessions,
       maxFilters: limits.maxFilters,
       createLink: (listener, incarnation) => this.createLink(listener, incarnation),
@@ -210,8 +230,66 @@ export class SessionHome {
       ports.subscribe(subjects.sessionInterestSync(this.partition), () => this.announce()),
       ports.subscribe(subjects.sessionDeliver(this.partition), (data) => this.onBatch(data), { only: true }),
     );
+    sharing.recall();
+    for (const { key } of store.groups.all()) this.handback?.serve(key, true);
     this.beating = clock.setInterval(() => this.second(), SECOND_MS).unref();
     this.announce();
+  }
+
+  private openSharing(
+    store: SessionStore,
+    outgoing: Outgoing,
+    accounts: { readonly telemetry: Account; readonly event: Account },
+  ): Sharing {
+    const { ports, isPresentBeside } = this.options;
+    const handback = new Handback({
+      ports,
+      check: (key) => {
+        const group = store.groups.get(key);
+        const isElsewhere = group?.present === 0 && isPresentBeside(key);
+        if (group === undefined || isElsewhere || !outgoing.hasRoom || !this.options.ownership.held) {
+          throw new AppError("target.unavailable", "there is no member of the group here who could take it");
+        }
+      },
+      adopt: (key, view) => {
+        const group = store.groups.get(key);
+        if (group !== undefined) sharing.adopt(view, group);
+      },
+      stored: () => {
+        outgoing.secureAll();
+        return new Promise((resolve) => this.journal?.whenStored(resolve));
+      },
+    });
+    const sharing = new Sharing({
+      store,
+      outgoing,
+      accounts,
+      isPresentBeside,
+      handBack: (key, envelopes) => handback.give(key, envelopes),
+    });
+    this.handback = handback;
+    this.sharing = sharing;
+    return sharing;
+  }
+
+  /**
+   * That a group has no member here is told when what its last one had is recorded, and acknowledged to the routers: they give to others what
+   * they have not heard of.
+   */
+  private interestOf(store: SessionStore, journal: Journal, interest: HomeInterest): FilterInterest {
+    const tell = (key: string): void => {
+      const group = store.groups.get(key);
+      this.handback?.serve(key, group !== undefined);
+      interest.grouped(key, group?.present ?? 0, group === undefined ? 0 : group.size - group.present);
+    };
+    return {
+      wanted: (key) => interest.wanted(key),
+      unwanted: (key) => interest.unwanted(key),
+      grouped: (key, present, away) => {
+        if (present + away > 0) tell(key);
+        else journal.whenStored(() => setImmediate(() => tell(key)));
+      },
+    };
   }
 
   private async answer(data: Uint8Array): Promise<Uint8Array> {
@@ -252,12 +330,19 @@ export class SessionHome {
       ports.log.warn({ err, partition: this.partition }, "a batch for sessions cannot be read");
       return;
     }
+    const key = tryParseGroupLinkName(view.hop.target);
+    const group = key === undefined ? undefined : this.store?.groups.get(key);
+    // The last member has gone, which the router hears before it misses our acknowledgement: it gives the batch to somebody else.
+    if (key !== undefined && group === undefined) return;
     const arrival = this.intake.accept(view, outgoing.hasRoom);
     if (arrival === "refused") return;
     const { share } = arrival;
     const again = (view.hop.flags & BATCH_FLAGS.redelivered) !== 0;
     try {
-      while (view.next()) outgoing.take(view, share, again);
+      while (view.next()) {
+        if (group === undefined) outgoing.take(view, share, again);
+        else this.sharing?.take(view, group, share, again);
+      }
     } catch (err) {
       ports.log.error({ err, partition: this.partition }, "the rest of a batch for sessions is left out");
     }
@@ -277,6 +362,7 @@ export class SessionHome {
     if (journal === undefined || outgoing === undefined || replay === undefined || this.isClosed) return;
     this.interest?.beat();
     this.deskOf?.sweep();
+    this.sharing?.tick();
     const { store } = replay;
     if (!journal.shouldCompact(store.bytes + store.size * SESSION_BYTES)) return;
     const unsafe = outgoing.takeUnsafe();

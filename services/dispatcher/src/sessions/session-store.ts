@@ -3,6 +3,7 @@ import { FilterIndex, filterKey, splitFilterKey } from "@myelin/contract";
 import { Deque } from "../core/deque.js";
 import { RecentMessages } from "./recent-messages.js";
 import { type Entry, type Message, type MessageWaiter, Session, tagQos } from "./session.js";
+import { SharedGroups } from "./shared-groups.js";
 
 const SHARE = "$share/";
 
@@ -10,9 +11,15 @@ const SHARE = "$share/";
 export interface FilterInterest {
   wanted(key: string): void;
   unwanted(key: string): void;
+  /** So many members of a group of a shared subscription above QoS 0 are connected, and so many are not. */
+  grouped(key: string, present: number, away: number): void;
 }
 
-const NOBODY: FilterInterest = { wanted: () => undefined, unwanted: () => undefined };
+const NOBODY: FilterInterest = {
+  wanted: () => undefined,
+  unwanted: () => undefined,
+  grouped: () => undefined,
+};
 
 /** A recipient of a new message. */
 export interface Recipient {
@@ -27,6 +34,7 @@ export interface NewMessage {
   readonly record: Buffer;
   readonly id: string;
   readonly expiresAtUs: number;
+  readonly group: string;
 }
 
 /** Changes nothing but itself: who records a change in the journal is its caller. */
@@ -43,6 +51,7 @@ export class SessionStore {
   nextSession = 1;
   nextMessage = 1;
   readonly index: FilterIndex;
+  readonly groups = new SharedGroups();
   interest: FilterInterest = NOBODY;
   private readonly byClient = new Map<string, Session>();
   private readonly byNumber = new Map<number, Session>();
@@ -52,6 +61,7 @@ export class SessionStore {
   /** @param seed see `FilterIndex` */
   constructor(readonly seed: number) {
     this.index = new FilterIndex({ seed });
+    this.groups.onGroup = (key, present, away) => this.interest.grouped(key, present, away);
   }
 
   get size(): number {
@@ -90,6 +100,7 @@ export class SessionStore {
     if (this.byNumber.get(session.number) !== session) return;
     for (const entry of session.entries?.values() ?? []) this.release(entry);
     session.entries = session.waiting = session.inflight = undefined;
+    this.groups.releaseAll(session);
     this.index.removeOwner(session.slot, (key) => this.interest.unwanted(key));
     this.generation++;
     this.byNumber.delete(session.number);
@@ -112,6 +123,7 @@ export class SessionStore {
   /** False: it cannot be held, since it is no filter or there is no room. */
   addFilter(session: Session, filter: string, tag: number): boolean {
     if (tagQos(tag) === 0 || filter.startsWith(SHARE)) {
+      if (!this.groups.hold(session, filter, tag)) return false;
       this.unindex(session, filter);
       session.unindexed ??= new Map();
       session.unindexed.set(filter, tag);
@@ -128,6 +140,7 @@ export class SessionStore {
   /** False: it was not there. */
   removeFilter(session: Session, filter: string): boolean {
     const known = session.unindexed?.delete(filter) ?? false;
+    this.groups.release(session, filter);
     return this.unindex(session, filter) || known;
   }
 
@@ -147,7 +160,8 @@ export class SessionStore {
       waiters: waiter === undefined ? [] : [waiter],
     };
     for (const { session, qos, tags } of recipients) {
-      const entry: Entry = { message, session, qos, tags, packetId: 0, released: false, gone: false };
+      const state = { packetId: 0, released: false, offered: false, gone: false };
+      const entry: Entry = { message, session, qos, tags, ...state };
       message.entries.push(entry);
       session.entries ??= new Map();
       session.entries.set(message.number, entry);
@@ -201,7 +215,7 @@ export class SessionStore {
     if (message.open > 0) return;
     this.messages.delete(message.number);
     this.bytes -= message.record.length;
-    this.recent.release(message.id);
+    this.recent.release(message);
     tellWaiters(message);
   }
 }

@@ -20,6 +20,8 @@ export interface Message {
   readonly id: string;
   /** Unix microseconds; 0: it never expires. */
   readonly expiresAtUs: number;
+  /** Key of the shared subscription whose member its one recipient is; empty: its recipients' own filters led to it. */
+  readonly group: string;
   readonly entries: Entry[];
   /** Recipients that are not done with it. */
   open: number;
@@ -44,6 +46,8 @@ export interface Entry {
   packetId: number;
   /** QoS 2: the client has it; only PUBREL and PUBCOMP are left. */
   released: boolean;
+  /** Of a group: on its way to a member elsewhere, perhaps. */
+  offered: boolean;
   /** Done with, or given up. */
   gone: boolean;
 }
@@ -74,7 +78,7 @@ export class Session {
   connection = 0;
   /** It was there before the connection. */
   wasPresent = false;
-  /** CONNACK was written. */
+  /** CONNACK was written. Set by `SharedGroups.begun`, whose members are counted by it. */
   begun = false;
   receiveMaximum = 65_535;
   /** Given by admission: which bounds its queue has. */
@@ -94,7 +98,7 @@ export class Session {
   dropped = 0;
   /** By packet identifier, so 65,535 at most, and no more than the receive maximum that the listener has told. */
   incoming: Map<number, Incoming> | undefined = undefined;
-  /** Filters that the listener serves while there is a connection: those of QoS 0, and of shared groups. */
+  /** Filters that the index does not hold: those of QoS 0, which the listener serves while there is a connection, and of shared groups. */
   unindexed: Map<string, number> | undefined = undefined;
   nextPacketId = 1;
 

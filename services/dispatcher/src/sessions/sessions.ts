@@ -17,6 +17,10 @@ export interface SessionsOptions {
   /** Messages that match a filter go to the sessions of a partition from now on, or do so no longer. */
   readonly wanted: (partition: number, key: string) => void;
   readonly unwanted: (partition: number, key: string) => void;
+  /** See `HomeDirectoryOptions`. */
+  readonly grouped: (partition: number, key: string, present: number, away: number) => void;
+  /** A member of a group of a shared subscription is connected elsewhere: on a listener, or of another partition's home. */
+  readonly isPresentBeside: (partition: number, key: string) => boolean;
   /** The home of a partition is another process now, or one that has begun anew. */
   readonly moved: (partition: number) => void;
 }
@@ -35,12 +39,13 @@ export class Sessions {
   private readonly asked = new Map<number, number>();
 
   constructor(private readonly options: SessionsOptions) {
-    const { ports, wanted, unwanted, moved } = options;
+    const { ports, wanted, unwanted, grouped, moved } = options;
     this.directory = new HomeDirectory({
       partitions: ports.partitions,
       clock: ports.clock,
       wanted,
       unwanted,
+      grouped,
       moved,
       replayNeeded: (partition) => this.ask(partition),
     });
@@ -71,6 +76,7 @@ export class Sessions {
       ownership,
       seed: this.seed,
       journal: openJournal(partition),
+      isPresentBeside: (key) => options.isPresentBeside(partition, key),
       onFenced: () => {
         if (this.homes.get(partition) === home) this.homes.delete(partition);
       },
@@ -112,6 +118,10 @@ export class Sessions {
 
   listenerChanged(listener: string): void {
     for (const home of this.homes.values()) home.listenerChanged(listener);
+  }
+
+  groupChanged(key: string): void {
+    for (const home of this.homes.values()) home.groupChanged(key);
   }
 
   /** NATS was away. */

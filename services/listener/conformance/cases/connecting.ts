@@ -330,7 +330,9 @@ export const connecting: readonly Case[] = [
         client.publish(t.topic("kept"), "x", { qos: 1, messageId: 1, retain: true });
         await client.next("puback");
         const subscriber = await t.subscriber(t.topic("kept"));
-        expect(await subscriber.message()).toMatchObject({ retain: true });
+        // It may be on its way to its subscribers still.
+        const { retain } = await subscriber.message();
+        if (!retain) expect(await subscriber.message()).toMatchObject({ retain: true });
       }
     },
   ),

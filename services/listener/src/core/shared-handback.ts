@@ -23,7 +23,7 @@ export interface SharedHandbackOptions {
   readonly onLost: (messages: number) => void;
 }
 
-/** One per process. Listeners with members of a group serve its subject; one of them takes what is handed back. */
+/** One per process. Listeners with members of a group, and homes of sessions that are, serve its subject; one of them takes what is handed back. */
 export class SharedHandback implements Component {
   readonly name = "shared-handback";
   private readonly serving = new Map<string, Unsubscribe>();
@@ -96,7 +96,7 @@ export class SharedHandback implements Component {
     const { bus, clock, log, onLost } = this.options;
     const request = envelope.Batch.encode(envelope.Batch.fromPartial({ envelopes })).finish();
     const untilMs = clock.nowMs() + GIVE_UP_AFTER_MS;
-    const waits = backoff({ initialMs: 50, maxMs: 1_000 });
+    const waits = backoff({ initialMs: 20, maxMs: 200 });
     for (;;) {
       try {
         await bus.request(subjects.sharedHandback(key), request, ANSWER_WITHIN_MS);

@@ -36,6 +36,7 @@ function setUp(lane: "telemetry" | "event" = "event", window = 1_000) {
   };
   const way = { partition: 0, epoch: 5, lane };
   const windows = new Map<string, CreditWindow>();
+  const places = new Map<string, string>();
   let names = 0;
   let settled = 0;
   const outlet = new GroupOutlet({
@@ -65,6 +66,7 @@ function setUp(lane: "telemetry" | "event" = "event", window = 1_000) {
       if (!windows.has(listener)) windows.set(listener, new CreditWindow(window, 1e9));
       return { key: targetInstance, subject: listener, targetInstance, window: windows.get(listener)! };
     },
+    placeOf: (name) => places.get(name) ?? "",
     onClose: () => events.push("closed"),
   });
   const account = new Ledger().account("fanout", lane);
@@ -76,7 +78,7 @@ function setUp(lane: "telemetry" | "event" = "event", window = 1_000) {
     for (const link of [...links]) link.acknowledged(ack);
   };
   const members = (counts: Record<string, number>) => outlet.setMembers(new Map(Object.entries(counts)));
-  return { outlet, sent, events, send, acknowledge, members, settled: () => settled };
+  return { outlet, sent, events, places, send, acknowledge, members, settled: () => settled };
 }
 
 const channel = createChannel(1, { ...EMPTY_HEAD, deviceId: "d" }, 0);
@@ -151,6 +153,44 @@ describe("GroupOutlet", () => {
     expect(events.filter((e) => e.startsWith("settled"))).toEqual(["settled 1"]);
     members({});
     expect(events.at(-1)).toBe("lost");
+  });
+
+  it("gives nothing more to those that do not count, and leaves them what they have", () => {
+    const { outlet, members, send, sent, acknowledge, events } = setUp();
+    members({ a: 1, b: 1 });
+    for (let i = 0; i < 2; i++) send(i);
+    const ofA = sent.find(({ listener }) => listener === "a")!;
+    members({ a: 0, b: 1 });
+    for (let i = 2; i < 6; i++) expect(send(i)).toBe("taken");
+    expect(sent.slice(2).map(({ listener }) => listener)).toEqual(["b", "b", "b", "b"]);
+    acknowledge(ofA);
+    expect(events.filter((e) => e === "settled 1")).toHaveLength(1);
+    members({ a: 0 });
+    expect(outlet.state).toBe("away");
+    members({ a: 1, c: 1 });
+    sent.length = 0;
+    for (let i = 6; i < 10; i++) send(i);
+    expect(sent.filter(({ listener }) => listener === "c").length).toBeGreaterThan(0);
+  });
+
+  it("sends what is on the way again to one that has another place", () => {
+    const { members, send, sent, places, settled, acknowledge } = setUp();
+    places.set("home", "7");
+    members({ home: 1 });
+    send(0);
+    members({ home: 2 });
+    expect(sent).toHaveLength(1);
+    places.set("home", "8");
+    members({ home: 2 });
+    expect(sent).toMatchObject([
+      { id: 0, sequence: 1, again: false },
+      { id: 0, sequence: 1, again: true },
+    ]);
+    expect(sent[0]!.instance).not.toBe(sent[1]!.instance);
+    acknowledge(sent[0]!);
+    expect(settled()).toBe(0);
+    acknowledge(sent[1]!);
+    expect(settled()).toBe(1);
   });
 
   it("does not wait for telemetry", () => {

@@ -1,4 +1,4 @@
-/** The way to a group for one partition and lane: a link to each listener with members, which take turns by how many they have. */
+/** The way to a group for one partition and lane: a link to each listener and home with members, which take turns by how many they have. */
 import { BATCH_FLAGS, HopHeader, Lane } from "@myelin/contract";
 import { Deque } from "../../core/deque.js";
 import type { LinkContext, LinkOutlet, LinkOutletOptions, Peer } from "../../core/link-outlet.js";
@@ -12,7 +12,9 @@ export interface GroupOutletOptions {
   readonly context: Pick<LinkContext, "sender" | "incarnation">;
   readonly open: (events: LinkOutletOptions["events"]) => LinkOutlet;
   /** With another `targetInstance` each time: a link that is opened again must not be taken for the one before. */
-  readonly peerOf: (listener: string) => Peer;
+  readonly peerOf: (name: string) => Peer | undefined;
+  /** Where it is at the moment: another answer means that `peerOf` is asked again. */
+  readonly placeOf: (name: string) => string;
   readonly onClose: () => void;
 }
 
@@ -23,7 +25,8 @@ interface Flight {
 
 interface Member {
   readonly link: LinkOutlet;
-  /** Members on this listener. */
+  place: string;
+  /** Members that it has; 0: it is given nothing, but what it has it keeps. */
   weight: number;
   /** Messages it was given, by its weight: who has the lowest is next. */
   served: number;
@@ -57,20 +60,20 @@ export class GroupOutlet implements Outlet {
   }
 
   get state(): "open" | "away" {
-    return this.members.size === 0 ? "away" : "open";
+    return this.next() === undefined ? "away" : "open";
   }
 
   get header(): HopHeader {
     return this.next()?.link.header ?? this.noHeader;
   }
 
-  /** Listeners with members, and how many they have. */
+  /** Listeners and homes with members, and how many of them count. */
   setMembers(members: ReadonlyMap<string, number>): void {
     if (this.closed) return;
     for (const [listener, weight] of members) {
       const member = this.members.get(listener);
       if (member === undefined) this.join(listener, weight);
-      else member.weight = weight;
+      else this.change(listener, member, weight);
     }
     for (const [listener, member] of [...this.members]) {
       if (!members.has(listener)) this.leave(listener, member);
@@ -87,7 +90,7 @@ export class GroupOutlet implements Outlet {
     if (answer !== "later") return answer;
     // The one whose turn it is has no room.
     for (const member of this.members.values()) {
-      if (member === first) continue;
+      if (member === first || member.weight === 0) continue;
       const other = this.give(member, share, again);
       if (other !== "later") return other;
     }
@@ -119,12 +122,12 @@ export class GroupOutlet implements Outlet {
 
   private next(): Member | undefined {
     const { members } = this;
-    if (members.size < 2) return members.values().next().value;
     let chosen: Member | undefined;
     let at = 0;
     for (const member of members.values()) {
       // Among equals the turn decides.
       const isFirst = at++ === this.turn % members.size;
+      if (member.weight === 0) continue;
       if (chosen === undefined || member.served < chosen.served) chosen = member;
       else if (isFirst && member.served === chosen.served) chosen = member;
     }
@@ -132,9 +135,7 @@ export class GroupOutlet implements Outlet {
   }
 
   private join(listener: string, weight: number): void {
-    const { open, peerOf } = this.options;
-    let served = Number.POSITIVE_INFINITY;
-    for (const member of this.members.values()) served = Math.min(served, member.served);
+    const { open, peerOf, placeOf } = this.options;
     const flights = new Deque<Flight>();
     const link = open({
       ready: () => this.goOn(),
@@ -143,11 +144,31 @@ export class GroupOutlet implements Outlet {
     });
     this.members.set(listener, {
       link,
+      place: placeOf(listener),
       weight,
       flights,
-      served: served === Number.POSITIVE_INFINITY ? 0 : served,
+      served: this.leastServed(),
     });
     link.assign(peerOf(listener), () => true);
+  }
+
+  /** Who has just come has nothing to make up for. */
+  private leastServed(): number {
+    let served = Number.POSITIVE_INFINITY;
+    for (const member of this.members.values()) {
+      if (member.weight > 0) served = Math.min(served, member.served);
+    }
+    return served === Number.POSITIVE_INFINITY ? 0 : served;
+  }
+
+  private change(name: string, member: Member, weight: number): void {
+    const { peerOf, placeOf } = this.options;
+    if (member.weight === 0 && weight > 0) member.served = Math.max(member.served, this.leastServed());
+    member.weight = weight;
+    const place = placeOf(name);
+    if (place === member.place) return;
+    member.place = place;
+    member.link.assign(peerOf(name), () => true);
   }
 
   private leave(listener: string, { link, flights }: Member): void {

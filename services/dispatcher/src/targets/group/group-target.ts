@@ -1,11 +1,13 @@
-/** Delivers to a group of a shared subscription: each share to one of the listeners that have members. */
+/** Delivers to a group of a shared subscription: each share to one of the listeners and homes of sessions that have members. */
 import { groupLinkName, MAX_TOKEN_CHARS, subjects } from "@myelin/contract";
 import { CreditWindow } from "../../core/credit-window.js";
+import { homeNamed } from "../../core/group-directory.js";
+import type { Peer } from "../../core/link-outlet.js";
 import type { WhenLagging } from "../../core/outlet.js";
 import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
 import { GroupOutlet } from "./group-outlet.js";
 
-/** What telemetry may be on the way to one listener for this group. */
+/** What telemetry may be on the way to one listener for this group, and what may be to one home. */
 const WINDOW_ENVELOPES = 65_536;
 const WINDOW_BYTES = 8 * 1024 * 1024;
 
@@ -51,17 +53,33 @@ class GroupTarget implements Target {
       events,
       context: links.context,
       open: (ofLink) => links.open({ target, way, events: ofLink }, () => {}),
-      peerOf: (listener) => {
-        const targetInstance = links.newInstance(listener);
-        const events = way.lane === "event" ? this.context.listeners.eventWindowOf(listener) : undefined;
-        const window = events ?? this.windowOf(listener);
-        return { key: targetInstance, subject: subjects.listenerDeliver(listener), targetInstance, window };
+      peerOf: (name) => this.peerOf(name, way),
+      placeOf: (name) => {
+        const partition = homeNamed(name);
+        return partition === undefined ? "" : String(this.context.homes.epochOf(partition));
       },
       onClose: () => this.outlets.delete(outlet),
     });
     this.outlets.add(outlet);
     outlet.setMembers(this.members());
     return outlet;
+  }
+
+  private peerOf(name: string, way: Way): Peer | undefined {
+    const { links, listeners, homes } = this.context;
+    const partition = homeNamed(name);
+    if (partition === undefined) {
+      const targetInstance = links.newInstance(name);
+      const events = way.lane === "event" ? listeners.eventWindowOf(name) : undefined;
+      const window = events ?? this.windowOf(name);
+      return { key: targetInstance, subject: subjects.listenerDeliver(name), targetInstance, window };
+    }
+    const epoch = homes.epochOf(partition);
+    if (epoch === 0) return undefined;
+    // A home takes what is addressed to its epoch.
+    const targetInstance = links.newInstance(String(epoch));
+    const subject = subjects.sessionDeliver(partition);
+    return { key: targetInstance, subject, targetInstance, window: this.windowOf(name) };
   }
 
   private changed(): void {

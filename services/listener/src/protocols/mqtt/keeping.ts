@@ -54,11 +54,11 @@ export function deniedFilter(c: MqttConnection): string | undefined {
 }
 
 /**
- * Filters of QoS 0 are matched here, while the connection lasts, and so are those of shared groups, whose other members get what
- * comes while it does not, and those of what listeners tell about the broker; all others are matched by the home.
+ * Filters of QoS 0 are matched here, while the connection lasts, and so are those of what listeners tell about the broker; all others are matched
+ * by the home.
  */
 function isMatchedHere(filter: string, tag: number): boolean {
-  return tagQos(tag) === 0 || filter.startsWith("$share/") || isAboutBroker(filter);
+  return tagQos(tag) === 0 || isAboutBroker(filter);
 }
 
 /** It may match a topic below `$SYS`. */

@@ -439,6 +439,17 @@ export interface SessionInterest {
   complete: boolean;
   added: string[];
   removed: string[];
+  groups: GroupSessions[];
+}
+
+/** How many sessions of a home are members of a group of a shared subscription, above QoS 0. */
+export interface GroupSessions {
+  /** As `GroupInterest.key`. */
+  key: string;
+  /** Their clients are connected. */
+  present: number;
+  /** They are away. With none of either the group has no member there any more. */
+  away: number;
 }
 
 /** One message of the journal of a home. What its records say holds from then on. */
@@ -503,6 +514,8 @@ export interface MessageRecord {
   /** Bits 0 and 1: QoS; from bit 3 on: how many tags. */
   flags: number[];
   tags: number[];
+  /** For a member of this group of a shared subscription, who is its one recipient; empty: for whom their own filters lead to it. */
+  group: string;
 }
 
 /** Recipients that a message needs no longer: parallel lists. */
@@ -2425,7 +2438,7 @@ export const HomeBeat: MessageFns<HomeBeat> = {
 };
 
 function createBaseSessionInterest(): SessionInterest {
-  return { partition: 0, epoch: 0, sequence: 0, reset: false, complete: false, added: [], removed: [] };
+  return { partition: 0, epoch: 0, sequence: 0, reset: false, complete: false, added: [], removed: [], groups: [] };
 }
 
 export const SessionInterest: MessageFns<SessionInterest> = {
@@ -2450,6 +2463,9 @@ export const SessionInterest: MessageFns<SessionInterest> = {
     }
     for (const v of message.removed) {
       writer.uint32(58).string(v!);
+    }
+    for (const v of message.groups) {
+      GroupSessions.encode(v!, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -2523,6 +2539,14 @@ export const SessionInterest: MessageFns<SessionInterest> = {
             message.removed.push(reader.string());
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.groups.push(GroupSessions.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2544,6 +2568,7 @@ export const SessionInterest: MessageFns<SessionInterest> = {
       complete: isSet(object.complete) ? globalThis.Boolean(object.complete) : false,
       added: globalThis.Array.isArray(object?.added) ? object.added.map((e: any) => globalThis.String(e)) : [],
       removed: globalThis.Array.isArray(object?.removed) ? object.removed.map((e: any) => globalThis.String(e)) : [],
+      groups: globalThis.Array.isArray(object?.groups) ? object.groups.map((e: any) => GroupSessions.fromJSON(e)) : [],
     };
   },
 
@@ -2570,6 +2595,9 @@ export const SessionInterest: MessageFns<SessionInterest> = {
     if (message.removed?.length) {
       obj.removed = message.removed;
     }
+    if (message.groups?.length) {
+      obj.groups = message.groups.map((e) => GroupSessions.toJSON(e));
+    }
     return obj;
   },
 
@@ -2585,6 +2613,108 @@ export const SessionInterest: MessageFns<SessionInterest> = {
     message.complete = object.complete ?? false;
     message.added = object.added?.map((e) => e) || [];
     message.removed = object.removed?.map((e) => e) || [];
+    message.groups = object.groups?.map((e) => GroupSessions.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGroupSessions(): GroupSessions {
+  return { key: "", present: 0, away: 0 };
+}
+
+export const GroupSessions: MessageFns<GroupSessions> = {
+  encode(message: GroupSessions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.present !== 0) {
+      writer.uint32(16).uint32(message.present);
+    }
+    if (message.away !== 0) {
+      writer.uint32(24).uint32(message.away);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GroupSessions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGroupSessions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.present = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.away = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GroupSessions {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      present: isSet(object.present) ? globalThis.Number(object.present) : 0,
+      away: isSet(object.away) ? globalThis.Number(object.away) : 0,
+    };
+  },
+
+  toJSON(message: GroupSessions): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.present !== 0) {
+      obj.present = Math.round(message.present);
+    }
+    if (message.away !== 0) {
+      obj.away = Math.round(message.away);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GroupSessions>): GroupSessions {
+    return GroupSessions.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GroupSessions>): GroupSessions {
+    const message = createBaseGroupSessions();
+    message.key = object.key ?? "";
+    message.present = object.present ?? 0;
+    message.away = object.away ?? 0;
     return message;
   },
 };
@@ -3369,7 +3499,7 @@ export const FiltersRecord: MessageFns<FiltersRecord> = {
 };
 
 function createBaseMessageRecord(): MessageRecord {
-  return { message: 0, record: Buffer.alloc(0), sessions: [], flags: [], tags: [] };
+  return { message: 0, record: Buffer.alloc(0), sessions: [], flags: [], tags: [], group: "" };
 }
 
 export const MessageRecord: MessageFns<MessageRecord> = {
@@ -3400,6 +3530,9 @@ export const MessageRecord: MessageFns<MessageRecord> = {
         writer.fixed32(v);
       }
       writer.join();
+    }
+    if (message.group !== "") {
+      writer.uint32(50).string(message.group);
     }
     return writer;
   },
@@ -3487,6 +3620,14 @@ export const MessageRecord: MessageFns<MessageRecord> = {
 
             break;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.group = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3506,6 +3647,7 @@ export const MessageRecord: MessageFns<MessageRecord> = {
       sessions: globalThis.Array.isArray(object?.sessions) ? object.sessions.map((e: any) => globalThis.Number(e)) : [],
       flags: globalThis.Array.isArray(object?.flags) ? object.flags.map((e: any) => globalThis.Number(e)) : [],
       tags: globalThis.Array.isArray(object?.tags) ? object.tags.map((e: any) => globalThis.Number(e)) : [],
+      group: isSet(object.group) ? globalThis.String(object.group) : "",
     };
   },
 
@@ -3526,6 +3668,9 @@ export const MessageRecord: MessageFns<MessageRecord> = {
     if (message.tags?.length) {
       obj.tags = message.tags.map((e) => Math.round(e));
     }
+    if (message.group !== "") {
+      obj.group = message.group;
+    }
     return obj;
   },
 
@@ -3539,6 +3684,7 @@ export const MessageRecord: MessageFns<MessageRecord> = {
     message.sessions = object.sessions?.map((e) => e) || [];
     message.flags = object.flags?.map((e) => e) || [];
     message.tags = object.tags?.map((e) => e) || [];
+    message.group = object.group ?? "";
     return message;
   },
 };
