@@ -131,6 +131,11 @@ export abstract class Connection implements WheelEntry, ChannelSource {
     return 0;
   }
 
+  /** It has said goodbye: its session is over, or goes on without it. */
+  get isClosing(): boolean {
+    return this.gone;
+  }
+
   /** For operators: what only the protocol knows. Made when it is asked for. */
   facts(): ProtocolFacts {
     return {};

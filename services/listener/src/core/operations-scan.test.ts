@@ -38,6 +38,19 @@ describe("scanConnections", () => {
     await scanConnections(rig.manager.connections(), rig.clock, () => (visits += 1));
     expect(visits).toBe(0);
   });
+
+  it("passes over those that were told goodbye and are still being closed", async () => {
+    const rig = mqttRig();
+    const client = rig.connected("d");
+    const visit = async (): Promise<number> => {
+      let visits = 0;
+      await scanConnections(rig.manager.connections(), rig.clock, () => (visits += 1));
+      return visits;
+    };
+    expect(await visit()).toBe(1);
+    client.connection.disconnect("deleted");
+    expect([rig.manager.connections().length, await visit()]).toEqual([1, 0]);
+  });
 });
 
 describe("LowestNumbers", () => {

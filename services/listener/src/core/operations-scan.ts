@@ -7,7 +7,7 @@ const LONGEST_TURN_MS = 3;
 const LOOK_AT_CLOCK_EVERY = 256;
 
 /**
- * Visits every connection whose client is known, in no order. Those that come meanwhile are left out; those that go may be.
+ * Visits every connection whose client is known and has not been told goodbye, in no order. Those that come meanwhile are left out; those that go may be.
  * A visit must be short.
  */
 export async function scanConnections(
@@ -20,7 +20,7 @@ export async function scanConnections(
   let turnedMs = clock.nowMs();
   for (let i = 0; i < all.length; i++) {
     const connection = all[i]!;
-    if (!connection.gone && connection.identity !== NOBODY) visit(connection);
+    if (!connection.isClosing && connection.identity !== NOBODY) visit(connection);
     if (i % LOOK_AT_CLOCK_EVERY !== 0 || clock.nowMs() - turnedMs < LONGEST_TURN_MS) continue;
     await new Promise((resolve) => setImmediate(resolve));
     turnedMs = clock.nowMs();

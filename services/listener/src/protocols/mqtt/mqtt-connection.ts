@@ -248,6 +248,10 @@ export class MqttConnection
     return this.session?.queued ?? 0;
   }
 
+  override get isClosing(): boolean {
+    return this.gone || this.state === STATE.closed;
+  }
+
   override facts(): ProtocolFacts {
     return factsOf(this);
   }
