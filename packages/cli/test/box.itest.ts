@@ -6,7 +6,16 @@ import { requires, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BoxFile } from "../src/box/box-file.js";
 import { BOX_PORTS } from "../src/box/layout.js";
-import { isBack, MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
+import {
+  freeOffset,
+  isBack,
+  MAIN,
+  myelin,
+  randomOffset,
+  run,
+  startBox,
+  type TestBox,
+} from "./support/box.js";
 
 /** One sentence, not a stack. */
 const SENTENCE = /^myelin: [^\n]+\n$/;
@@ -174,7 +183,7 @@ it("drains and ends all it has started when its terminal is closed", async () =>
 
 it("is one, when two are started at the same moment", async () => {
   await using dir = await tempDir("cli");
-  const args = ["up", "--json", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const args = ["up", "--json", "--data-dir", dir.path, "--port-offset", String(await freeOffset())];
   const both = [0, 1].map(() => {
     const up = spawn(process.execPath, [MAIN, ...args], { stdio: ["ignore", "pipe", "ignore"] });
     return {

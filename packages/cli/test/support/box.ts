@@ -1,9 +1,11 @@
 /** The command line as a user runs it, and a box of it on ports and in a folder of its own. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
 import { ManagedProcess, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import type { BoxFile } from "../../src/box/box-file.js";
+import { BOX_PORTS } from "../../src/box/layout.js";
 
 /** The bundle that `npm start` runs. */
 export const MAIN = fileURLToPath(new URL("../../dist/bundle/main.mjs", import.meta.url));
@@ -38,6 +40,21 @@ export function run(
 /** All ports of a box, moved by this, lie where nobody else looks for ports. */
 export function randomOffset(): number {
   return 22_500 + 20 * Math.floor(Math.random() * 40);
+}
+
+/** One at which no box runs now. */
+export async function freeOffset(): Promise<number> {
+  for (;;) {
+    const offset = randomOffset();
+    const server = createServer();
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once("error", () => resolve(false));
+      server.listen(BOX_PORTS.http + offset, () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return offset;
+  }
 }
 
 export interface TestBox extends AsyncDisposable {
