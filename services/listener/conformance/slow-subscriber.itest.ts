@@ -47,6 +47,28 @@ describe("a subscriber that does not keep up", () => {
     for (const one of [sender, quick]) await one.endAsync(true);
   }, 90_000);
 
+  it("shares with others that do not either, and together with them gets everything once they read on", async () => {
+    await using ground = await startGround();
+    const sender = await client(ground.port(1, "TCP"), "sender");
+    const got = new Set<number>();
+    const members: MqttClient[] = [];
+    for (const [i, listener] of ([0, 0, 1] as const).entries()) {
+      const member = await client(ground.port(listener, "TCP"), `member-${i}`, {
+        properties: { receiveMaximum: 5 },
+      });
+      member.on("message", (_topic, payload) => got.add(Number(payload)));
+      await member.subscribeAsync("$share/g/plant/#", { qos: 1 });
+      members.push(member);
+    }
+    await publishAll(sender, MANY);
+    await waitFor(() => got.size >= MANY || members.some(({ connected }) => !connected), {
+      what: "all of them",
+      ...DEADLINE,
+    });
+    expect(got.size).toBe(MANY);
+    for (const one of [sender, ...members]) await one.endAsync(true);
+  }, 90_000);
+
   it("but reads on gets everything, in order, however small its window", async () => {
     await using ground = await startGround();
     const sender = await client(ground.port(1, "TCP"), "sender");

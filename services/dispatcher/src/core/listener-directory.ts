@@ -64,7 +64,7 @@ export class ListenerDirectory {
     return this.options.clock.nowMs() - this.sinceMs >= this.timeoutMs;
   }
 
-  /** For events to a running listener, those of its groups among them; another incarnation has another one. */
+  /** For events to a running listener, but those of its groups; another incarnation has another one. */
   eventWindowOf(listener: string): CreditWindow | undefined {
     return this.listeners.get(listener)?.eventWindow;
   }

@@ -205,6 +205,128 @@ describe("deliveries", () => {
     expect(acks.map(({ sequence }) => sequence)).toEqual([1, 2]);
   });
 
+  it("for a group whose last member has gone are neither booked nor acknowledged here: whoever gets them next does both", async () => {
+    const rig = await deliveriesRig();
+    const { table, send, acks, books } = rig;
+    const link = { sender: "core", incarnation: 7, partition: 1, lane: Lane.EVENT };
+    const target = groupLinkName("$share/g/a");
+    const of = (targetInstance: string) =>
+      new BatchBuilder({ ...link, targetInstance, target }, new Stamp(Buffer.alloc(10)));
+    const late = of("l#1");
+    send(batchOf(late, "1", "2"));
+    send(batchOf(late, "3"));
+    expect([acks, books.event.received]).toEqual([[], 0]);
+    // The dispatcher has heard that the group has members again: over another link everything comes once more.
+    const member = new Pressing(rig);
+    table.add(member, "$share/g/a", 1);
+    const next = of("l#2");
+    send(batchOf(next, "1", "2"));
+    send(batchOf(next, "3"));
+    expect(acks.map(({ targetInstance, sequence }) => `${targetInstance} ${sequence}`)).toEqual([
+      "l#2 1",
+      "l#2 2",
+    ]);
+    const { received, forwarded } = books.event;
+    expect([received, forwarded, books.event.dropped.size]).toEqual([3, 3, 0]);
+  });
+
+  it("for a group none of whose members has room wait for one, unacknowledged and in order, and nobody else waits for them", async () => {
+    const rig = await deliveriesRig();
+    const { table, send, acks, builder, clock } = rig;
+    const member = Object.assign(new Collector(), { isBusy: false, isFull: false });
+    table.add(member, "$share/g/a", 1);
+    const other = new Collector();
+    table.add(other, "a", 1);
+    const deliver = member.deliver.bind(member);
+    member.deliver = (...what) => {
+      member.isBusy = member.isFull = member.got.length % 2 === 1;
+      return deliver(...what);
+    };
+    const link = { sender: "core", incarnation: 7, partition: 1, lane: Lane.EVENT, targetInstance: "l#1" };
+    const group = new BatchBuilder(
+      { ...link, target: groupLinkName("$share/g/a") },
+      new Stamp(Buffer.alloc(10)),
+    );
+    send(batchOf(group, "1", "2", "3"));
+    send(batchOf(group, "4"));
+    const plain = builder(Lane.EVENT);
+    send(batchOf(plain, "x"));
+    expect([payloads(member), payloads(other)]).toEqual([["1", "2"], ["x"]]);
+    expect(acks.map(({ target, sequence }) => [target, sequence])).toEqual([["listener", 1]]);
+    member.isBusy = member.isFull = false;
+    await clock.advance(50);
+    expect(payloads(member)).toEqual(["1", "2", "3", "4"]);
+    send(batchOf(group, "5"));
+    expect(acks.map(({ sequence }) => sequence)).toEqual([1, 1]);
+    table.removeAll(member);
+    expect(acks.map(({ sequence }) => sequence)).toEqual([1, 1, 2, 3]);
+    await clock.advance(50);
+    expect(clock.pendingTimers).toBe(0);
+  });
+
+  it("for a group none of whose members has room keep no other link from hearing again what it has not heard", async () => {
+    const { table, send, acks, builder } = await deliveriesRig();
+    table.add(Object.assign(new Collector(), { isBusy: true, isFull: true }), "$share/g/a", 1);
+    table.add(new Collector(), "a", 1);
+    const link = { sender: "core", incarnation: 7, partition: 1, lane: Lane.EVENT, targetInstance: "l#1" };
+    const group = batchOf(
+      new BatchBuilder({ ...link, target: groupLinkName("$share/g/a") }, new Stamp(Buffer.alloc(10))),
+      "1",
+    );
+    const plain = batchOf(builder(Lane.EVENT), "x");
+    for (const batch of [group, plain, group, plain]) send(batch);
+    expect(acks.map(({ target, sequence }) => [target, sequence])).toEqual([
+      ["listener", 1],
+      ["listener", 1],
+    ]);
+  });
+
+  it("for a group whose members take nothing for half a minute end those that can take no more, and go elsewhere", async () => {
+    const handed: string[] = [];
+    const handBack = (_key: string, { bytes, payloadStart, payloadEnd }: SubscriberMessage): boolean =>
+      handed.push(bytes.toString("utf8", payloadStart, payloadEnd)) > 0;
+    const { table, send, acks, clock, books } = await deliveriesRig({ handBack });
+    const member = Object.assign(new Collector(), { isBusy: true, isFull: true });
+    member.deliver = () => {
+      if (member.got.push("more") === 2) table.removeAll(member);
+      return member.got.length < 2;
+    };
+    table.add(member, "$share/g/a", 1);
+    const link = { sender: "core", incarnation: 7, partition: 1, lane: Lane.EVENT, targetInstance: "l#1" };
+    const group = new BatchBuilder(
+      { ...link, target: groupLinkName("$share/g/a") },
+      new Stamp(Buffer.alloc(10)),
+    );
+    send(batchOf(group, "1", "2", "3"));
+    send(batchOf(group, "4"));
+    await clock.advance(29_000);
+    expect([member.got.length, acks.length, books.event.received]).toEqual([0, 0, 0]);
+    await clock.advance(1_100);
+    expect([member.got.length, handed]).toEqual([2, ["2", "3", "4"]]);
+    expect(acks.map(({ sequence }) => sequence)).toEqual([1, 2]);
+    expect([books.event.received, books.event.forwarded, clock.pendingTimers]).toEqual([4, 4, 0]);
+  });
+
+  it("for groups none of whose members have room wait in so many bytes at most", async () => {
+    const { table, send, acks, clock } = await deliveriesRig();
+    const payload = "x".repeat(1_000_000);
+    for (let i = 0; i < 70; i++) {
+      const name = `$share/g${i}/a`;
+      table.add(Object.assign(new Collector(), { isBusy: true, isFull: true }), name, 1);
+      const link = { sender: "core", incarnation: 7, partition: 1, lane: Lane.EVENT, targetInstance: "l#1" };
+      send(
+        batchOf(
+          new BatchBuilder({ ...link, target: groupLinkName(name) }, new Stamp(Buffer.alloc(10))),
+          payload,
+        ),
+      );
+    }
+    expect(acks).toEqual([]);
+    await clock.advance(100);
+    expect(acks.length).toBe(3);
+    expect(clock.pendingTimers).toBe(1);
+  });
+
   it("follow the subscriptions as they change", async () => {
     const { table, builder, send } = await deliveriesRig();
     const collector = new Collector();

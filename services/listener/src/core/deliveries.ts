@@ -4,6 +4,7 @@ import { BatchView, control, envelope, Lane, subjects, tryParseGroupLinkName } f
 import { type Clock, type Component, Ring, type Timer } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
 import type { LedgerBook } from "./ledger.js";
+import { ParkedGroups } from "./parked-groups.js";
 import { RecentIds } from "./recent-ids.js";
 import type { SharedGroup } from "./shared-groups.js";
 import type { Match, SubscriptionTable } from "./subscription-table.js";
@@ -128,11 +129,12 @@ export class Deliveries implements Component {
   /** Batches that could not be read; and those that came twice, or from an owner that is none any more. */
   readonly refusedBatches = { malformed: 0, notAccepted: 0 };
   private readonly telemetry: Batch;
-  private readonly events: Batch;
+  private events: Batch;
   /** `events` is not done with: it waits for a subscriber, in the middle. */
   private isWaiting = false;
   private isGivingOut = false;
   private held = new Ring<Held>();
+  private readonly parked: ParkedGroups<Batch>;
   private readonly recent = new RecentIds(REMEMBERED_IDS);
   private readonly producers = new Map<string, Map<number, CachedMatch>>();
   // One per group, partition and lane beside those of the listener itself.
@@ -143,6 +145,11 @@ export class Deliveries implements Component {
   constructor(private readonly options: DeliveriesOptions) {
     this.telemetry = this.createBatch(options.books.telemetry);
     this.events = this.createBatch(options.books.event);
+    this.parked = new ParkedGroups({
+      clock: options.clock,
+      begin: (batch, data, group) => this.begin(batch, { data, group }),
+      finish: (batch) => this.finish(batch),
+    });
   }
 
   async start(): Promise<void> {
@@ -159,6 +166,7 @@ export class Deliveries implements Component {
     this.options.clock.clear(this.looking);
     this.isWaiting = false;
     this.held = new Ring();
+    this.parked.close();
   }
 
   private onBatch(data: Uint8Array): void {
@@ -192,12 +200,12 @@ export class Deliveries implements Component {
       this.deliverAll(this.telemetry);
     } else this.refusedBatches.notAccepted += 1;
     // Doubles are acknowledged too: their sender has not heard of the first acknowledgement. Where it may still be to come, it does.
-    if (!isEvent || (!this.isWaiting && this.held.length === 0)) this.acknowledge(view);
+    const mayCome = this.isWaiting || this.held.length > 0 || (group !== undefined && this.parked.has(group));
+    if (!isEvent || !mayCome) this.acknowledge(view);
   }
 
   /** Goes on with the events, until somebody presses. */
   private goOn(): void {
-    const { events } = this;
     const { pressure } = this.options.table;
     if (this.end === undefined || this.isGivingOut) return;
     this.isGivingOut = true;
@@ -205,10 +213,16 @@ export class Deliveries implements Component {
       if (!this.isWaiting) {
         const next = this.held.shift();
         if (next === undefined) break;
-        this.begin(events, next);
+        if (next.group !== undefined && this.parked.take(next.group, next.data)) continue;
+        this.begin(this.events, next);
       }
-      this.isWaiting = !this.deliverAll(events);
-      if (!this.isWaiting) this.acknowledge(events.view);
+      const { events } = this;
+      this.isWaiting = !this.finish(events);
+      if (this.isWaiting && isStuck(events.group)) {
+        this.parked.park(events.group, events, events.view.bytes.length);
+        this.events = this.createBatch(this.options.books.event);
+        this.isWaiting = false;
+      }
     }
     this.isGivingOut = false;
   }
@@ -218,9 +232,9 @@ export class Deliveries implements Component {
    * group has gone from here, so that they do not give it to somebody once more.
    */
   private passOn(group: SharedGroup): void {
+    this.parked.passOn(group);
     if (this.isWaiting && !this.isGivingOut && this.events.group === group) {
-      this.deliverAll(this.events);
-      this.acknowledge(this.events.view);
+      this.finish(this.events);
       this.isWaiting = false;
     }
     const rest = new Ring<Held>();
@@ -231,10 +245,16 @@ export class Deliveries implements Component {
       }
       const batch = this.createBatch(this.options.books.event);
       this.begin(batch, next);
-      this.deliverAll(batch);
-      this.acknowledge(batch.view);
+      this.finish(batch);
     }
     this.held = rest;
+  }
+
+  /** Goes on with events; true: they are done with, which their dispatcher is told. */
+  private finish(batch: Batch): boolean {
+    const isDone = this.deliverAll(batch);
+    if (isDone) this.acknowledge(batch.view);
+    return isDone;
   }
 
   private createBatch(book: LedgerBook): Batch {
@@ -268,13 +288,16 @@ export class Deliveries implements Component {
     this.options.log.warn({ err }, "a batch for subscribers cannot be read, the rest of it is left out");
   }
 
-  /** False: somebody presses, and the rest of these events is for later. What nobody here wants any more is not kept for later. */
+  /**
+   * False: somebody presses, or nobody of the group has room, and the rest of these events is for later. What nobody here wants any more is not
+   * kept for later.
+   */
   private deliverAll(batch: Batch): boolean {
     const { view, group } = batch;
     const { pressure } = this.options.table;
     const mayWait = batch !== this.telemetry;
     try {
-      while (!(mayWait && pressure.isOn) || group?.size === 0) {
+      while (!mayWait || !(pressure.isOn || isStuck(group)) || group?.size === 0) {
         if (!view.next()) return true;
         if (group === undefined) this.deliverOne(batch);
         else this.deliverToGroup(batch, group);
@@ -340,6 +363,10 @@ export class Deliveries implements Component {
     });
     this.options.bus.publish(subjects.linkAck(hop.sender), ack.finish());
   }
+}
+
+function isStuck(group: SharedGroup | undefined): group is SharedGroup {
+  return group?.isStuck === true;
 }
 
 function headOf(view: BatchView, channels: Map<number, CachedMatch>): CachedMatch {

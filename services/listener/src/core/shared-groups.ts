@@ -17,6 +17,8 @@ export type Elsewhere = (key: string, message: SubscriberMessage) => boolean;
 /** Members of one group for one filter take turns. The dispatcher has chosen this listener for what comes here. */
 export class SharedGroup {
   readonly key: string;
+  /** Set when its events have waited for long enough: they are given to members that have no room too, which ends those that can take no more. */
+  isOverdue = false;
   private readonly members: Member[] = [];
   private turn = 0;
 
@@ -35,23 +37,50 @@ export class SharedGroup {
     return this.members.length;
   }
 
+  /** It has members, none of which has room, and its events are to wait for them. */
+  get isStuck(): boolean {
+    return this.members.length > 0 && !this.isOverdue && !this.hasRoom;
+  }
+
+  /** Some member can take one more. Found with the first one as a rule. */
+  get hasRoom(): boolean {
+    const { members } = this;
+    for (let i = 0; i < members.length; i++) {
+      if (members[(this.turn + i) % members.length]!.subscriber.isFull !== true) return true;
+    }
+    return false;
+  }
+
   /**
-   * Gives the message to the member whose turn it is, or to the next one that has room; to another listener when the last one has left. False
-   * when it was dropped.
+   * Gives the message to the member whose turn it is, or to the next one that has more room; to another listener when the last one has left.
+   * False when it was dropped.
    */
   deliver(message: SubscriberMessage): boolean {
+    return (
+      this.offer(message, isFree) ??
+      this.offer(message, isBusyOnly) ??
+      this.offer(message, isFull) ??
+      (this.members.length === 0 && this.elsewhere(this.key, message))
+    );
+  }
+
+  /** To those who are as busy as that, in turn. Undefined: nobody was there to take it or drop it. */
+  private offer(message: SubscriberMessage, fits: (subscriber: Subscriber) => boolean): boolean | undefined {
     const { members } = this;
-    const first = this.turn;
-    for (let i = 0; i < members.length; i++) {
-      const { subscriber, tags } = members[(first + i) % members.length]!;
-      if (subscriber.isBusy === true) continue;
-      this.turn = (first + i + 1) % members.length;
-      return subscriber.deliver(message, tags, this.giveBack);
+    let at = this.turn;
+    for (let left = members.length; left > 0 && members.length > 0; left--) {
+      at %= members.length;
+      const { subscriber, tags } = members[at]!;
+      if (fits(subscriber)) {
+        const isTaken = subscriber.deliver(message, tags, this.giveBack);
+        // One that was too slow for it has left, and has not taken it with it.
+        if (!isTaken && members[at]?.subscriber !== subscriber) continue;
+        this.turn = (at + 1) % members.length;
+        return isTaken;
+      }
+      at += 1;
     }
-    if (members.length === 0) return this.elsewhere(this.key, message);
-    this.turn = (first + 1) % members.length;
-    const { subscriber, tags } = members[first % members.length]!;
-    return subscriber.deliver(message, tags, this.giveBack);
+    return undefined;
   }
 
   /** A member has gone without acknowledging it: another one gets it (MQTT 5, 4.8.2). */
@@ -64,6 +93,18 @@ export class SharedGroup {
   leave(member: Member): void {
     this.members.splice(this.members.indexOf(member), 1);
   }
+}
+
+function isFree({ isBusy }: Subscriber): boolean {
+  return isBusy !== true;
+}
+
+function isBusyOnly({ isBusy, isFull: full }: Subscriber): boolean {
+  return isBusy === true && full !== true;
+}
+
+function isFull({ isBusy, isFull: full }: Subscriber): boolean {
+  return isBusy === true && full === true;
 }
 
 interface Membership {

@@ -10,7 +10,8 @@ import type { SubscriberExtras, SubscriberMessage } from "./subscriptions.js";
 const MAX_WAITING_BYTES = 16 * 1024 * 1024;
 const MAX_REQUEST_BYTES = 256 * 1024;
 const ANSWER_WITHIN_MS = 2_000;
-const GIVE_UP_AFTER_MS = 10_000;
+/** Longer than members without room are waited for on the other side. */
+const GIVE_UP_AFTER_MS = 60_000;
 /** What the rest of a message takes, roughly. */
 const MESSAGE_BYTES = 256;
 
@@ -119,6 +120,7 @@ export class SharedHandback implements Component {
     const group = this.options.groups.group(key);
     // The last member has gone just now; the sender asks again.
     if (group === undefined) throw new AppError("target.unavailable", "the group has no member here");
+    if (!group.hasRoom) throw new AppError("target.unavailable", "no member here has room");
     for (const one of envelope.Batch.decode(data).envelopes) group.deliver(messageOf(one));
     return new Uint8Array(0);
   }

@@ -99,6 +99,46 @@ describe("SubscriptionTable", () => {
     expect(served).toEqual([1, 2, 3]);
   });
 
+  it("gives what a member leaves over to the next one, elsewhere when there is none, and what it drops to nobody", () => {
+    const handed: string[] = [];
+    const interest = { wanted: () => {}, unwanted: () => {}, shared: () => {} };
+    const table = new SubscriptionTable({
+      ...interest,
+      handBack: (key) => {
+        handed.push(key);
+        return true;
+      },
+    });
+    const served: number[] = [];
+    const leaving = (number: number): Subscriber => {
+      const one: Subscriber = {
+        ...subscriber(number),
+        isBusy: true,
+        deliver: () => {
+          table.removeAll(one);
+          return false;
+        },
+      };
+      return one;
+    };
+    table.add(leaving(1), "$share/g/a", 0);
+    table.add(leaving(2), "$share/g/a", 0);
+    const last = { ...subscriber(3, "", served), isBusy: true };
+    table.add(last, "$share/g/a", 0);
+    const group = table.group("$share/g/a")!;
+    expect([group.deliver(MESSAGE), served, group.size]).toEqual([true, [3], 1]);
+    last.deliver = () => false;
+    const fourth = subscriber(4, "", served);
+    table.add(fourth, "$share/g/a", 0);
+    expect(group.deliver({ ...MESSAGE, qos: 0 })).toBe(true);
+    const dropping = { ...subscriber(5), deliver: () => false };
+    table.removeAll(last);
+    table.add(dropping, "$share/g/a", 0);
+    expect([group.deliver(MESSAGE), group.deliver(MESSAGE)].sort()).toEqual([false, true]);
+    for (const member of [fourth, dropping]) table.removeAll(member);
+    expect([group.deliver(MESSAGE), handed]).toEqual([true, ["$share/g/a"]]);
+  });
+
   it("gives what a member did not acknowledge to another one, and to nobody when there is none", () => {
     const { table } = tableOf();
     const served: number[] = [];

@@ -56,6 +56,8 @@ export interface Subscriber {
   deliver(message: SubscriberMessage, tags: readonly number[], giveBack?: GiveBack): boolean;
   /** True: messages for it wait already; others of its group are served first. Absent: never. */
   readonly isBusy?: boolean;
+  /** True, of one that is busy: so much waits for it that events for a group it is in are held back, unless another member takes them. */
+  readonly isFull?: boolean;
   /** Its client may hold this filter no longer; it was removed already. The client is told, by a goodbye where the protocol has no other way. */
   revoked(filter: string): void;
 }

@@ -10,6 +10,8 @@ import { GroupOutlet } from "./group-outlet.js";
 /** What telemetry may be on the way to one listener for this group, and what may be to one home. */
 const WINDOW_ENVELOPES = 65_536;
 const WINDOW_BYTES = 8 * 1024 * 1024;
+/** The same of events to a listener, which holds those that members have no room for: nobody else must wait for them. */
+const EVENT_WINDOW_BYTES = 512 * 1024;
 
 /** The key is part of a subject of the overflow, where each of its bytes may take three; nobody names groups like that. */
 const MAX_KEPT_BYTES = Math.floor(MAX_TOKEN_CHARS / 3);
@@ -19,7 +21,10 @@ class GroupTarget implements Target {
   readonly whenLagging: WhenLagging;
   private readonly outlets = new Set<GroupOutlet>();
   /** By listener; one that has started anew is another. */
-  private readonly windows = new Map<string, CreditWindow>();
+  private readonly windows = {
+    telemetry: new Map<string, CreditWindow>(),
+    event: new Map<string, CreditWindow>(),
+  };
   private release: (() => void) | undefined;
 
   constructor(
@@ -66,12 +71,11 @@ class GroupTarget implements Target {
   }
 
   private peerOf(name: string, way: Way): Peer | undefined {
-    const { links, listeners, homes } = this.context;
+    const { links, homes } = this.context;
     const partition = homeNamed(name);
     if (partition === undefined) {
       const targetInstance = links.newInstance(name);
-      const events = way.lane === "event" ? listeners.eventWindowOf(name) : undefined;
-      const window = events ?? this.windowOf(name);
+      const window = this.windowOf(name, way);
       return { key: targetInstance, subject: subjects.listenerDeliver(name), targetInstance, window };
     }
     const epoch = homes.epochOf(partition);
@@ -79,12 +83,14 @@ class GroupTarget implements Target {
     // A home takes what is addressed to its epoch.
     const targetInstance = links.newInstance(String(epoch));
     const subject = subjects.sessionDeliver(partition);
-    return { key: targetInstance, subject, targetInstance, window: this.windowOf(name) };
+    return { key: targetInstance, subject, targetInstance, window: this.windowOf(name, way) };
   }
 
   private changed(): void {
     const members = this.members();
-    for (const listener of this.windows.keys()) if (!members.has(listener)) this.windows.delete(listener);
+    for (const windows of Object.values(this.windows)) {
+      for (const listener of windows.keys()) if (!members.has(listener)) windows.delete(listener);
+    }
     for (const outlet of this.outlets) outlet.setMembers(members);
   }
 
@@ -92,11 +98,13 @@ class GroupTarget implements Target {
     return new Map(this.context.listeners.groups.membersOf(this.key));
   }
 
-  private windowOf(listener: string): CreditWindow {
-    let window = this.windows.get(listener);
+  private windowOf(name: string, { lane }: Way): CreditWindow {
+    const windows = this.windows[lane];
+    let window = windows.get(name);
     if (window === undefined) {
-      window = new CreditWindow(WINDOW_ENVELOPES, WINDOW_BYTES);
-      this.windows.set(listener, window);
+      const isHeld = lane === "event" && homeNamed(name) === undefined;
+      window = new CreditWindow(WINDOW_ENVELOPES, isHeld ? EVENT_WINDOW_BYTES : WINDOW_BYTES);
+      windows.set(name, window);
     }
     return window;
   }

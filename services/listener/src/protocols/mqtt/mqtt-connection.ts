@@ -112,10 +112,11 @@ export class MqttConnection
     this.shutDown();
   }
 
-  /** Sends what is waiting and closes; a client that does not close its side is cut off after two seconds. */
+  /** Sends what is waiting and closes; a client that does not close its side is cut off after two seconds. It gets no messages meanwhile. */
   shutDown(): void {
     this.flush();
     this.state = STATE.closed;
+    this.shared.ctx.subscriptions.removeAll(this);
     ease(this);
     this.pending = this.partial = undefined;
     this.stream.end();
@@ -151,6 +152,11 @@ export class MqttConnection
     const { session } = this;
     const isFull = session !== undefined && (session.isWaiting || session.windowFull);
     return isFull || this.waiting > this.scope.limits.maxWriteBufferBytes >>> 1;
+  }
+
+  /** See `Subscriber`: what others send it directly still has its place. */
+  get isFull(): boolean {
+    return this.session?.isHalfFull === true;
   }
 
   deliver(message: SubscriberMessage, tags: readonly number[], giveBack?: GiveBack): boolean {

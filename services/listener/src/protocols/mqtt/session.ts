@@ -121,6 +121,10 @@ export class MqttSession {
     );
   }
 
+  get isHalfFull(): boolean {
+    return this.queued * 2 >= this.maxQueue || this.queuedBytes * 2 >= this.maxQueueBytes;
+  }
+
   get inflight(): number {
     return this.sent?.size ?? 0;
   }

@@ -89,6 +89,31 @@ describe("a member of a shared subscription that goes", () => {
 });
 
 describe("a member of a shared subscription that is slow", () => {
+  it("and too slow at last leaves all it had to the others, the message that was too much among it", () => {
+    const rig = mqttRig({ maxQueuedMessages: 4 });
+    const slow = member(rig, "m1", 1, { properties: { receiveMaximum: 1 } });
+    const sent = Array.from({ length: 5 }, (_, i) => `${i}`);
+    for (const text of sent) expect(give(rig, message(1, text))).toBe(true);
+    expect(rig.table.group(FILTER)!.hasRoom).toBe(false);
+    member(rig, "m2", 1, { properties: { receiveMaximum: 1 } });
+    // Both are busy, and the other one has more room.
+    for (const text of ["5", "6", "7"]) expect(give(rig, message(1, text))).toBe(true);
+    expect(rig.table.group(FILTER)!.hasRoom).toBe(false);
+    expect(give(rig, message(1, "8"))).toBe(true);
+    expect(slow.packets().at(-1)).toMatchObject({ cmd: "disconnect", reasonCode: 0x97 });
+    expect(rig.table.group(FILTER)!.size).toBe(1);
+    slow.lose();
+  });
+
+  it("to close its connection is given nothing more", () => {
+    const rig = mqttRig();
+    const leaving = member(rig, "m1", 1);
+    const staying = member(rig, "m2", 1);
+    leaving.send({ cmd: "disconnect", reasonCode: 0 });
+    for (const text of ["1", "2", "3"]) expect(give(rig, message(1, text))).toBe(true);
+    expect(texts(staying)).toEqual(["1 1", "1 2", "1 3"]);
+  });
+
   it("is passed over while another one has room", () => {
     const rig = mqttRig();
     const slow = member(rig, "m1", 1, { properties: { receiveMaximum: 1 } });
