@@ -41,6 +41,9 @@ export { API_GROUP, pluralOf, singularOf } from "./kinds/kind-names.js";
 export { type PrinterColumn, printerColumns } from "./kinds/printer-columns.table.js";
 export { kinds } from "./kinds/registry.js";
 export { type RouteSpec, routeKind } from "./kinds/route.js";
+export { type RuleSpec, type RuleValueSpec, ruleKind, type Severity } from "./kinds/rule.js";
+export { type RuleActionSpec, SEVERITIES } from "./kinds/rule-actions.js";
+export { firesOnce } from "./kinds/rule-check.js";
 export { type SinkSpec, sinkKind } from "./kinds/sink.js";
 export {
   array,

@@ -1,17 +1,11 @@
 /** What the schema of a device profile cannot say. Whether its expressions hold is judged where they are compiled. */
 import type { Problem, ValuePath } from "../schema/check.js";
 import type { CommandSpec, DeviceProfileSpec, PointSpec } from "./device-profile.js";
+import { RESERVED_WORDS } from "./reserved-words.js";
+import { isTimeZone } from "./time-zone.js";
 import { topicFilterRule } from "./topic-rules.js";
 
 type Expect = (at: ValuePath, value: unknown, rule: string | undefined) => void;
-
-/** Words of the expression language, and the two variables that are no points. */
-const RESERVED = new Set(
-  (
-    "true false null in as break const continue else for function if import let loop package namespace return var void while " +
-    "int uint double bool string bytes list map type dyn duration timestamp optional size has value previous"
-  ).split(" "),
-);
 
 const BYTES: Readonly<Record<string, number>> = { "8": 1, "16": 2, "32": 4, "64": 8 };
 
@@ -28,7 +22,8 @@ export function checkDeviceProfile(spec: DeviceProfileSpec): readonly Problem[] 
   };
   for (const [name, point] of Object.entries(spec.points)) {
     const at: ValuePath = ["points", name];
-    if (RESERVED.has(name)) expect(at, name, `another name: ${name} is a word of expressions`);
+    if (RESERVED_WORDS.has(name) || name === "value" || name === "previous")
+      expect(at, name, `another name: ${name} is a word of expressions`);
     checkPoint(point, at, expect);
   }
   for (const [i, payload] of spec.payloads.entries()) checkPayload(spec, payload, ["payloads", i], expect);
@@ -168,14 +163,5 @@ function checkSafety(
     if (from === to) expect([...where, "hours", i, "to"], to, "another time than from");
     if (!isTimeZone(timeZone))
       expect([...where, "hours", i, "timeZone"], timeZone, "the IANA name of a time zone");
-  }
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
-  } catch {
-    // The one thing that a constructor with this option throws for.
-    return false;
   }
 }

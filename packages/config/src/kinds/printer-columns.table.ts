@@ -18,6 +18,10 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
     { name: "Order", type: "integer", path: ["order"], description: "Routes are tried by growing order." },
     { name: "Stop", type: "boolean", path: ["stop"], description: "No later route sees what matched." },
   ],
+  Rule: [
+    { name: "Severity", type: "string", path: ["severity"], description: "How urgent it is." },
+    { name: "Mode", type: "string", path: ["mode"], description: "Whether it acts or is only observed." },
+  ],
   Sink: [
     {
       name: "File",

@@ -3,6 +3,7 @@ import { bridgeKind } from "./bridge.js";
 import { deviceProfileKind } from "./device-profile.js";
 import type { AnyKind } from "./kind.js";
 import { routeKind } from "./route.js";
+import { ruleKind } from "./rule.js";
 import { sinkKind } from "./sink.js";
 
 type KindRegistry = Readonly<Record<string, AnyKind>>;
@@ -12,5 +13,6 @@ export const kinds = {
   Bridge: bridgeKind,
   DeviceProfile: deviceProfileKind,
   Route: routeKind,
+  Rule: ruleKind,
   Sink: sinkKind,
 } satisfies KindRegistry;
