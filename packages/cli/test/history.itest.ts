@@ -73,9 +73,9 @@ it("shows what a sink has stored: readings, the newest, sums over time, as a tab
   );
   const { stdout: csv } = await on("history", "boiler", "readings", "--point", "t", "--csv", "--limit", "2");
   expect(csv.split("\r\n").slice(0, 3)).toEqual([
-    "device,path,point,time,quality,kind,value",
-    "boiler,readings,t,2030-01-01T00:03:00.000000Z,good,number,3",
-    "boiler,readings,t,2030-01-01T00:02:00.000000Z,good,number,2",
+    "device,path,point,time,quality,reason,kind,value",
+    "boiler,readings,t,2030-01-01T00:03:00.000000Z,good,,number,3",
+    "boiler,readings,t,2030-01-01T00:02:00.000000Z,good,,number,2",
   ]);
   const table = await on("history", "boiler", "--limit", "3");
   expect(table.stdout).toContain("2030-01-01T00:03:00.000000Z");

@@ -26,6 +26,7 @@ interface Row {
   readonly ref: number;
   readonly value: ReadingValue;
   readonly quality: ReadingQuality;
+  readonly reason?: string | undefined;
 }
 
 const YEAR_1970 = 1;
@@ -38,19 +39,20 @@ const freshDevice = (): string => `device ${++devices} "q'%_`;
 
 const blockOf = (device: string, rows: readonly Row[], tenant = ""): ReadingBlock => {
   const block = new ReadingBlock();
-  for (const { path, point, timeUs, value, quality, ref } of rows) {
-    block.add(block.seriesNumber(tenant, device, path, point), timeUs, value, quality, ref);
+  for (const { path, point, timeUs, value, quality, ref, reason } of rows) {
+    block.add(block.seriesNumber(tenant, device, path, point), timeUs, value, quality, ref, reason);
   }
   return block;
 };
 
-const reading = ({ path, point, timeUs, value, quality }: Row): Reading => ({
+const reading = ({ path, point, timeUs, value, quality, reason }: Row): Reading => ({
   path,
   point,
   timeUs,
   kind: value.kind,
   value: value.value === 0 ? 0 : value.value,
   quality,
+  ...(reason !== undefined && { reason }),
 });
 
 const number = (timeUs: number, value: number, more: Partial<Row> = {}): Row => ({
@@ -90,6 +92,7 @@ const values: fc.Arbitrary<ReadingValue> = fc.oneof(
   fc.record({ kind: fc.constant("text" as const), value: texts }),
   fc.record({ kind: fc.constant("json" as const), value: fc.json() }),
   fc.record({ kind: fc.constant("bytes" as const), value: fc.uint8Array({ maxLength: 20 }) }),
+  fc.constant({ kind: "none" as const, value: null }),
 );
 const rows: fc.Arbitrary<Row> = fc.record({
   path: fc.constantFrom("a", "b/c", "ä"),
@@ -98,6 +101,7 @@ const rows: fc.Arbitrary<Row> = fc.record({
   ref: fc.constantFrom(0, 1, 2, Number.MAX_SAFE_INTEGER - 1),
   value: values,
   quality: fc.constantFrom("good" as const, "uncertain" as const, "bad" as const),
+  reason: fc.option(fc.constantFrom("above_range", 'weil\'s so ist: "ä"\\'), { nil: undefined }),
 });
 
 const byOrder = (a: Row, b: Row): number => {

@@ -52,9 +52,11 @@ export interface Reading {
   readonly point: string;
   readonly timeUs: number;
   readonly kind: ReadingKind;
-  /** For kind `json` its text. */
-  readonly value: number | boolean | string | Uint8Array;
+  /** For kind `json` its text; null for kind `none`. */
+  readonly value: number | boolean | string | Uint8Array | null;
   readonly quality: ReadingQuality;
+  /** Why the quality is what it is; absent where nobody said. */
+  readonly reason?: string;
 }
 
 /** Numbers and truth values (as 0 and 1) of one series in one stretch; bad, infinite and undefined ones are left out. */

@@ -1,8 +1,8 @@
 /** Readings on their way into a store: in columns, so that none of them is an object and a thread can be handed all of them. */
 
 /** Forms of a value. */
-export const READING_KINDS = ["number", "boolean", "text", "json", "bytes"] as const;
-/** Form of a value. */
+export const READING_KINDS = ["number", "boolean", "text", "json", "bytes", "none"] as const;
+/** Form of a value; `none`: what was measured could not be used, as the quality and its reason say. */
 export type ReadingKind = (typeof READING_KINDS)[number];
 
 /** How far a value can be trusted. */
@@ -15,19 +15,25 @@ export type ReadingValue =
   | { readonly kind: "number"; readonly value: number }
   | { readonly kind: "boolean"; readonly value: boolean }
   | { readonly kind: "text" | "json"; readonly value: string }
-  | { readonly kind: "bytes"; readonly value: Uint8Array };
+  | { readonly kind: "bytes"; readonly value: Uint8Array }
+  | { readonly kind: "none"; readonly value: null };
 
 /** What stores write as the kind of a value; `ESCAPED` is text that not every store can hold, as a JSON string. */
-export const KIND_CODES = { number: 0, boolean: 1, text: 2, json: 3, bytes: 4 } as const satisfies Record<
-  ReadingKind,
-  number
->;
+export const KIND_CODES = {
+  number: 0,
+  boolean: 1,
+  text: 2,
+  json: 3,
+  bytes: 4,
+  none: 6,
+} as const satisfies Record<ReadingKind, number>;
 /** Text with NUL or half a surrogate pair in it. */
 export const ESCAPED = 5;
 
 const QUALITY_CODES = { good: 0, uncertain: 1, bad: 2 } as const satisfies Record<ReadingQuality, number>;
 
 const FIRST_ROWS = 256;
+const MAX_REASON = 256;
 
 /** The columns as a store gets them. Rows beyond `count` are unused. */
 export interface ReadingColumns {
@@ -41,7 +47,9 @@ export interface ReadingColumns {
   readonly quality: Uint8Array<ArrayBuffer>;
   /** The number; for text and bytes where it lies in `others`. */
   readonly value: Float64Array<ArrayBuffer>;
-  readonly others: readonly (string | Uint8Array)[];
+  readonly others: readonly (string | Uint8Array | null)[];
+  /** Why a value is not good, by row; most rows have none. */
+  readonly reasons: ReadonlyMap<number, string>;
 }
 
 /** Collects readings. Grows as needed: who fills it bounds it. */
@@ -56,7 +64,8 @@ export class ReadingBlock {
   private kind = new Uint8Array(FIRST_ROWS);
   private quality = new Uint8Array(FIRST_ROWS);
   private value = new Float64Array(FIRST_ROWS);
-  private readonly others: (string | Uint8Array)[] = [];
+  private readonly others: (string | Uint8Array | null)[] = [];
+  private readonly reasons = new Map<number, string>();
 
   /** The number of a series in this block, for `add`. */
   seriesNumber(tenant: string, device: string, path: string, point: string): number {
@@ -76,8 +85,19 @@ export class ReadingBlock {
     this.addRow(series, timeUs, KIND_CODES.number, value + 0, quality, ref);
   }
 
-  /** As `addNumber`. Bytes are kept, not copied. */
-  add(series: number, timeUs: number, what: ReadingValue, quality: ReadingQuality, ref: number): void {
+  /**
+   * As `addNumber`. Bytes are kept, not copied.
+   * @param reason why the quality is what it is, cut at 256 characters; empty: nothing is known
+   */
+  add(
+    series: number,
+    timeUs: number,
+    what: ReadingValue,
+    quality: ReadingQuality,
+    ref: number,
+    reason = "",
+  ): void {
+    if (reason !== "") this.reasons.set(this.count, storable(reason.slice(0, MAX_REASON)));
     switch (what.kind) {
       case "number":
         this.addNumber(series, timeUs, what.value, quality, ref);
@@ -105,8 +125,8 @@ export class ReadingBlock {
 
   /** The columns; the block must not be added to afterwards. */
   columns(): ReadingColumns {
-    const { count, series, seriesOf, timeUs, ref, kind, quality, value, others } = this;
-    return { count, series, seriesOf, timeUs, ref, kind, quality, value, others };
+    const { count, series, seriesOf, timeUs, ref, kind, quality, value, others, reasons } = this;
+    return { count, series, seriesOf, timeUs, ref, kind, quality, value, others, reasons };
   }
 
   private addRow(
@@ -136,6 +156,11 @@ export class ReadingBlock {
     this.quality = copied(new Uint8Array(rows), this.quality);
     this.value = copied(new Float64Array(rows), this.value);
   }
+}
+
+/** Not every store holds NUL or half a surrogate pair; its picture stands for the one, U+FFFD for the other. */
+export function storable(text: string): string {
+  return text.replaceAll("\0", "\u2400").toWellFormed();
 }
 
 function copied<A extends Uint8Array | Uint32Array | Float64Array>(to: A, from: A): A {

@@ -6,6 +6,7 @@ export {
   type HistoryFormat,
   historyText,
   isoOf,
+  qualityText,
   valueText,
 } from "./core/history-text.js";
 export { parseTimeUs } from "./core/history-time.js";

@@ -11,6 +11,7 @@ import {
   historyText,
   isoOf,
   parseTimeUs,
+  qualityText,
   valueText,
 } from "@myelin/listener/history";
 import type { ReachOptions } from "../box/connection.js";
@@ -129,8 +130,9 @@ async function showTable(
       reading.path,
       reading.point,
       shown(reading),
+      qualityText(reading),
     ]);
-    table(["time", "path", "point", "value"], rows, nothing);
+    table(["time", "path", "point", "value", "quality"], rows, nothing);
   } else {
     const rows = aggregates.map((aggregate) => [
       isoOf(aggregate.startUs),

@@ -95,12 +95,13 @@ function aggregatesAnswer({ rows, cursor = "" }: Page<Aggregate>): history.Answe
   return { readings: [], aggregates: [...rows], cursor };
 }
 
-function toMessage({ path, point, timeUs, quality, kind, value }: Reading): history.Reading {
+function toMessage({ path, point, timeUs, quality, kind, value, reason = "" }: Reading): history.Reading {
   return {
     path,
     point,
     timeUs,
     quality: QUALITIES[quality],
-    value: { $case: kind, value } as history.Reading["value"],
+    reason,
+    value: kind === "none" ? undefined : ({ $case: kind, value } as history.Reading["value"]),
   };
 }

@@ -24,6 +24,7 @@ const reading = (value: history.Reading["value"]): history.Reading => ({
   point: "t",
   timeUs: 1_500_001,
   quality: history.Quality.GOOD,
+  reason: "",
   value,
 });
 
@@ -80,10 +81,21 @@ describe("rows", () => {
     expect(JSON.parse(line)).toMatchObject({ kind: "bytes", valueBase64: "AQI=" });
   });
 
+  it("say why a value is not good, or that there is none", async () => {
+    const bad = { ...reading(undefined), quality: history.Quality.BAD, reason: "wrong_type" };
+    expect(JSON.parse(await text({ readings: [bad] }, "ndjson"))).toMatchObject({
+      quality: "bad",
+      reason: "wrong_type",
+      kind: "none",
+      value: null,
+    });
+    expect(await text({ readings: [bad] }, "csv")).toContain(",bad,wrong_type,none,\r\n");
+  });
+
   it("are CSV with a heading, quoted where they must be", async () => {
     expect(await text({ readings: [reading({ $case: "text", value: 'say "x"' })] }, "csv")).toBe(
-      "device,path,point,time,quality,kind,value\r\n" +
-        '"d""1","a,b",t,1970-01-01T00:00:01.500001Z,good,text,"say ""x"""\r\n',
+      "device,path,point,time,quality,reason,kind,value\r\n" +
+        '"d""1","a,b",t,1970-01-01T00:00:01.500001Z,good,,text,"say ""x"""\r\n',
     );
   });
 

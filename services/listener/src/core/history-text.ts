@@ -22,7 +22,13 @@ export function isoOf(us: number): string {
   return new Date(ms).toISOString().replace("Z", `${rest}Z`);
 }
 
-/** A value on one line, bytes as Base64. */
+/** How far a reading can be trusted, with the reason where one was given. */
+export function qualityText({ quality, reason }: history.Reading): string {
+  const word = QUALITY[quality] ?? "";
+  return reason === "" ? word : `${word} (${reason})`;
+}
+
+/** A value on one line, bytes as Base64, nothing where there is none. */
 export function valueText({ value }: history.Reading): string {
   switch (value?.$case) {
     case "number":
@@ -59,16 +65,28 @@ export async function* historyText(
   }
 }
 
-/** One reading as a JSON object on a line. Values that JSON has no number for stand as text; bytes as `valueBase64`. */
+/**
+ * One reading as a JSON object on a line. Values that JSON has no number for stand as text, bytes as `valueBase64`, null where there is
+ * none; `reason` is there where one was given.
+ */
 function readingJson(device: string, reading: history.Reading): string {
   const { path, point, timeUs, quality, value } = reading;
-  const head = JSON.stringify({ device, path, point, time: isoOf(timeUs), quality: QUALITY[quality] });
+  const reason = reading.reason === "" ? undefined : reading.reason;
+  const head = JSON.stringify({
+    device,
+    path,
+    point,
+    time: isoOf(timeUs),
+    quality: QUALITY[quality],
+    reason,
+  });
   const name = value?.$case === "bytes" ? "valueBase64" : "value";
   return `${head.slice(0, -1)},"kind":"${value?.$case ?? "none"}","${name}":${valueJson(reading)}}\n`;
 }
 
 function valueJson(reading: history.Reading): string {
   const { value } = reading;
+  if (value === undefined) return "null";
   if (value?.$case === "json") return oneLine(value.value);
   if (value?.$case === "boolean") return String(value.value);
   if (value?.$case === "number") return numberJson(value.value);
@@ -95,14 +113,14 @@ function aggregateJson(
 }
 
 function headOf(fields: readonly AggregateField[] | undefined): string[] {
-  if (fields === undefined) return ["device", "path", "point", "time", "quality", "kind", "value"];
+  if (fields === undefined) return ["device", "path", "point", "time", "quality", "reason", "kind", "value"];
   return ["device", "path", "point", "start", ...fields];
 }
 
 function readingCsv(device: string, reading: history.Reading): string {
-  const { path, point, timeUs, quality, value } = reading;
-  const kind = value?.$case ?? "none";
-  return csvLine([device, path, point, isoOf(timeUs), QUALITY[quality] ?? "", kind, valueText(reading)]);
+  const { path, point, timeUs, quality, reason, value } = reading;
+  const head = [device, path, point, isoOf(timeUs), QUALITY[quality] ?? "", reason];
+  return csvLine([...head, value?.$case ?? "none", valueText(reading)]);
 }
 
 function aggregateCsv(

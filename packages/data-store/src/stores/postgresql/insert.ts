@@ -3,10 +3,11 @@ import type { ReadingColumns } from "../../reading-block.js";
 
 /** Replaces what is there: the same reading again, or a later one without a reference. */
 export const INSERT = `
-  INSERT INTO myelin_readings (series, time, ref, kind, quality, number, text, bytes)
-  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::float8[], $7::text[], $8::bytea[])
+  INSERT INTO myelin_readings (series, time, ref, kind, quality, number, text, bytes, reason)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::float8[], $7::text[], $8::bytea[], $9::text[])
   ON CONFLICT (series, time, ref) DO UPDATE SET
-    kind = excluded.kind, quality = excluded.quality, number = excluded.number, text = excluded.text, bytes = excluded.bytes`;
+    kind = excluded.kind, quality = excluded.quality, number = excluded.number, text = excluded.text, bytes = excluded.bytes,
+    reason = excluded.reason`;
 
 /** A block, and the identity of each of its series in the database. */
 export interface Identified {
@@ -22,8 +23,9 @@ export function toParameters(blocks: readonly Identified[]): string[] {
   const at: (readonly [block: Identified, row: number])[] = [];
   for (const block of blocks) for (let row = 0; row < block.columns.count; row++) at.push([block, row]);
   const order = at.map((_, i) => i).sort((a, b) => byKey(at[a]!, at[b]!) || a - b);
-  const lists: string[][] = [[], [], [], [], [], [], [], []];
-  const [series, times, refs, kinds, qualities, numbers, texts, bytes] = lists as [
+  const lists: string[][] = [[], [], [], [], [], [], [], [], []];
+  const [series, times, refs, kinds, qualities, numbers, texts, bytes, reasons] = lists as [
+    string[],
     string[],
     string[],
     string[],
@@ -48,9 +50,11 @@ export function toParameters(blocks: readonly Identified[]): string[] {
     numbers.push(kind > 1 ? "NULL" : String(columns.value[row]));
     // Lists may be shorter than the others: where they end there is nothing.
     if (typeof other === "string") padded(texts, series.length - 1).push(quoted(other));
-    else if (other !== undefined) {
+    else if (other !== undefined && other !== null) {
       padded(bytes, series.length - 1).push(`"\\\\x${Buffer.from(other).toString("hex")}"`);
     }
+    const reason = columns.reasons.get(row);
+    if (reason !== undefined) padded(reasons, series.length - 1).push(quoted(reason));
   }
   return lists.map((list) => `{${list.join(",")}}`);
 }

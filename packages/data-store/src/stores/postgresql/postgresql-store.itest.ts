@@ -26,6 +26,14 @@ function block(from: number, count: number): ReadingBlock {
   return made;
 }
 
+async function execute({ host, port }: TestServer, sql: string): Promise<void> {
+  const { default: pg } = await import("pg");
+  const client = new pg.Client({ host, port, database: "postgres", user: "myelin" });
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}
+
 describe("PostgreSQL", requires.program("pg_createcluster"), () => {
   describeDataStore("PostgreSQL", async () => {
     const server = await startPostgresql();
@@ -67,6 +75,28 @@ describe("PostgreSQL", requires.program("pg_createcluster"), () => {
     await store.stop();
   });
 
+  it("opens what an earlier version has written, and keeps reasons there from then on", async () => {
+    await using server = await startPostgresql();
+    const first = storeOn(server);
+    await first.write(block(0, 1));
+    await first.stop();
+    await execute(
+      server,
+      "ALTER TABLE myelin_readings DROP COLUMN reason; UPDATE myelin_store SET version = 1",
+    );
+    const store = storeOn(server);
+    const made = block(1, 1);
+    made.add(0, 2, { kind: "none", value: null }, "bad", 3, "fault");
+    await store.write(made);
+    const { rows } = await store.range(EVER);
+    expect(rows.map(({ value, reason }) => [value, reason])).toEqual([
+      [0, undefined],
+      [1, undefined],
+      [null, "fault"],
+    ]);
+    await store.stop();
+  });
+
   it("counts as away while nobody may use it, and opens what a newer version has made no more", async () => {
     await using server = await startPostgresql();
     const unknown = storeOn(server, { user: "nobody" });
@@ -74,19 +104,10 @@ describe("PostgreSQL", requires.program("pg_createcluster"), () => {
     await unknown.stop();
     const closed = storeOn(server, { tls: {} });
     await expect(closed.start()).rejects.toMatchObject({ code: "store.unavailable" });
-    const { default: pg } = await import("pg");
     const store = storeOn(server);
     await store.start();
     await store.stop();
-    const client = new pg.Client({
-      host: server.host,
-      port: server.port,
-      database: "postgres",
-      user: "myelin",
-    });
-    await client.connect();
-    await client.query("UPDATE myelin_store SET version = 99");
-    await client.end();
+    await execute(server, "UPDATE myelin_store SET version = 99");
     await expect(storeOn(server).start()).rejects.toMatchObject({
       code: "store.unavailable",
       message: expect.stringContaining("newer version"),

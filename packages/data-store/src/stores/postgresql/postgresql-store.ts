@@ -15,7 +15,8 @@ import {
 import { GroupWriter } from "../../group-writer.js";
 import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
 import { checkPage, checkRange } from "../../queries.js";
-import { ESCAPED, READING_KINDS, READING_QUALITIES, type ReadingBlock } from "../../reading-block.js";
+import { type ReadingBlock, storable } from "../../reading-block.js";
+import { readingOf } from "../../stored-reading.js";
 import { type Identified, INSERT, quoted, toParameters } from "./insert.js";
 import { AGGREGATES, LATEST, NEXT_NUMBER, RANGE_DOWN, RANGE_UP, REMOVE } from "./queries.js";
 import { ensureTables } from "./schema.js";
@@ -51,6 +52,7 @@ interface Row {
   readonly number: number | null;
   readonly text: string | null;
   readonly bytes: Buffer | null;
+  readonly reason: string | null;
   readonly found: number;
 }
 
@@ -184,10 +186,10 @@ export class PostgresqlStore implements DataStore {
       `SELECT id::float8, path, point FROM myelin_series WHERE tenant = $1 AND device = $2
          AND ($3::text IS NULL OR path = $3) AND ($4::text IS NULL OR point = $4) LIMIT $5`,
       [
-        stored(tenant),
-        stored(device),
-        path && stored(path),
-        point && stored(point),
+        storable(tenant),
+        storable(device),
+        path && storable(path),
+        point && storable(point),
         MAX_QUERY_SERIES + 1,
       ].map((value, i) => (value === undefined && i < 4 ? null : value)),
     );
@@ -222,7 +224,7 @@ export class PostgresqlStore implements DataStore {
       for (let i = 0; i < series.length; i += 4) {
         count += 1;
         const key = keyOf(series, i);
-        if (!this.seriesIds.has(key)) names.set(key, series.slice(i, i + 4).map(stored));
+        if (!this.seriesIds.has(key)) names.set(key, series.slice(i, i + 4).map(storable));
       }
     }
     if (names.size === 0) return;
@@ -330,11 +332,6 @@ function keyOf(names: readonly string[], at: number): string {
   return `${names[at]}\0${names[at + 1]}\0${names[at + 2]}\0${names[at + 3]}`;
 }
 
-/** Text of PostgreSQL holds no NUL; in names its picture stands for it. */
-function stored(name: string): string {
-  return name.replaceAll("\0", "\u2400").toWellFormed();
-}
-
 function list(numbers: readonly number[]): string {
   return `{${numbers.join(",")}}`;
 }
@@ -358,22 +355,9 @@ function pageOf(found: readonly Row[], series: readonly Series[]): Page<Reading>
   return { rows, cursor: encodePosition({ timeUs: last.time, path, point, ref: last.ref }) };
 }
 
-function toReading({ time, kind, quality, number, text, bytes }: Row, { path, point }: Series): Reading {
-  const common = { path, point, timeUs: time, quality: READING_QUALITIES[quality] ?? "bad" };
-  switch (READING_KINDS[kind]) {
-    case "number":
-      return { ...common, kind: "number", value: number ?? Number.NaN };
-    case "boolean":
-      return { ...common, kind: "boolean", value: number !== 0 };
-    case "bytes":
-      return { ...common, kind: "bytes", value: new Uint8Array(bytes ?? []) };
-    case "json":
-      return { ...common, kind: "json", value: text ?? "" };
-    default: {
-      const value = kind === ESCAPED ? (JSON.parse(text ?? '""') as string) : (text ?? "");
-      return { ...common, kind: "text", value };
-    }
-  }
+function toReading({ time, number, text, bytes, ...row }: Row, series: Series): Reading {
+  const value = number ?? text ?? (bytes && new Uint8Array(bytes));
+  return readingOf(series, { ...row, timeUs: time, value });
 }
 
 /** The stretches from the one in which a time lies. */

@@ -4,7 +4,8 @@
 const COUNTED = `kind <= 1 AND quality < 2 AND number BETWEEN -${Number.MAX_VALUE} AND ${Number.MAX_VALUE}`;
 
 /** What a reading takes in a page: names, value, and time, quality and what stands between them. */
-const SIZE = "s.names + coalesce(octet_length(r.text), 0) + coalesce(octet_length(r.bytes), 0) + 48";
+const SIZE =
+  "s.names + coalesce(octet_length(r.text), 0) + coalesce(octet_length(r.bytes), 0) + coalesce(octet_length(r.reason), 0) + 48";
 
 /** Rows of the series in $1 (with the bytes of their names in $2) behind the times in $3 and references in $4, up to $5. */
 const range = (isUp: boolean): string => {
@@ -12,7 +13,7 @@ const range = (isUp: boolean): string => {
   const compare = isUp ? ">" : "<";
   const end = isUp ? "time < $5" : "time >= $5";
   return `
-    SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, found::float8 FROM (
+    SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, reason, found::float8 FROM (
       SELECT x.*, row_number() OVER w AS n, sum(size) OVER w AS total, count(*) OVER () AS found FROM (
         SELECT s.ord, r.*, ${SIZE} AS size
         FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS s(id, names, after_time, after_ref, ord)
@@ -32,7 +33,7 @@ export const RANGE_DOWN = range(false);
 
 /** The newest of each series. Parameters: series, bytes of their names, limit, bytes. */
 export const LATEST = `
-  SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, found::float8 FROM (
+  SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, reason, found::float8 FROM (
     SELECT x.*, row_number() OVER w AS n, sum(size) OVER w AS total, count(*) OVER () AS found FROM (
       SELECT s.ord, r.*, ${SIZE} AS size
       FROM unnest($1::bigint[], $2::int[]) WITH ORDINALITY AS s(id, names, ord)

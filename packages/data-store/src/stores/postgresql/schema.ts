@@ -1,7 +1,7 @@
 /** The tables, made when they are not there. */
 import type { PoolClient } from "pg";
 
-const VERSION = 1;
+const VERSION = 2;
 
 // Names are compared byte by byte, whatever the locale of the database.
 const TABLES = `
@@ -15,10 +15,16 @@ const TABLES = `
   );
   CREATE TABLE myelin_readings (
     series bigint NOT NULL, time bigint NOT NULL, ref bigint NOT NULL,
-    kind smallint NOT NULL, quality smallint NOT NULL, number float8, text text, bytes bytea,
+    kind smallint NOT NULL, quality smallint NOT NULL, number float8, text text, bytes bytea, reason text,
     PRIMARY KEY (series, time, ref)
   );
 `;
+
+/** From the version at whose place it stands to the next. */
+const CHANGES = [
+  TABLES,
+  "ALTER TABLE myelin_readings ADD COLUMN reason text; UPDATE myelin_store SET version = 2;",
+];
 
 /** Whoever comes at the same time waits. Any number; other programs of this database are not to use the same. */
 const LOCK = 4_715_283_019;
@@ -31,12 +37,19 @@ export async function ensureTables(client: PoolClient): Promise<{ version: numbe
     const { rows: tables } = await client.query<{ found: string | null }>(
       "SELECT to_regclass('myelin_store') AS found",
     );
-    if (tables[0]?.found === null) await client.query(TABLES);
-    const { rows } = await client.query<{ version: number }>(
-      "SELECT max(version) AS version FROM myelin_store",
-    );
+    let version = 0;
+    if (tables[0]?.found !== null) {
+      const { rows } = await client.query<{ version: number }>(
+        "SELECT max(version) AS version FROM myelin_store",
+      );
+      version = rows[0]?.version ?? 0;
+    }
+    const change = CHANGES[version];
+    if (change !== undefined) {
+      await client.query(change);
+      version = VERSION;
+    }
     await client.query("COMMIT");
-    const version = rows[0]?.version ?? 0;
     return { version, isKnown: version <= VERSION };
   } catch (thrown) {
     await client.query("ROLLBACK");

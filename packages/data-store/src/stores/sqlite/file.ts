@@ -3,7 +3,7 @@ import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlit
 import { workerData } from "node:worker_threads";
 import type { ThreadOptions } from "./protocol.js";
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Size of a page of the file. */
 export const PAGE_BYTES = 4096;
 /** Another process may write to the file at the same time. */
@@ -19,11 +19,13 @@ const SCHEMA = `
   );
   CREATE TABLE IF NOT EXISTS readings (
     series INTEGER NOT NULL, time INTEGER NOT NULL, ref INTEGER NOT NULL,
-    kind INTEGER NOT NULL, quality INTEGER NOT NULL, value,
+    kind INTEGER NOT NULL, quality INTEGER NOT NULL, value, reason TEXT,
     PRIMARY KEY (series, time, ref)
   ) WITHOUT ROWID;
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
+/** From the version at whose place it stands to the next. */
+const CHANGES = [SCHEMA, `ALTER TABLE readings ADD COLUMN reason TEXT; PRAGMA user_version = 2;`];
 
 /** What the caller is told, with a code of the catalogue. */
 export class Refusal extends Error {
@@ -88,7 +90,7 @@ export function open(): void {
         PRAGMA journal_size_limit = ${WAL_PAGES * PAGE_BYTES}; PRAGMA wal_autocheckpoint = ${WAL_PAGES};
         PRAGMA max_page_count = ${Math.max(64, Math.floor(maxBytes / PAGE_BYTES))};
       `);
-      if (version < SCHEMA_VERSION) opened.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
+      if (version < SCHEMA_VERSION) opened.exec(`BEGIN IMMEDIATE; ${CHANGES[version]} COMMIT;`);
     }
   } catch (thrown) {
     opened.close();

@@ -9,6 +9,7 @@ import type {
   SeriesFilter,
 } from "../../data-store.js";
 import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
+import { isNumeric, readingOf } from "../../stored-reading.js";
 import { all, one, Refusal } from "./file.js";
 
 /** As in `data-store.ts`. */
@@ -17,12 +18,9 @@ const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 /** Time, quality, number and what stands between them. */
 const ROW_BYTES = 48;
 const SUM_BYTES = 96;
-const KINDS = ["number", "boolean", "text", "json", "bytes", "text"] as const;
-const ESCAPED = 5;
-const QUALITIES = ["good", "uncertain", "bad"] as const;
 /** Text and bytes can be large, so they are read one by one. */
 const COLUMNS =
-  "SELECT time, ref, kind, quality, CASE WHEN kind <= 1 THEN value END AS value FROM readings WHERE series = ?";
+  "SELECT time, ref, kind, quality, CASE WHEN kind <= 1 THEN value END AS value, reason FROM readings WHERE series = ?";
 const COUNTED = `kind <= 1 AND quality < 2 AND value BETWEEN -${Number.MAX_VALUE} AND ${Number.MAX_VALUE}`;
 
 interface Series {
@@ -37,6 +35,7 @@ interface Row {
   readonly kind: number;
   readonly quality: number;
   readonly value: number | string | Uint8Array | null;
+  readonly reason: string | null;
 }
 
 function seriesOf({ tenant, device, path, point }: SeriesFilter): Series[] {
@@ -58,18 +57,9 @@ function seriesOf({ tenant, device, path, point }: SeriesFilter): Series[] {
   return found.sort(bySeries);
 }
 
-function toReading({ id, path, point }: Series, { time, ref, kind, quality, value: inline }: Row): Reading {
-  const value = kind <= 1 ? inline : storedValue(id, time, ref);
-  const common = {
-    path,
-    point,
-    timeUs: time,
-    kind: KINDS[kind] ?? "text",
-    quality: QUALITIES[quality] ?? "bad",
-  };
-  if (kind === 0) return { ...common, value: value === null ? Number.NaN : (value as number) };
-  if (kind === 1) return { ...common, value: value !== 0 };
-  return { ...common, value: kind === ESCAPED ? (JSON.parse(value as string) as string) : (value as string) };
+function toReading(series: Series, { time, ref, kind, quality, value: inline, reason }: Row): Reading {
+  const value = isNumeric(kind) ? inline : storedValue(series.id, time, ref);
+  return readingOf(series, { timeUs: time, kind, quality, value, reason });
 }
 
 function storedValue(id: number, time: number, ref: number): Row["value"] {
@@ -81,9 +71,11 @@ function storedValue(id: number, time: number, ref: number): Row["value"] {
   )!.value;
 }
 
-function sizeOf({ path, point, value }: Reading): number {
+function sizeOf({ path, point, value, reason = "" }: Reading): number {
   const valueBytes = typeof value === "string" || value instanceof Uint8Array ? Buffer.byteLength(value) : 0;
-  return Buffer.byteLength(path) + Buffer.byteLength(point) + valueBytes + ROW_BYTES;
+  return (
+    Buffer.byteLength(path) + Buffer.byteLength(point) + Buffer.byteLength(reason) + valueBytes + ROW_BYTES
+  );
 }
 
 /** Takes from all series at once, in order; each is read ahead, but for values that can be large. */

@@ -70,6 +70,29 @@ describe("SqliteStore", () => {
     await store.stop();
   });
 
+  it("opens what an earlier version has written, and keeps reasons there from then on", async () => {
+    await using dir = await tempDir("sqlite");
+    const path = dir.join("x.db");
+    const first = storeAt(path);
+    await first.write(block(0, 1));
+    await first.stop();
+    const { DatabaseSync } = await import("node:sqlite");
+    const database = new DatabaseSync(path);
+    database.exec("ALTER TABLE readings DROP COLUMN reason; PRAGMA user_version = 1");
+    database.close();
+    const store = storeAt(path);
+    const made = block(1, 1);
+    made.add(0, 2, { kind: "none", value: null }, "bad", 3, "fault");
+    await store.write(made);
+    const { rows } = await store.range(EVER);
+    expect(rows.map(({ value, reason }) => [value, reason])).toEqual([
+      [0, undefined],
+      [1, undefined],
+      [null, "fault"],
+    ]);
+    await store.stop();
+  });
+
   it("does not open what a newer version has written", async () => {
     await using dir = await tempDir("sqlite");
     const path = dir.join("x.db");

@@ -6,7 +6,8 @@ import type { Removed, Written } from "./protocol.js";
 
 /** Rows that one statement inserts: it is half as dear as one each, and more gain nothing. */
 const ROWS_AT_ONCE = 16;
-const COLUMNS = 6;
+const COLUMNS = ["series", "time", "ref", "kind", "quality", "value"];
+const WITH_REASON = [...COLUMNS, "reason"];
 const MAX_CACHED_SERIES = 500_000;
 /** Series that one call of `remove` looks at. */
 const SERIES_AT_ONCE = 10_000;
@@ -47,17 +48,20 @@ export function write(blocks: readonly ReadingColumns[]): Written {
 }
 
 function insert(block: ReadingColumns): void {
-  const { count, series, seriesOf, timeUs, ref, kind, quality, value, others } = block;
+  const { count, series, seriesOf, timeUs, ref, kind, quality, value, others, reasons } = block;
   const ids = Float64Array.from({ length: series.length / 4 }, (_, i) => seriesId(series, i * 4));
   // In the order of the tree: neighbours are written to the same page, and a page is written once. Of equal ones the later wins.
   const order = Uint32Array.from({ length: count }, (_, i) => i).sort(
     (a, b) =>
       ids[seriesOf[a]!]! - ids[seriesOf[b]!]! || timeUs[a]! - timeUs[b]! || ref[a]! - ref[b]! || a - b,
   );
-  let values: SQLInputValue[] = new Array(Math.min(count, ROWS_AT_ONCE) * COLUMNS);
+  // Hardly any block has reasons, so most are spared the column.
+  const hasReasons = reasons.size > 0;
+  const columns = hasReasons ? WITH_REASON : COLUMNS;
+  let values: SQLInputValue[] = new Array(Math.min(count, ROWS_AT_ONCE) * columns.length);
   for (let from = 0; from < count; from += ROWS_AT_ONCE) {
     const rows = Math.min(ROWS_AT_ONCE, count - from);
-    if (rows * COLUMNS !== values.length) values = new Array(rows * COLUMNS);
+    if (rows * columns.length !== values.length) values = new Array(rows * columns.length);
     for (let i = 0, to = 0; i < rows; i++) {
       const at = order[from + i]!;
       values[to++] = ids[seriesOf[at]!]!;
@@ -66,17 +70,22 @@ function insert(block: ReadingColumns): void {
       values[to++] = kind[at]!;
       values[to++] = quality[at]!;
       values[to++] = kind[at]! > 1 ? others[value[at]!]! : value[at]!;
+      if (hasReasons) values[to++] = reasons.get(at) ?? null;
     }
-    statement(insertSql(rows)).run(...values);
+    statement(insertSql(columns, rows)).run(...values);
   }
 }
 
 const insertSqls: string[] = [];
 
-function insertSql(rows: number): string {
-  insertSqls[rows] ??=
-    `INSERT OR REPLACE INTO readings VALUES ${new Array(rows).fill("(?, ?, ?, ?, ?, ?)").join(", ")}`;
-  return insertSqls[rows];
+function insertSql(columns: readonly string[], rows: number): string {
+  const at = columns.length * (ROWS_AT_ONCE + 1) + rows;
+  const known = insertSqls[at];
+  if (known !== undefined) return known;
+  const row = `(${columns.map(() => "?").join(", ")})`;
+  const sql = `INSERT OR REPLACE INTO readings (${columns.join(", ")}) VALUES ${new Array(rows).fill(row).join(", ")}`;
+  insertSqls[at] = sql;
+  return sql;
 }
 
 function usedBytes(): number {

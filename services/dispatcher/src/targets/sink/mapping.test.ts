@@ -1,3 +1,4 @@
+import type { DeviceProfileSpec } from "@myelin/config";
 import {
   BatchBuilder,
   BatchView,
@@ -9,11 +10,12 @@ import {
   Stamp,
 } from "@myelin/contract";
 import { ReadingBlock } from "@myelin/data-store";
+import { Profile } from "@myelin/profile";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Mapper } from "./mapping.js";
 
-const KINDS = ["number", "boolean", "text", "json", "bytes", "text"];
+const KINDS = ["number", "boolean", "text", "json", "bytes", "text", "none"];
 type Mapping = ConstructorParameters<typeof Mapper>[0];
 
 function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
@@ -34,7 +36,7 @@ function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
   view.next();
   const block = new ReadingBlock();
   const count = new Mapper({ depth: 4, ...spec }).map(view, block);
-  const { series, seriesOf, kind, value, others, timeUs, ref, quality } = block.columns();
+  const { series, seriesOf, kind, value, others, timeUs, ref, quality, reasons } = block.columns();
   const rows = Array.from({ length: block.count }, (_, i) => ({
     point: series[seriesOf[i]! * 4 + 3],
     kind: KINDS[kind[i]!],
@@ -42,7 +44,14 @@ function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
     timeUs: timeUs[i],
   }));
   expect(rows).toHaveLength(count);
-  return { rows, ref: ref[0], quality: quality[0], series };
+  return {
+    rows,
+    ref: ref[0],
+    quality: quality[0],
+    qualities: [...quality.subarray(0, count)],
+    series,
+    reasons,
+  };
 }
 
 const points = (payload: unknown, spec?: Partial<Mapping>) =>
@@ -51,6 +60,17 @@ const points = (payload: unknown, spec?: Partial<Mapping>) =>
       ({ point, value }) => [point, value],
     ),
   );
+
+const BOILER = {
+  payloads: [{ format: "json", time: { field: "at", unit: "ms" } }],
+  points: {
+    t: { type: "number", from: { field: "t" }, range: { max: 150 } },
+    p: { type: "number", from: { field: "p" }, expected: { max: 95 } },
+    on: { type: "boolean", from: { field: "on" } },
+    gone: { type: "number", from: { field: "gone" }, whenMissing: "bad" },
+  },
+  commands: {},
+} as unknown as DeviceProfileSpec;
 
 describe("a mapping", () => {
   it("makes a point of each field, with dots between levels, and of nothing that is null", () => {
@@ -124,6 +144,43 @@ describe("a mapping", () => {
     const long = JSON.stringify({ ["n".repeat(600)]: 1 });
     const deep = `{"a":${"[".repeat(5_000)}${"]".repeat(5_000)}}`;
     for (const text of [many, long, deep]) expect(points(text)).toEqual({ "": text });
+  });
+
+  it("keeps each sample that a profile has made under its own time, bad ones without a value and with the reason", () => {
+    const profile = new Profile("boiler", BOILER);
+    const source = { path: "a/b", sourceTimeUs: 0, quality: "good" as const };
+    const payload = Buffer.from('{"at":1700000000000,"t":999,"p":98,"on":true,"w":7}');
+    const samples = profile.decode({ ...source, payload, ingestTimeUs: 1_700_000_001_000_000 });
+    const timeUs = 1_700_000_000_000_000;
+    for (const codec of [payloadCodecs.json, payloadCodecs.msgpack]) {
+      const { rows, qualities, reasons } = map(Buffer.from(codec.encode(samples)), {}, codec.contentType);
+      expect(rows).toEqual([
+        { point: "t", kind: "none", value: null, timeUs },
+        { point: "p", kind: "number", value: 98, timeUs },
+        { point: "on", kind: "boolean", value: 1, timeUs },
+        { point: "gone", kind: "none", value: null, timeUs },
+      ]);
+      expect(qualities).toEqual([2, 1, 0, 2]);
+      expect([...reasons]).toEqual([
+        [0, "above_range"],
+        [1, "above_expected"],
+        [3, "missing"],
+      ]);
+      expect(map(Buffer.from(codec.encode(samples)), { points: ["p"] }, codec.contentType).rows).toHaveLength(
+        1,
+      );
+    }
+  });
+
+  it.each([
+    ['[{"point":"t","quality":"good","timeUs":1,"value":null}]', "without a value, and good"],
+    ['[{"point":"t","quality":"fine","timeUs":1,"value":1}]', "of no known quality"],
+    ['[{"point":"t","quality":"good","timeUs":0.5,"value":1}]', "at no time"],
+    ['[{"point":"t","quality":"good","timeUs":1,"value":[1]}]', "with a value of no simple form"],
+    ['[{"point":"\\u0000","quality":"good","timeUs":1,"value":1}]', "with a name that no store can hold"],
+    ["[]", "none at all"],
+  ])("keeps a list of what only looks like samples as one value: %s, %s", (text) => {
+    expect(points(text)).toEqual({ "": text });
   });
 
   it("gives every message a reference of its own, and never fails, whatever the payload", () => {

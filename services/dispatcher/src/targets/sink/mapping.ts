@@ -2,7 +2,14 @@
 import { isUtf8 } from "node:buffer";
 import type { SinkSpec } from "@myelin/config";
 import { type BatchView, codecForContentType, payloadCodecs, Quality } from "@myelin/contract";
-import { type ReadingBlock, type ReadingQuality, type ReadingValue, toReference } from "@myelin/data-store";
+import {
+  READING_QUALITIES,
+  type ReadingBlock,
+  type ReadingQuality,
+  type ReadingValue,
+  toReference,
+} from "@myelin/data-store";
+import type { Sample } from "@myelin/profile";
 
 /** A message with more points is kept as one value: it is a document, not a set of measurements. */
 const MAX_POINTS = 1_000;
@@ -10,6 +17,8 @@ const MAX_NAME = 512;
 /** The year 2255, until which microseconds are whole numbers. */
 const MAX_TIME_US = Number.MAX_SAFE_INTEGER;
 const US_PER = { s: 1_000_000, ms: 1_000, us: 1 } as const;
+
+const NO_VALUE: ReadingValue = { kind: "none", value: null };
 
 type Point = readonly [name: string, value: ReadingValue];
 
@@ -26,22 +35,42 @@ export class Mapper {
     const payload = view.payload();
     if (payload.length === 0) return 0;
     const value = decode(view.contentType, payload);
+    const samples = this.spec.depth === 0 ? undefined : toSamples(value);
+    if (samples !== undefined) return this.keep(samples, view, block);
     const points = this.points(value, payload);
     let quality = qualityOf(view.quality);
+    let reason = quality === "good" ? "" : view.qualityReason;
     let timeUs = view.sourceTimeUs || view.ingestTimeUs;
     const { time } = this.spec;
     if (time !== undefined) {
       const own = timeOf(at(value, time.field), time.unit);
       if (own !== undefined) timeUs = own;
       // It was measured at some other time than the one it is kept under.
-      else if (quality === "good") quality = "uncertain";
+      else if (quality === "good") {
+        quality = "uncertain";
+        reason = "time_unreadable";
+      }
     }
     const ref = toReference(view.id());
     const { tenant, deviceId, path } = view;
     let count = 0;
     for (const [name, what] of points) {
       if (this.wanted?.has(name) === false || name === time?.field) continue;
-      block.add(block.seriesNumber(tenant, deviceId, path, name), timeUs, what, quality, ref);
+      block.add(block.seriesNumber(tenant, deviceId, path, name), timeUs, what, quality, ref, reason);
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Samples say all there is to know themselves. */
+  private keep(samples: readonly Sample[], view: BatchView, block: ReadingBlock): number {
+    const ref = toReference(view.id());
+    const { tenant, deviceId, path } = view;
+    let count = 0;
+    for (const { point, value, quality, reason, timeUs } of samples) {
+      if (this.wanted?.has(point) === false) continue;
+      const series = block.seriesNumber(tenant, deviceId, path, point);
+      block.add(series, timeUs, toValue(value) ?? NO_VALUE, quality, ref, reason);
       count += 1;
     }
     return count;
@@ -66,6 +95,28 @@ function decode(contentType: string, payload: Buffer): unknown {
     // A payload that is not what it says is kept as it came.
     return undefined;
   }
+}
+
+/** What the codec `profile` makes; any other list is a value. */
+function toSamples(value: unknown): readonly Sample[] | undefined {
+  if (!Array.isArray(value) || value.length === 0 || value.length > MAX_POINTS) return undefined;
+  return value.every(isSample) ? value : undefined;
+}
+
+function isSample(value: unknown): value is Sample {
+  if (!isFields(value)) return false;
+  const { point, quality, timeUs, value: measured, reason = "" } = value;
+  return (
+    typeof point === "string" &&
+    point.length <= MAX_NAME &&
+    isName(point) &&
+    READING_QUALITIES.includes(quality as ReadingQuality) &&
+    Number.isSafeInteger(timeUs) &&
+    (measured === null || ["number", "boolean", "string"].includes(typeof measured)) &&
+    // Else it could be taken for good by somebody who looks at values only.
+    (measured !== null || quality === "bad") &&
+    typeof reason === "string"
+  );
 }
 
 function isFields(value: unknown): value is Record<string, unknown> {
@@ -114,7 +165,7 @@ function isJson(payload: Buffer): boolean {
 /** False when there is too much of it, or a part of it is too deep to be written. */
 function collect(fields: Record<string, unknown>, prefix: string, depth: number, points: Point[]): boolean {
   for (const [key, value] of Object.entries(fields)) {
-    const name = prefix + (key.isWellFormed() && !key.includes("\0") ? key : JSON.stringify(key));
+    const name = prefix + (isName(key) ? key : JSON.stringify(key));
     if (name.length > MAX_NAME || points.length >= MAX_POINTS) return false;
     if (value === null || value === undefined) continue;
     if (isFields(value) && depth > 1) {
@@ -130,6 +181,11 @@ function collect(fields: Record<string, unknown>, prefix: string, depth: number,
     }
   }
   return true;
+}
+
+/** As every store can hold it. */
+function isName(text: string): boolean {
+  return text.isWellFormed() && !text.includes("\0");
 }
 
 function tryEncode(value: unknown): string | undefined {

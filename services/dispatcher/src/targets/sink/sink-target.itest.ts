@@ -20,6 +20,17 @@ function sink(name: string, spec: object = {}): Resource<"Sink"> {
   return { apiVersion: "myelin.dev/v1alpha1", kind: "Sink", metadata: { name }, spec: complete } as never;
 }
 
+const BOILER = {
+  apiVersion: "myelin.dev/v1alpha1",
+  kind: "DeviceProfile",
+  metadata: { name: "boiler" },
+  spec: {
+    payloads: [{ format: "json" }],
+    points: { temperature: { type: "number", from: { field: "t" } } },
+    commands: {},
+  },
+};
+
 const state = (...resources: object[]) => snapshot(...(resources as Resource<"Route">[]));
 const toHistory = route("r", { targets: [{ sink: "history" }] });
 
@@ -56,6 +67,29 @@ describe("a sink", () => {
     expect(dispatcher.sinks.get("history")?.counts.readings).toBe(60);
     const books = await ledgerOf(box);
     expect(unaccounted(books)).toEqual(books.accounts.map(() => 0));
+  });
+
+  it("keeps what a profile has made of payloads, what is wrong as bad and with the reason", async () => {
+    await using box = await TestBox.open();
+    const dispatcher = await box.dispatcher("dispatcher-0");
+    const transform = [{ codec: "profile", profile: "boiler", to: "json" }];
+    const throughProfile = route("r", { transform, targets: [{ sink: "history" }] });
+    await dispatcher.applyResources(state(sink("history"), BOILER, throughProfile));
+    await owning(dispatcher, PARTITIONS);
+    const producer = await box.producer();
+    await producer.event("d", "boiler", '{"t":21.5}');
+    await producer.event("d", "boiler", '{"t":"warm"}');
+    await waitFor(async () => (await stored(dispatcher, "d")).length === 2, { what: "both", ...LONG });
+    const rows = (await stored(dispatcher, "d")).map((row) => [
+      row.point,
+      row.value,
+      row.quality,
+      row.reason,
+    ]);
+    expect(rows).toEqual([
+      ["temperature", 21.5, "good", undefined],
+      ["temperature", null, "bad", "wrong_type"],
+    ]);
   });
 
   it("loses no event while its store is broken, and stores each once when it is mended", async () => {

@@ -25,6 +25,7 @@ const reading = (timeUs: number): history.Reading => ({
   point: "t",
   timeUs,
   quality: history.Quality.GOOD,
+  reason: "",
   value: { $case: "number", value: timeUs },
 });
 

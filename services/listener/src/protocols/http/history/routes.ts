@@ -50,8 +50,12 @@ const READING = {
   point: text,
   time,
   quality: { type: "string", enum: ["good", "uncertain", "bad"] },
-  kind: { type: "string", enum: ["number", "boolean", "text", "json", "bytes"] },
-  value: { description: "NaN and infinite numbers stand as text; bytes stand in `valueBase64`." },
+  reason: { ...text, description: "Why the quality is not good; absent where nobody said." },
+  kind: { type: "string", enum: ["number", "boolean", "text", "json", "bytes", "none"] },
+  value: {
+    description:
+      "NaN and infinite numbers stand as text; bytes stand in `valueBase64`; null where there is no value, which is of kind `none`.",
+  },
   valueBase64: text,
 };
 const rows = (description: string, name: string, properties: object) => {

@@ -112,6 +112,7 @@ export interface Reading {
   /** Microseconds since the Unix epoch. */
   timeUs: number;
   quality: Quality;
+  /** Absent: nothing could be measured, as quality and reason say. */
   value:
     | { $case: "number"; value: number }
     | { $case: "boolean"; value: boolean }
@@ -119,6 +120,8 @@ export interface Reading {
     | { $case: "json"; value: string }
     | { $case: "bytes"; value: Buffer }
     | undefined;
+  /** Why the quality is not good; empty where nobody said. */
+  reason: string;
 }
 
 /** Of the numbers of one point in one stretch of time. */
@@ -723,7 +726,7 @@ export const Answer: MessageFns<Answer> = {
 };
 
 function createBaseReading(): Reading {
-  return { path: "", point: "", timeUs: 0, quality: 0, value: undefined };
+  return { path: "", point: "", timeUs: 0, quality: 0, value: undefined, reason: "" };
 }
 
 export const Reading: MessageFns<Reading> = {
@@ -756,6 +759,9 @@ export const Reading: MessageFns<Reading> = {
       case "bytes":
         writer.uint32(74).bytes(message.value.value);
         break;
+    }
+    if (message.reason !== "") {
+      writer.uint32(82).string(message.reason);
     }
     return writer;
   },
@@ -845,6 +851,14 @@ export const Reading: MessageFns<Reading> = {
             message.value = { $case: "bytes", value: Buffer.from(reader.bytes()) };
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -878,6 +892,7 @@ export const Reading: MessageFns<Reading> = {
         : isSet(object.bytes)
         ? { $case: "bytes", value: Buffer.from(bytesFromBase64(object.bytes)) }
         : undefined,
+      reason: isSet(object.reason) ? globalThis.String(object.reason) : "",
     };
   },
 
@@ -905,6 +920,9 @@ export const Reading: MessageFns<Reading> = {
       obj.json = message.value.value;
     } else if (message.value?.$case === "bytes") {
       obj.bytes = base64FromBytes(message.value.value);
+    }
+    if (message.reason !== "") {
+      obj.reason = message.reason;
     }
     return obj;
   },
@@ -950,6 +968,7 @@ export const Reading: MessageFns<Reading> = {
         break;
       }
     }
+    message.reason = object.reason ?? "";
     return message;
   },
 };
