@@ -1,6 +1,20 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
 export {
+  type CommandAuthor,
+  type CommandFilter,
+  type CommandRisk,
+  type CommandState,
+  type CommandStep,
+  type CommandWish,
+  commandFromWire,
+  commandJson,
+  type DeviceCommand,
+  DeviceCommandClient,
+  hasReached,
+  isNewer,
+} from "./device-commands.js";
+export {
   type DeviceChange,
   type DeviceFields,
   type DeviceList,

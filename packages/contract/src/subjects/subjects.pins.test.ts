@@ -65,6 +65,9 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   retainedQuery: ["mln.ret.query.3", ["partition", 3]],
   retainedClear: ["mln.ret.clear.3", ["partition", 3]],
   retainedSync: ["mln.ret.sync.core", ["name", "core"]],
+  commandRequest: ["mln.cmd.request.3", ["partition", 3]],
+  commandJournal: ["mln.cmd.journal.3", ["partition", 3]],
+  allCommandJournals: ["mln.cmd.journal.*"],
   registryRequest: ["mln.reg.request.3", ["partition", 3]],
   deviceKey: ["3.plant.boiler=2F7", ["partition", 3], ["name", "plant"], ["name", "boiler/7"]],
   retainedState: ["mln.ret.state"],
@@ -165,6 +168,7 @@ describe("streams and buckets", () => {
       overflow: ["MLN_OVERFLOW", "mln.evt.overflow.>", "work", "refuse_new"],
       dedupe: ["MLN_DEDUPE", "mln.evt.dedupe.*", "limits", "discard_old"],
       sessions: ["MLN_SESSIONS", "mln.ses.journal.*", "limits", "refuse_new"],
+      commands: ["MLN_COMMANDS", "mln.cmd.journal.*", "limits", "refuse_new"],
       retained: ["MLN_RETAINED", "mln.ret.msg.>", "limits", "refuse_new"],
     });
     expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([

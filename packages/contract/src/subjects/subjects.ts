@@ -143,6 +143,13 @@ export const allRetainedMessages = (): string => "mln.ret.msg.>";
 /** Query of what sinks have stored. Request/reply, queue group of the dispatchers. */
 export const historyQuery = (): string => "mln.his.query";
 
+/** Request about the commands of devices, to the owner of their partition. Request/reply. */
+export const commandRequest = (partition: number): string => `mln.cmd.request.${part(partition)}`;
+/** JournalBatch of the commands of one partition; stream COMMANDS. */
+export const commandJournal = (partition: number): string => `mln.cmd.journal.${part(partition)}`;
+/** The journals of all partitions: what the stream COMMANDS takes. */
+export const allCommandJournals = (): string => "mln.cmd.journal.*";
+
 /** SysFigures of every listener, for all listeners. */
 export const sysFigures = (): string => "mln.sys.figures";
 

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
 import {
   app,
+  command,
   control,
   envelope,
   history,
@@ -24,6 +25,7 @@ import { bytes, type Codec, field, type GoodCase, hex } from "./vector.js";
 const PROTO = fileURLToPath(new URL("../../../../proto/", import.meta.url));
 const GENERATED: Readonly<Record<string, object>> = {
   app,
+  command,
   control,
   envelope,
   history,

@@ -110,6 +110,12 @@ export const ERROR_CODES = {
   "device.version_conflict": { family: "caller", retryable: false, http: 412, grpc: "FAILED_PRECONDITION" },
   "device.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "device.refused": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
+  "command.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
+  "command.unsupported": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
+  "command.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "command.denied": { family: "caller", retryable: false, http: 403, grpc: "PERMISSION_DENIED" },
+  "command.under_way": { family: "caller", retryable: false, http: 409, grpc: "FAILED_PRECONDITION" },
+  "command.key_reused": { family: "caller", retryable: false, http: 422, grpc: "ALREADY_EXISTS" },
   "partition.not_owned": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
 
   // Application services.

@@ -71,6 +71,14 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "device.version_conflict": "The device's record has changed since the version that was named.",
   "device.invalid": "A record of a device does not fit: its id, tags, groups or texts.",
   "device.refused": "The device answered that it does not take the message.",
+  "command.unknown": "There is no such command, or it ended so long ago that it is known no more.",
+  "command.unsupported": "The device has no profile in force, or its profile has no command of that name.",
+  "command.invalid": "The parameters of a command, its time to live or its idempotency key do not fit.",
+  "command.denied":
+    "The safety envelope of the device does not let the command through; `details.reason` says why.",
+  "command.under_way":
+    "The command has ended, or may have reached its device: it cannot be cancelled any more.",
+  "command.key_reused": "The idempotency key stands for another command to this device.",
   "partition.not_owned": "The partition has no owner at the moment, or this process is not it.",
   "app.unknown": "No application service of that name is known.",
   "app.unhealthy": "The application service failed its health checks and gets no work.",
