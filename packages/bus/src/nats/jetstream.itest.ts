@@ -22,6 +22,7 @@ import { ensureStreams, type StreamOverrides } from "./streams.js";
 const MIB = 1024 * 1024;
 const PARTITIONS = 2;
 const SMALL: StreamOverrides = { maxBytes: 256 * MIB };
+const ALL_SMALL = Object.fromEntries(Object.keys(STREAMS).map((name) => [name, SMALL]));
 
 const started: { stop(): Promise<void> }[] = [];
 afterEach(async () => {
@@ -37,14 +38,7 @@ async function connect(nats: NatsServer, instance = "test-0"): Promise<Bus> {
 
 async function setUp(nats: NatsServer, events: StreamOverrides = SMALL): Promise<Bus> {
   const bus = await connect(nats);
-  const streams = {
-    events,
-    unrouted: SMALL,
-    overflow: SMALL,
-    dedupe: SMALL,
-    sessions: SMALL,
-    retained: SMALL,
-  };
+  const streams = { ...ALL_SMALL, events };
   await ensureStreams(bus, { partitions: PARTITIONS, streams });
   return bus;
 }
@@ -386,14 +380,7 @@ describe("streams and buckets", () => {
   test("are made by many at once, and hold a deployment to its number of partitions", async () => {
     await using nats = await startNats();
     const buses = await Promise.all(["a", "b", "c"].map((instance) => connect(nats, instance)));
-    const streams = {
-      events: SMALL,
-      unrouted: SMALL,
-      overflow: SMALL,
-      dedupe: SMALL,
-      sessions: SMALL,
-      retained: SMALL,
-    };
+    const streams = ALL_SMALL;
     await Promise.all(buses.map((bus) => ensureStreams(bus, { partitions: 8, streams })));
     await ensureStreams(buses[0]!, { partitions: 8, streams });
     for (const partitions of [4, 16]) {

@@ -64,7 +64,7 @@ function natsConfig(options: NatsOptions, port: number, monitorPort: number, dir
   if (jetstream) {
     lines.push("jetstream {", `  store_dir: ${JSON.stringify(dir.join("jetstream"))}`);
     // Bounded, so that a runaway test fails by itself instead of filling the disk of the machine.
-    lines.push("  max_memory_store: 268435456", "  max_file_store: 4294967296");
+    lines.push("  max_memory_store: 268435456", "  max_file_store: 8589934592");
     if (syncInterval !== undefined) lines.push(`  sync_interval: ${syncInterval}`);
     lines.push("}");
   }
