@@ -1,5 +1,6 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
+export { sentAccounts } from "./counters.js";
 export {
   type CommandAuthor,
   type CommandFilter,

@@ -3,7 +3,11 @@ import { control, Lane } from "@myelin/contract";
 import { MAX_CLOSED } from "./ledger-keeper.js";
 
 /** The hop at which a service counts what it sends to partitions. */
-const SENDING_HOPS: Readonly<Record<string, string>> = { listener: "ingress", "ipc-bridge": "publish" };
+const SENDING_HOPS: Readonly<Record<string, string>> = {
+  dispatcher: "publish",
+  "ipc-bridge": "publish",
+  listener: "ingress",
+};
 /** Where the receiver counts it. */
 const RECEIVING_HOP = "route";
 

@@ -56,9 +56,7 @@ export class Decoder {
    * cannot be read becomes bad samples of all points that the payload has. Keeps nothing of the message.
    */
   decode(message: ProfiledMessage): readonly Sample[] | undefined {
-    const reader = this.payloads.find(
-      ({ spec }) => spec.topics?.some((filter) => topicMatches(filter, message.path)) ?? true,
-    );
+    const reader = this.readerOf(message.path);
     if (reader === undefined) return undefined;
     const content = contentOf(reader.spec, message.payload);
     const time = timeOf(reader, content, message);
@@ -68,6 +66,17 @@ export class Decoder {
       if (verdict !== undefined) samples.push(sampleOf(name, point, verdict, time, message.quality));
     }
     return samples;
+  }
+
+  /** Some payload of the profile has this path. */
+  reads(path: string): boolean {
+    return this.readerOf(path) !== undefined;
+  }
+
+  private readerOf(path: string): PayloadReader | undefined {
+    return this.payloads.find(
+      ({ spec }) => spec.topics?.some((filter) => topicMatches(filter, path)) ?? true,
+    );
   }
 }
 

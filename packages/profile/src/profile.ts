@@ -40,6 +40,11 @@ export class Profile {
     this.#decoder = new Decoder(spec);
   }
 
+  /** Whether messages with this path have samples. */
+  reads(path: string): boolean {
+    return this.#decoder.reads(path);
+  }
+
   /** The samples in one message; undefined when the profile has no payload for its path. Never throws. */
   decode(message: ProfiledMessage): readonly Sample[] | undefined {
     return this.#decoder.decode(message);

@@ -27,6 +27,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "gauge myelin_dispatcher_plan_pages",
     "counter myelin_dispatcher_apps_refused_total",
     "counter myelin_dispatcher_routing_errors_total",
+    "counter myelin_dispatcher_device_desk_defects_total",
     "gauge myelin_dispatcher_filters",
     "counter myelin_dispatcher_filters_refused_total",
     "gauge myelin_dispatcher_plan_generation",

@@ -3,6 +3,7 @@ import { bounded, defineMetrics, type MetricsRegistry } from "@myelin/observabil
 import type { Dispatcher } from "./core/dispatcher.js";
 import type { EventDoor } from "./core/event-door.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
+import type { DeviceDesk } from "./devices/device-desk.js";
 import type { Sinks } from "./history/sinks.js";
 import type { RetainedKeeper } from "./retained/keeper.js";
 
@@ -137,6 +138,11 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_routing_errors_total",
     help: "Events kept with the unrouted because routing them has failed by a defect.",
   },
+  deskDefects: {
+    type: "counter",
+    name: "myelin_dispatcher_device_desk_defects_total",
+    help: "Messages of devices that had no effect on a shadow, command or rule because of a defect.",
+  },
   filters: {
     type: "gauge",
     name: "myelin_dispatcher_filters",
@@ -154,13 +160,19 @@ export const dispatcherMetricsList = defineMetrics({
   },
 });
 
+/** What is counted. */
+export interface Counted {
+  readonly core: Dispatcher;
+  readonly door: EventDoor;
+  readonly retained: RetainedKeeper;
+  readonly sinks: Sinks;
+  readonly desk: DeviceDesk;
+}
+
 /** Registers the list and fills it from the core before each scrape. */
 export function foldMetrics(
   registry: MetricsRegistry,
-  core: Dispatcher,
-  door: EventDoor,
-  retained: RetainedKeeper,
-  sinks: Sinks,
+  { core, door, retained, sinks, desk }: Counted,
 ): void {
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
@@ -168,6 +180,7 @@ export function foldMetrics(
     page.planPages.with().set(core.plans.size);
     page.appsRefused.with().value = core.appsRefused;
     page.routingErrors.with().value = core.routingErrors;
+    page.deskDefects.with().value = desk.defects;
     page.filters.with().set(core.compiler.listeners.filters.filters);
     page.filtersRefused.with().value = core.compiler.listeners.refused;
     page.generation.with().set(core.compiler.generation);

@@ -23,6 +23,11 @@ export class ProfileTable {
     return this.ready.list();
   }
 
+  /** Profiles in force. */
+  get size(): number {
+    return this.good.size;
+  }
+
   /** The profile of that name that is in force. */
   get(name: string): Profile | undefined {
     return this.good.get(name)?.profile;

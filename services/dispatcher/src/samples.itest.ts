@@ -5,7 +5,7 @@ import { codecs } from "./codecs/registry.js";
 import { targets } from "./targets/registry.js";
 
 /** Made by the dispatcher itself, so there is no route to show. */
-const WITHOUT_SAMPLE = ["group", "listener", "retained", "sessions", "unrouted"];
+const WITHOUT_SAMPLE = ["devices", "group", "listener", "retained", "sessions", "unrouted"];
 
 const folders = [
   ...Object.keys(targets)

@@ -3,12 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type Bus,
+  createEventSender,
   createHeartbeat,
   createLiveness,
   createPartitionOwner,
+  createTelemetrySender,
   LedgerKeeper,
   openKeyValue,
   type PartitionOwner,
+  sentAccounts,
 } from "@myelin/bus";
 import { type Resource, resourcesOf, type Snapshot } from "@myelin/config";
 import { type BatchView, BUCKETS } from "@myelin/contract";
@@ -21,6 +24,10 @@ import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
 import { EventDoor } from "./core/event-door.js";
 import type { CoreLog, DispatcherPorts } from "./core/ports.js";
+import { DeviceDesk } from "./devices/device-desk.js";
+import { DeviceProfiles } from "./devices/device-profiles.js";
+import type { DevicePublisher } from "./devices/module.js";
+import { LanePublisher } from "./devices/publisher.js";
 import { History } from "./history/history.js";
 import { Sinks } from "./history/sinks.js";
 import { foldMetrics } from "./metrics.js";
@@ -60,6 +67,8 @@ export interface DispatcherService extends Component {
   readonly door: EventDoor;
   readonly sessions: Sessions;
   readonly sinks: Sinks;
+  /** Where modules are added before the start, and how they publish. */
+  readonly devices: { readonly desk: DeviceDesk; readonly publisher: DevicePublisher };
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
   /** What can be told of routes and device profiles. */
@@ -109,6 +118,22 @@ export async function createDispatcher(
     { messages, memoryBytes },
   );
   const sinks = new Sinks({ dataDir, clock, log });
+  const registry = new DeviceRegistry({
+    store: new KeyValueDeviceStore(bus),
+    clock,
+    log,
+    directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),
+    memoryBytes: config.registry.memory,
+    partitions,
+    serve: (subject, handler) => bus.serve(subject, handler),
+  });
+  const profiles = new ProfileTable(log, clock);
+  const desk = new DeviceDesk({
+    clock,
+    log,
+    profiles: new DeviceProfiles(registry, profiles, () => core.replan()),
+    recordsOf: (partition) => registry.loaded(partition),
+  });
   const core: Dispatcher = new Dispatcher({
     ports,
     limits: {
@@ -131,6 +156,7 @@ export async function createDispatcher(
         dataDir,
         retained,
         sinks,
+        desk,
       }),
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
@@ -140,37 +166,36 @@ export async function createDispatcher(
       return sessions;
     },
   });
-  const registry = new DeviceRegistry({
-    store: new KeyValueDeviceStore(bus),
-    clock,
-    log,
-    directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),
-    memoryBytes: config.registry.memory,
-    partitions,
-    serve: (subject, handler) => bus.serve(subject, handler),
-  });
+  const telemetry = createTelemetrySender(bus, { partitions, clock });
+  const events = createEventSender(bus, { partitions, clock });
+  const publisher = new LanePublisher(telemetry, events, partitions);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
     clock,
     open: () => openKeyValue(bus, BUCKETS.ledger),
-    accounts: () => core.ledger.snapshot(),
+    accounts: () => [...core.ledger.snapshot(), ...sentAccounts("publish", telemetry, events)],
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
   core.keepRetained();
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, core, door, retained, sinks);
+  core.attendDevices((head) => desk.interest(head));
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, { core, door, retained, sinks, desk });
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
     acquired: async (ownership) => {
       retained.acquire(ownership);
       registry.acquire(ownership);
+      desk.acquire(ownership);
       await core.acquire(ownership);
     },
     released: async ({ partition }, reason) => {
-      registry.release(partition);
       const settle = reason !== "lost";
+      if (!settle) registry.release(partition);
       const left = settle ? undefined : retained.release(partition, settle);
+      const leftDesk = settle ? undefined : desk.release(partition, settle);
       await core.release(partition, settle);
+      await (leftDesk ?? desk.release(partition, settle));
+      registry.release(partition);
       await (left ?? retained.release(partition, settle));
     },
   });
@@ -182,6 +207,8 @@ export async function createDispatcher(
       retained,
       sinks,
       new History(bus, sinks),
+      telemetry,
+      events,
       coreComponent(bus, core, apps),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
@@ -189,7 +216,6 @@ export async function createDispatcher(
     ],
     { name: "dispatcher", clock, stopTimeoutMs: config.handover + STOP_MARGIN_MS },
   );
-  const profiles = new ProfileTable(log, clock);
   const codecs = { resourcesDir, profile: (name: string) => profiles.get(name) };
   const routes = new RouteCompiler(core, plugins, codecs, log, clock);
   const applyResources = async (snapshot: Snapshot): Promise<void> => {
@@ -211,6 +237,7 @@ export async function createDispatcher(
     core,
     sessions: sessions!,
     sinks,
+    devices: { desk, publisher },
     owner,
     ledger,
     door,

@@ -17,7 +17,7 @@ import { ListenerDirectory } from "./listener-directory.js";
 import { ListenerFilters } from "./listener-filters.js";
 import type { Target } from "./outlet.js";
 import { Partition, type PartitionOptions } from "./partition.js";
-import { type CompiledRoute, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
+import { type CompiledRoute, type Onlooker, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
 import { PlanCache, type PlanCacheOptions } from "./plan-cache.js";
 import type { DispatcherPorts, Ownership, Release } from "./ports.js";
 import { Router } from "./router.js";
@@ -304,6 +304,16 @@ export class Dispatcher {
     this.router.keepRetained(this.ensure("retained", "messages", "messages"));
   }
 
+  /** From now on messages that somebody at the desk wants go there, by the target of that kind. */
+  attendDevices(interest: Onlooker["interest"]): void {
+    this.compiler.setOnlooker({ target: this.ensure("devices", "desk", "desk"), interest });
+  }
+
+  /** What the desk wants has changed. */
+  replan(): void {
+    this.invalidateSoon();
+  }
+
   /** Calls back when the instances behind `subject` change. */
   watch(subject: string, listener: (gone: readonly string[]) => void): Release {
     const set = this.watchers.get(subject) ?? new Set();
@@ -347,7 +357,7 @@ export class Dispatcher {
     if (kind === "sessions") return true;
     return kind === "listener"
       ? this.listeners.incarnationOf(name) !== undefined
-      : kind === "unrouted" || kind === "retained";
+      : kind === "unrouted" || kind === "retained" || kind === "devices";
   }
 
   private targetGone(ref: TargetRef): void {

@@ -46,6 +46,30 @@ describe("a plan", () => {
     expect([names(compiler), names(compiler, { path: "q" })]).toEqual(["a", "bc"]);
   });
 
+  it("has the leg of who looks on beside the routes, whatever they say, aside while nobody knows", () => {
+    const compiler = compilerOf({ first: { match: { paths: ["p", "q"] }, to: [a], stop: true } });
+    const { generation } = compiler;
+    compiler.setOnlooker({
+      target: d,
+      interest: ({ path }) => (path === "p" ? "yes" : path === "q" ? "maybe" : "no"),
+    });
+    expect(compiler.generation).toBeGreaterThan(generation);
+    const legsOf = (path: string) =>
+      compiler.compile(head({ path })).legs.map(({ target, isAside = false }) => [target.name, isAside]);
+    expect(["p", "q", "r"].map(legsOf)).toEqual([
+      [
+        ["a", false],
+        ["d", false],
+      ],
+      [
+        ["a", false],
+        ["d", true],
+      ],
+      [],
+    ]);
+    expect(compiler.compile(head({ path: "p" }))).not.toBe(compiler.compile(head({ path: "q" })));
+  });
+
   it("gives a target named twice the message once, as the first route says", () => {
     const compiler = new PlanCompiler();
     const transform = { name: "t", apply: () => undefined };

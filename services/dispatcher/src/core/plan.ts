@@ -23,6 +23,8 @@ export interface Transform {
 export interface Leg {
   readonly target: TargetRef;
   readonly transform: Transform | undefined;
+  /** Nobody knows yet whether the target wants them: a message that has no other leg is unrouted. */
+  readonly isAside?: boolean;
 }
 
 /** A header that a message must carry with exactly this value. */
@@ -69,6 +71,13 @@ const MAX_FILTERS = 1 << 23;
 const MAX_APP_FILTERS = 1 << 20;
 const MAX_APP_TEXT_BYTES = 1 << 27;
 
+/** Looks on beside the routes: whether messages with a head go to its target whatever the routes say. */
+export interface Onlooker {
+  readonly target: TargetRef;
+  /** `maybe`: it is not known yet; plans are made anew once it is. */
+  interest(head: Head): "yes" | "maybe" | "no";
+}
+
 /**
  * Holds the routes and subscriptions in force. `generation` grows with every change of routes and apps; plans of an older one
  * are void. Subscriptions of listeners come and go much more often: which plans they void is told by `listeners.filters`.
@@ -87,6 +96,7 @@ export class PlanCompiler {
   private readonly interned = new Map<string, Plan>();
   private readonly legIds = new Map<Leg, number>();
   private readonly direct = new Map<TargetRef, Leg>();
+  private onlooker: { readonly of: Onlooker; readonly leg: Leg; readonly aside: Leg } | undefined;
 
   /** Replaces all routes at once. */
   setRoutes(routes: readonly CompiledRoute[]): void {
@@ -98,6 +108,13 @@ export class PlanCompiler {
         stop: spec.stop === true,
         conditions: Object.entries(spec.match.headers ?? {}).map(([name, value]) => ({ name, value })),
       }));
+    this.invalidate();
+  }
+
+  /** From now on it is asked about every head. */
+  setOnlooker(of: Onlooker): void {
+    const leg: Leg = { target: of.target, transform: undefined };
+    this.onlooker = { of, leg, aside: { ...leg, isAside: true } };
     this.invalidate();
   }
 
@@ -167,6 +184,11 @@ export class PlanCompiler {
       };
       this.apps.match("", head.path, add);
       this.listeners.match(head.tenant, head.path, add);
+    }
+    if (this.onlooker !== undefined) {
+      const { of, leg, aside } = this.onlooker;
+      const interest = of.interest(head);
+      if (interest !== "no") legs.set(of.target, interest === "yes" ? leg : aside);
     }
     return this.intern([...legs.values()]);
   }

@@ -117,7 +117,8 @@ export class Router {
     let taken = false;
     for (let i = 0; i < legs.length; i++) {
       const leg = legs[i]!;
-      if (leg.transform === undefined) taken = lane.queues.add(leg.target, start, end, count) || taken;
+      if (leg.transform === undefined)
+        taken = (lane.queues.add(leg.target, start, end, count) && leg.isAside !== true) || taken;
       else taken = this.transform(view, lane, leg, start, end) || taken;
     }
     if (taken) return count;

@@ -1,7 +1,7 @@
 /** The registry: the devices of the partitions that this process owns, and the answers to whoever asks for them. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { registry, subjects } from "@myelin/contract";
+import { partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError, backoff, type Clock, type Component } from "@myelin/kernel";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
 import { DeviceTable } from "./device-table.js";
@@ -22,6 +22,9 @@ export interface RegistryOptions {
 
 interface Owned {
   readonly ending: AbortController;
+  /** Settles when the records are there, or will never be. */
+  readonly loaded: PromiseWithResolvers<void>;
+  isLoaded: boolean;
   table: DeviceTable | undefined;
   release: Release | undefined;
 }
@@ -33,6 +36,7 @@ const MAX_DEVICES = 1_000;
 export class DeviceRegistry implements Component {
   readonly name = "registry";
   readonly #owned = new Map<number, Owned>();
+  readonly #listeners: ((tenant?: string, device?: string) => void)[] = [];
 
   constructor(private readonly options: RegistryOptions) {}
 
@@ -55,7 +59,13 @@ export class DeviceRegistry implements Component {
 
   /** The lease of a partition was taken. What is stored is read in the background; until then its requests find nobody. */
   acquire(ownership: Ownership): void {
-    const owned: Owned = { ending: new AbortController(), table: undefined, release: undefined };
+    const owned: Owned = {
+      ending: new AbortController(),
+      loaded: Promise.withResolvers(),
+      isLoaded: false,
+      table: undefined,
+      release: undefined,
+    };
     this.#owned.set(ownership.partition, owned);
     void this.#load(owned, ownership);
   }
@@ -67,8 +77,30 @@ export class DeviceRegistry implements Component {
     this.#owned.delete(partition);
     owned.release?.();
     owned.ending.abort();
+    owned.loaded.resolve();
     owned.table?.close();
     owned.table = undefined;
+  }
+
+  /** Resolves when the records of a partition that was taken are there, or the lease has ended. */
+  async loaded(partition: number): Promise<void> {
+    await this.#owned.get(partition)?.loaded.promise;
+  }
+
+  /** Name of the device's profile, empty when it has none; undefined as long as its record is not there to be looked at. */
+  profileOf(tenant: string, device: string): string | undefined {
+    const owned = this.#owned.get(partitionOf(tenant, device, this.options.partitions));
+    if (owned?.isLoaded !== true) return undefined;
+    return owned.table?.get(tenant, device)?.device.profile ?? "";
+  }
+
+  /** Called with every device whose record was written or removed, and without one when a partition was taken. */
+  onChange(listener: (tenant?: string, device?: string) => void): void {
+    this.#listeners.push(listener);
+  }
+
+  #changed(tenant?: string, device?: string): void {
+    for (const listener of this.#listeners) listener(tenant, device);
   }
 
   async #load(owned: Owned, ownership: Ownership): Promise<void> {
@@ -82,11 +114,15 @@ export class DeviceRegistry implements Component {
         const table = new DeviceTable(path, memoryBytes / partitions);
         owned.table = table;
         const isOwner = (): boolean => ownership.held && !signal.aborted;
-        const shard = new DeviceShard({ partition, store, table, clock, isOwner });
+        const onChange = this.#changed.bind(this);
+        const shard = new DeviceShard({ partition, store, table, clock, isOwner, onChange });
         // The name goes at once: the file goes with the process, however that ends.
         await rm(path, { force: true });
         await shard.load(signal);
         if (signal.aborted) return;
+        owned.isLoaded = true;
+        owned.loaded.resolve();
+        this.#changed();
         owned.release = this.options.serve(subjects.registryRequest(partition), (data) =>
           answer(shard, data),
         );

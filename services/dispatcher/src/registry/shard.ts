@@ -14,6 +14,8 @@ export interface ShardOptions {
   readonly clock: Pick<Clock, "wallMs" | "sleep">;
   /** False once the lease is lost: what another owner has written since must not be overwritten or told wrong. */
   readonly isOwner: () => boolean;
+  /** The record of a device was written or removed. */
+  readonly onChange: (tenant: string, id: string) => void;
 }
 
 /** Answers from its table, and writes to the store first. */
@@ -92,6 +94,7 @@ export class DeviceShard {
       if (known === undefined) throw new AppError("device.unknown", `there is no device ${id}`);
       await this.#stored(device, () => store.remove(partition, tenant, id, version));
       table.remove(tenant, id);
+      this.options.onChange(tenant, id);
       return undefined;
     }
     const problem = recordProblem(device);
@@ -102,6 +105,7 @@ export class DeviceShard {
     const record = registry.Device.encode(next).finish();
     const written = await this.#stored(device, () => store.put(partition, tenant, id, record, version));
     table.transaction(() => table.put(next, record, written));
+    this.options.onChange(tenant, id);
     return { ...next, version: written };
   }
 
@@ -116,6 +120,7 @@ export class DeviceShard {
       const found = await store.get(partition, tenant, id);
       if (found === undefined) table.remove(tenant, id);
       else this.#take([found]);
+      this.options.onChange(tenant, id);
       throw thrown;
     }
   }

@@ -4,6 +4,7 @@ import type { TargetRegistry } from "./target.js";
 export const targets = {
   app: () => import("./app/index.js"),
   device: () => import("./device/index.js"),
+  devices: () => import("./devices/index.js"),
   file: () => import("./file/index.js"),
   group: () => import("./group/index.js"),
   listener: () => import("./listener/index.js"),

@@ -4,6 +4,7 @@ import type { LinkHub } from "../core/link-hub.js";
 import type { ListenerDirectory } from "../core/listener-directory.js";
 import type { Target } from "../core/outlet.js";
 import type { DispatcherPorts, Release } from "../core/ports.js";
+import type { DeviceDesk } from "../devices/device-desk.js";
 import type { Sinks } from "../history/sinks.js";
 import type { RetainedKeeper } from "../retained/keeper.js";
 
@@ -23,6 +24,8 @@ export interface TargetContext {
   readonly dataDir: string | undefined;
   /** Keeps retained messages; absent where none are kept. */
   readonly retained?: RetainedKeeper | undefined;
+  /** Where shadows, commands and rules are; absent where there are none. */
+  readonly desk?: DeviceDesk | undefined;
   /** The sinks in force. */
   readonly sinks?: Sinks | undefined;
 }

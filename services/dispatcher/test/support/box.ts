@@ -137,7 +137,12 @@ export class TestBox implements AsyncDisposable {
     return new Producer(telemetry, events);
   }
 
-  async dispatcher(instance: string, changes: object = {}): Promise<DispatcherService> {
+  /** @param before called before it is started */
+  async dispatcher(
+    instance: string,
+    changes: object = {},
+    before: (dispatcher: DispatcherService) => void = () => undefined,
+  ): Promise<DispatcherService> {
     const bus = await this.connect(instance);
     const dispatcher = await createDispatcher(settings(changes), {
       bus,
@@ -148,6 +153,7 @@ export class TestBox implements AsyncDisposable {
       dataDir: this.dir.path,
       resourcesDir: this.dir.path,
     });
+    before(dispatcher);
     return await this.start(dispatcher);
   }
 

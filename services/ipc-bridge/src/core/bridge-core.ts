@@ -1,5 +1,11 @@
 /** The bridge itself: streams in, batches in, and who is who. */
-import type { Bus, EventSender, TelemetrySender, Unsubscribe } from "@myelin/bus";
+import {
+  type Bus,
+  type EventSender,
+  sentAccounts,
+  type TelemetrySender,
+  type Unsubscribe,
+} from "@myelin/bus";
 import { app, BatchView, type control, Lane, MAX_BATCH_BYTES, subjects } from "@myelin/contract";
 import {
   AppError,
@@ -339,24 +345,10 @@ export class BridgeCore implements Component {
 
   /** The books of this process for `ledgerQuery`. */
   ledger(): control.LedgerAccount[] {
-    const accounts = [...this.books].map((account) => account.toMessage());
-    for (const [lane, sender] of [
-      [Lane.TELEMETRY, this.lanes.telemetry],
-      [Lane.EVENT, this.lanes.events],
-    ] as const) {
-      const { received, forwarded, stored, dropped } = sender.counters;
-      accounts.push({
-        hop: "publish",
-        lane,
-        target: "",
-        received,
-        forwarded,
-        stored,
-        expired: 0,
-        queued: sender.counters.queued(),
-        dropped: Object.entries(dropped).map(([reason, count]) => ({ reason, count })),
-      });
-    }
-    return accounts.filter((account) => account.received > 0);
+    const delivered = [...this.books].map((account) => account.toMessage());
+    return [
+      ...delivered.filter(({ received }) => received > 0),
+      ...sentAccounts("publish", this.lanes.telemetry, this.lanes.events),
+    ];
   }
 }

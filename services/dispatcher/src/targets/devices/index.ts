@@ -1,0 +1,1 @@
+export { devicesTarget as plugin } from "./devices-target.js";
