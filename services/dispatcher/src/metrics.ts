@@ -170,10 +170,7 @@ export interface Counted {
 }
 
 /** Registers the list and fills it from the core before each scrape. */
-export function foldMetrics(
-  registry: MetricsRegistry,
-  { core, door, retained, sinks, desk }: Counted,
-): void {
+export function foldMetrics(registry: MetricsRegistry, { core, door, retained, sinks, desk }: Counted): void {
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);

@@ -26,7 +26,7 @@ describe("TargetPlugins", () => {
     expect(() => plugins.of("toString")).toThrow(
       expect.objectContaining({
         code: "route.invalid",
-        message: expect.stringContaining("app, device, file"),
+        message: expect.stringContaining("app, device, devices, file"),
       }),
     );
   });
