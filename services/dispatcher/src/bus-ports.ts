@@ -13,7 +13,7 @@ import { Lane, overflowOwner, STREAMS, subjects } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { DoorPorts, SideStream } from "./core/event-door.js";
 import type { CoreLog, DispatcherPorts, Ownership } from "./core/ports.js";
-import type { JournalPort } from "./sessions/journal.js";
+import type { JournalPort } from "./journal/journal.js";
 
 export interface BusPortsOptions {
   readonly bus: Bus;
@@ -125,12 +125,16 @@ export function createBusPorts(options: BusPortsOptions): DispatcherPorts {
   };
 }
 
-/** Opens the journal of the MQTT sessions of a partition. Does no I/O by itself. */
-export function createJournals(bus: Bus): (partition: number) => JournalPort {
-  const log = createSubjectLog(bus, STREAMS.sessions.name);
+/** Opens the journals of partitions that lie in a stream. Does no I/O by itself. */
+export function createJournals(
+  bus: Bus,
+  stream: string,
+  subjectOf: (partition: number) => string,
+): (partition: number) => JournalPort {
+  const log = createSubjectLog(bus, stream);
   const fenced = createFencedLog(bus);
   return (partition) => {
-    const subject = subjects.sessionJournal(partition);
+    const subject = subjectOf(partition);
     return {
       append: (data, after) => fenced.append(subject, data, after),
       read: (from) => log.read(subject, from, JOURNAL_READ),

@@ -14,7 +14,7 @@ import {
   sentAccounts,
 } from "@myelin/bus";
 import { type Resource, resourcesOf, type Snapshot } from "@myelin/config";
-import { type BatchView, BUCKETS } from "@myelin/contract";
+import { type BatchView, BUCKETS, STREAMS, subjects } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
@@ -30,6 +30,7 @@ import type { DevicePublisher } from "./devices/module.js";
 import { LanePublisher } from "./devices/publisher.js";
 import { History } from "./history/history.js";
 import { Sinks } from "./history/sinks.js";
+import type { JournalPort } from "./journal/journal.js";
 import { foldMetrics } from "./metrics.js";
 import { ProfileTable } from "./profiles.js";
 import { DeviceRegistry } from "./registry/device-registry.js";
@@ -37,7 +38,6 @@ import { KeyValueDeviceStore } from "./registry/store.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
-import type { JournalPort } from "./sessions/journal.js";
 import type { QueueLimits } from "./sessions/session.js";
 import { Sessions } from "./sessions/sessions.js";
 import { TargetPlugins } from "./targets/plugins.js";
@@ -162,7 +162,8 @@ export async function createDispatcher(
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
     createSessions: (dispatcher) => {
-      sessions = createSessions(dispatcher, ports, createJournals(bus), config.sessions);
+      const openJournal = createJournals(bus, STREAMS.sessions.name, subjects.sessionJournal);
+      sessions = createSessions(dispatcher, ports, openJournal, config.sessions);
       return sessions;
     },
   });

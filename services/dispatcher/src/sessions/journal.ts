@@ -1,348 +1,53 @@
-/** The journal of one partition's sessions: batches of records, one append at a time, each behind the last one known. */
-import type { LogEntry } from "@myelin/bus";
+/** The journal of one partition's sessions. */
 import { session as wire } from "@myelin/contract";
-import { AppError, type Clock, type Timer } from "@myelin/kernel";
 import type { CoreLog } from "../core/ports.js";
+import {
+  type JournalCodec,
+  type JournalEnd,
+  type JournalOptions,
+  type JournalPort,
+  JournalWriter,
+  Replay,
+} from "../journal/journal.js";
 import { applyRecord, snapshotOf } from "./records.js";
 import { SessionStore } from "./session-store.js";
 
-/** The subject the journal lies on. */
-export interface JournalPort {
-  /** As `FencedLog.append`. @throws AppError `bus.conflict` when something else is there */
-  append(data: Uint8Array, after: number): Promise<number>;
-  /** The oldest messages from a sequence on. */
-  read(from: number): Promise<readonly LogEntry[]>;
-  /** Sequence of the newest; 0: there is none. */
-  lastSequence(): Promise<number>;
-  removeUpTo(sequence: number): Promise<void>;
-}
-
-export interface JournalOptions {
-  readonly port: JournalPort;
-  readonly epoch: number;
-  readonly clock: Clock;
-  readonly log: CoreLog;
-  /** Records that nobody waits for are written at the latest after this. */
-  readonly lazyMs: number;
-  /** Called before each batch is made: last chance to add what has been gathered. */
-  readonly collect: () => void;
-  /** Somebody else writes: this home is none any more. */
-  readonly onFenced: () => void;
-}
+export type { JournalPort } from "../journal/journal.js";
 
 type JournalRecord = wire.JournalRecord;
-type Stored = () => void;
 
-/** Where a journal ends. */
-export interface JournalEnd {
-  readonly sequence: number;
-  readonly number: number;
-}
+const codec: JournalCodec<JournalRecord> = {
+  encode: (batch) => wire.JournalBatch.encode(batch as wire.JournalBatch).finish(),
+  decode: (data) => wire.JournalBatch.decode(data),
+  sizeOf: ({ record }) => (record?.$case === "message" ? record.value.record.length + 64 : 128),
+};
 
-interface Batch {
-  readonly records: JournalRecord[];
-  readonly snapshot: wire.SnapshotPart;
-  bytes: number;
-  readonly stored: Stored[];
-}
-
-const BATCH_BYTES = 512 * 1024;
-const FIRST_WAIT_MS = 50;
-const MAX_WAIT_MS = 2_000;
-/** Below this a journal is short enough to be read whole. */
-const MIN_SNAPSHOT_BYTES = 4 * 1024 * 1024;
-
-/**
- * Reads what is there into sessions, up to what the stream's leader knows as its end. A snapshot that was not finished is
- * passed over, and so is a batch that was appended twice.
- */
-export class JournalReplay {
-  store: SessionStore;
-  sequence = 0;
-  number = 0;
-  bytes = 0;
-  private aside: SessionStore | undefined;
-  private asideBytes = 0;
-
-  constructor(
-    private readonly port: Pick<JournalPort, "read" | "lastSequence">,
-    private readonly log: CoreLog,
-    private readonly seed: number,
-  ) {
-    this.store = new SessionStore(seed);
+/** Reads what is there into sessions. */
+export class JournalReplay extends Replay<SessionStore, JournalRecord> {
+  constructor(port: Pick<JournalPort, "read" | "lastSequence">, log: CoreLog, seed: number) {
+    super({
+      port,
+      log,
+      codec,
+      apply: applyRecord,
+      empty: (before) => {
+        const store = new SessionStore(seed);
+        // Numbers go on: what a client or a log has seen is not used for something else.
+        if (before !== undefined) store.nextSession = before.nextSession;
+        return store;
+      },
+    });
   }
-
-  /** Reads on from where it is. */
-  async readOn(isOver: () => boolean): Promise<void> {
-    const last = await this.port.lastSequence();
-    while (this.sequence < last && !isOver()) {
-      const entries = await this.port.read(this.sequence + 1);
-      if (entries.length === 0)
-        throw new AppError("bus.stream_unavailable", "a journal has a gap at its end");
-      for (const { sequence, data } of entries) {
-        this.apply(data);
-        this.sequence = sequence;
-      }
-    }
-  }
-
-  apply(data: Uint8Array): void {
-    let batch: wire.JournalBatch;
-    try {
-      batch = wire.JournalBatch.decode(data);
-    } catch (err) {
-      this.log.error({ err }, "a batch of the journal of sessions cannot be read and is passed over");
-      return;
-    }
-    if (batch.number <= this.number) return;
-    this.number = batch.number;
-    this.place(batch.snapshot, data.length);
-    const store = this.aside ?? this.store;
-    for (const record of batch.records) applyRecord(store, record);
-    if (isLast(batch.snapshot) && this.aside !== undefined) {
-      this.store = this.aside;
-      this.bytes = this.asideBytes;
-      this.aside = undefined;
-    }
-  }
-
-  private place(part: wire.SnapshotPart, bytes: number): void {
-    if (part === wire.SnapshotPart.FIRST || part === wire.SnapshotPart.ONLY) {
-      this.aside = new SessionStore(this.seed);
-      // Numbers go on: what a client or a log has seen is not used for something else.
-      this.aside.nextSession = this.store.nextSession;
-      this.asideBytes = 0;
-    } else if (part === wire.SnapshotPart.UNSPECIFIED) this.aside = undefined;
-    if (this.aside === undefined) this.bytes += bytes;
-    else this.asideBytes += bytes;
-  }
-}
-
-function isLast(part: wire.SnapshotPart): boolean {
-  return part === wire.SnapshotPart.LAST || part === wire.SnapshotPart.ONLY;
 }
 
 /** The writing end. */
-export class Journal {
-  /** Appends that were stored, and their bytes. */
-  appends = 0;
-  private open: Batch = createBatch();
-  private readonly full: Batch[] = [];
-  private timer: Timer | undefined;
-  private isWriting = false;
-  private isClosed = false;
-  private isScheduled = false;
-  private isSealing = false;
-  private sequence: number;
-  private number: number;
-  /** Bytes since the last snapshot, it included. */
-  private bytes: number;
-  private snapshotBytes = 0;
-
-  constructor(
-    private readonly options: JournalOptions,
-    end: { readonly sequence: number; readonly number: number; readonly bytes: number },
-  ) {
-    this.sequence = end.sequence;
-    this.number = end.number;
-    this.bytes = end.bytes;
-  }
-
-  /** Nothing waits to be written. */
-  get idle(): boolean {
-    return !this.isWriting && this.full.length === 0 && isEmpty(this.open);
-  }
-
-  /** Writes down that this epoch has begun; from then on nobody of an older one can write. @throws AppError `bus.conflict`, `bus.*` */
-  async begin(): Promise<void> {
-    await this.append(createBatch());
-  }
-
-  /** Adds a record; it is written soon. `bytes` is about its size. */
-  add(record: JournalRecord, bytes = 64): void {
-    this.open.records.push(record);
-    this.open.bytes += bytes;
-    if (this.open.bytes >= BATCH_BYTES) this.seal();
-    this.writeSoon();
-  }
-
-  /** Calls back when everything added so far is stored, and writes it now. */
-  whenStored(stored: Stored): void {
-    this.open.stored.push(stored);
-    this.writeNow();
-  }
-
-  /** Something to be collected within `lazyMs`. */
-  writeSoon(): void {
-    if (this.isClosed || this.timer !== undefined) return;
-    this.timer = this.options.clock.setTimeout(() => {
-      this.timer = undefined;
-      void this.write();
-    }, this.options.lazyMs);
-  }
-
-  /** With the end of the running turn. */
-  writeNow(): void {
-    if (this.isScheduled || this.isWriting || this.isClosed) return;
-    this.isScheduled = true;
-    setImmediate(() => {
-      this.isScheduled = false;
-      void this.write();
-    });
-  }
-
-  /** The journal is much longer than what it says: it should be written anew. */
-  shouldCompact(liveBytes: number): boolean {
-    return this.snapshotBytes === 0 && this.bytes > Math.max(MIN_SNAPSHOT_BYTES, 2 * liveBytes);
+export class Journal extends JournalWriter<JournalRecord> {
+  constructor(options: JournalOptions, end: JournalEnd & { readonly bytes: number }) {
+    super(options, codec, end);
   }
 
   /** Writes everything there is, and removes what lies before when that is stored. What is added later comes behind it. */
-  compact(store: SessionStore, stored: Stored): void {
-    if (!isEmpty(this.open)) this.seal();
-    const parts: JournalRecord[][] = [[]];
-    let size = 0;
-    for (const record of snapshotOf(store)) {
-      if (size >= BATCH_BYTES) {
-        parts.push([]);
-        size = 0;
-      }
-      parts.at(-1)!.push(record);
-      size += sizeOf(record);
-    }
-    let first = 0;
-    this.snapshotBytes = 1;
-    parts.forEach((records, i) => {
-      const batch = createBatch(partOf(i, parts.length));
-      batch.records.push(...records);
-      batch.stored.push(() => {
-        if (i === 0) first = this.sequence;
-        if (i < parts.length - 1) return;
-        this.bytes = this.snapshotBytes;
-        this.snapshotBytes = 0;
-        stored();
-        void this.remove(first - 1);
-      });
-      this.full.push(batch);
-    });
-    this.writeNow();
+  compact(store: SessionStore, stored: () => void): void {
+    this.rewrite(snapshotOf(store), stored);
   }
-
-  /** Writes nothing more; what waits is given up. */
-  close(): void {
-    this.isClosed = true;
-    this.options.clock.clear(this.timer);
-  }
-
-  /** Who waits for this batch waits for what was gathered before too, so that goes into it. */
-  private seal(): void {
-    if (this.isSealing) return;
-    this.isSealing = true;
-    this.options.collect();
-    this.isSealing = false;
-    this.full.push(this.open);
-    this.open = createBatch();
-  }
-
-  private async remove(upTo: number): Promise<void> {
-    try {
-      if (upTo > 0) await this.options.port.removeUpTo(upTo);
-    } catch (err) {
-      // The next snapshot removes it too.
-      this.options.log.debug({ err }, "what a snapshot has replaced cannot be removed yet");
-    }
-  }
-
-  private async write(): Promise<void> {
-    if (this.isWriting) return;
-    this.isWriting = true;
-    try {
-      for (let batch = this.take(); batch !== undefined && !this.isClosed; batch = this.take()) {
-        if (!(await this.persist(batch))) return;
-        for (const stored of batch.stored) stored();
-      }
-    } finally {
-      this.isWriting = false;
-    }
-  }
-
-  private take(): Batch | undefined {
-    const full = this.full.shift();
-    if (full !== undefined) return full;
-    this.options.collect();
-    if (isEmpty(this.open)) return this.full.shift();
-    this.options.clock.clear(this.timer);
-    this.timer = undefined;
-    if (this.full.length > 0) return this.full.shift();
-    const batch = this.open;
-    this.open = createBatch();
-    return batch;
-  }
-
-  /** Tried until it is stored, this is closed, or somebody else has written. */
-  private async persist(batch: Batch): Promise<boolean> {
-    const { clock, log, onFenced } = this.options;
-    for (let waitMs = FIRST_WAIT_MS; !this.isClosed; waitMs = Math.min(MAX_WAIT_MS, waitMs * 2)) {
-      try {
-        await this.append(batch);
-        return !this.isClosed;
-      } catch (err) {
-        if (AppError.is(err) && err.code === "bus.conflict") {
-          log.warn({ err }, "another home writes the journal of these sessions");
-          this.close();
-          onFenced();
-          return false;
-        }
-        log.debug({ err }, "the journal of sessions cannot be written, will retry");
-        await clock.sleep(waitMs);
-      }
-    }
-    return false;
-  }
-
-  private async append(batch: Batch): Promise<void> {
-    const { port, epoch } = this.options;
-    const number = this.number + 1;
-    const { records, snapshot } = batch;
-    const data = wire.JournalBatch.encode({ epoch, number, snapshot, records }).finish();
-    try {
-      this.sequence = await port.append(data, this.sequence);
-    } catch (err) {
-      if (!AppError.is(err) || err.code !== "bus.conflict") throw err;
-      const stored = await this.findOwn(number);
-      if (stored === 0) throw err;
-      this.sequence = stored;
-    }
-    this.number = number;
-    this.appends += 1;
-    if (this.snapshotBytes > 0) this.snapshotBytes += data.length;
-    this.bytes += data.length;
-  }
-
-  /** An append whose answer was lost may have been stored all the same; its sequence, or 0. */
-  private async findOwn(number: number): Promise<number> {
-    const { port, epoch } = this.options;
-    const last = await port.lastSequence();
-    const [entry] = await port.read(last);
-    if (entry === undefined || entry.sequence !== last) return 0;
-    const found = wire.JournalBatch.decode(entry.data);
-    return found.epoch === epoch && found.number === number ? last : 0;
-  }
-}
-
-function createBatch(snapshot: wire.SnapshotPart = wire.SnapshotPart.UNSPECIFIED): Batch {
-  return { records: [], snapshot, bytes: 0, stored: [] };
-}
-
-function isEmpty(batch: Batch): boolean {
-  return batch.records.length === 0 && batch.stored.length === 0;
-}
-
-function partOf(index: number, count: number): wire.SnapshotPart {
-  if (count === 1) return wire.SnapshotPart.ONLY;
-  if (index === 0) return wire.SnapshotPart.FIRST;
-  return index === count - 1 ? wire.SnapshotPart.LAST : wire.SnapshotPart.MIDDLE;
-}
-
-function sizeOf({ record }: JournalRecord): number {
-  return record?.$case === "message" ? record.value.record.length + 64 : 128;
 }
