@@ -76,9 +76,11 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   commander: ["packages/cli/"],
   "@bomb.sh/tab*": ["packages/cli/"],
   picocolors: ["packages/cli/"],
+  "cli-progress": ["packages/cli/"],
   "cli-table3": ["packages/cli/"],
   pg: ["packages/data-store/src/stores/postgresql/"],
-  "csv-parse": ["packages/cli/"],
+  "csv-parse": ["services/listener/src/device-lines/"],
+  "csv-stringify*": ["services/listener/src/device-lines/"],
   vitest: ["packages/testkit/"],
 };
 

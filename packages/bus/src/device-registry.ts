@@ -1,43 +1,42 @@
 /** What programs ask of the registry of devices: over all partitions, each by its owner. */
+import { createHash } from "node:crypto";
 import { partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Bus } from "./api.js";
+import {
+  type DeviceFields,
+  type DeviceRecord,
+  fromWire,
+  patchedFields,
+  sizeOf,
+  tagList,
+  toWire,
+} from "./device-record.js";
 
 const ANSWER_WITHIN_MS = 10_000;
 const AT_ONCE = 500;
+const BYTES_AT_ONCE = 512 * 1024;
 const PATCH_TRIES = 8;
+const HASH_BYTES = 16;
 
-/** A device's record as programs see it. */
-export interface DeviceRecord {
-  /** Empty: the default one. */
-  readonly tenant: string;
-  readonly id: string;
-  /** Name of a DeviceProfile; empty: none. */
-  readonly profile: string;
-  readonly description: string;
-  readonly tags: Readonly<Record<string, string>>;
-  readonly groups: readonly string[];
-  readonly createdAtMs: number;
-  readonly updatedAtMs: number;
-  /** Grows with each change. */
-  readonly version: number;
-}
-
-/** What somebody may say of a device; what is left out is empty. */
-export type DeviceFields = Pick<DeviceRecord, "tenant" | "id"> &
-  Partial<Pick<DeviceRecord, "profile" | "description" | "tags" | "groups">>;
+/** Tags, groups and a profile that one list can ask for. */
+export const MAX_CONDITIONS = 16;
 
 /** One change. `expected`: the version that it is meant for, 0: there must be none; left out, whatever there is. */
 export interface DeviceChange {
   readonly device: DeviceFields;
   readonly remove?: boolean;
   readonly expected?: number | undefined;
+  /** With `expected` 0: names the request, so that sending it again finds the device it has made. */
+  readonly idempotencyKey?: string | undefined;
 }
 
 /** What became of a change: the record as it is now, or why not. A removed device has neither. */
 export interface DeviceOutcome {
   readonly device?: DeviceRecord;
   readonly error?: AppError;
+  /** There was none before. */
+  readonly created?: boolean;
 }
 
 /** Which devices; all that are given must hold. */
@@ -52,10 +51,16 @@ export interface DeviceList {
   readonly idPrefix?: string;
 }
 
+/** Some devices, and whether there are more behind the last of them. */
+export interface DevicePage {
+  readonly devices: readonly DeviceRecord[];
+  readonly more: boolean;
+}
+
 /** One per program. All of it throws AppError `bus.disconnected`, `request.timeout`, `request.no_responder` besides what is said. */
 export class DeviceRegistryClient {
   constructor(
-    private readonly bus: Bus,
+    private readonly bus: Pick<Bus, "request">,
     private readonly partitions: number,
   ) {}
 
@@ -68,15 +73,26 @@ export class DeviceRegistryClient {
     return fromWire(device);
   }
 
-  /** Makes one change. @throws AppError `device.*`, `store.conflict` */
+  /** Makes one change. @throws AppError `device.*`, `request.key_reused`, `store.conflict` */
   async write(change: DeviceChange): Promise<DeviceRecord | undefined> {
-    const [outcome] = await this.writeAll([change]);
-    if (outcome?.error !== undefined) throw outcome.error;
-    return outcome?.device;
+    return (await this.apply(change)).device;
   }
 
-  /** Makes many changes, each for itself; the outcomes are in their order. What cannot be asked for at all is an outcome too. */
-  async writeAll(changes: readonly DeviceChange[]): Promise<readonly DeviceOutcome[]> {
+  /** As `write`, with all that is known of what became of it. @throws as `write` */
+  async apply(change: DeviceChange): Promise<DeviceOutcome> {
+    const [outcome] = await this.writeAll([change]);
+    if (outcome?.error !== undefined) throw outcome.error;
+    return outcome ?? {};
+  }
+
+  /**
+   * Makes many changes, each for itself; the outcomes are in their order. What cannot be asked for at all is an outcome too.
+   * @param options brief: outcomes without records
+   */
+  async writeAll(
+    changes: readonly DeviceChange[],
+    { brief = false }: { readonly brief?: boolean } = {},
+  ): Promise<readonly DeviceOutcome[]> {
     const outcomes: DeviceOutcome[] = new Array(changes.length);
     const byPartition = new Map<number, number[]>();
     for (const [i, { device }] of changes.entries()) {
@@ -87,12 +103,9 @@ export class DeviceRegistryClient {
     }
     await Promise.all(
       [...byPartition].map(async ([partition, all]) => {
-        for (let from = 0; from < all.length; from += AT_ONCE) {
-          const some = all.slice(from, from + AT_ONCE);
-          const found = await this.#writeSome(
-            partition,
-            some.map((i) => changes[i]!),
-          );
+        for (const some of parcels(all, changes)) {
+          const wanted = some.map((i) => changes[i]!);
+          const found = await this.#writeSome(partition, wanted, brief);
           for (const [at, i] of some.entries()) outcomes[i] = found[at]!;
         }
       }),
@@ -113,10 +126,8 @@ export class DeviceRegistryClient {
           `the device ${id} has version ${known.version}, not ${expected}`,
         );
       }
-      const { profile, description, tags, groups } = known;
-      const next = deviceFields(tenant, id, mergePatch({ profile, description, tags, groups }, patch));
       try {
-        return (await this.write({ device: next, expected: known.version }))!;
+        return (await this.write({ device: patchedFields(known, patch), expected: known.version }))!;
       } catch (thrown) {
         const isOvertaken = AppError.is(thrown) && thrown.code === "device.version_conflict";
         if (!isOvertaken || expected !== undefined || attempt === PATCH_TRIES) throw thrown;
@@ -124,30 +135,45 @@ export class DeviceRegistryClient {
     }
   }
 
-  /** A page over all partitions, in the order of the ids' UTF-8 bytes. */
-  async list(
-    wanted: DeviceList,
-  ): Promise<{ readonly devices: readonly DeviceRecord[]; readonly more: boolean }> {
+  /**
+   * A page over all partitions, in the order of the ids' UTF-8 bytes; shorter than `limit` where records are large.
+   * @throws AppError `device.invalid` for more conditions than `MAX_CONDITIONS`
+   */
+  async list(wanted: DeviceList): Promise<DevicePage> {
     const { tenant, limit, after = "", profile = "", groups = [], idPrefix = "" } = wanted;
     const tags = tagList(wanted.tags ?? {});
+    if (tags.length + groups.length > MAX_CONDITIONS)
+      throw new AppError("device.invalid", `a list takes ${MAX_CONDITIONS} tags and groups at most`);
     const value = { tenant, limit, after, profile, tags, groups: [...groups], idPrefix };
     const answers = await Promise.all(
       Array.from({ length: this.partitions }, (_, partition) =>
         this.#ask(partition, { $case: "list", value }),
       ),
     );
-    const pages = answers.map((answer) => registry.FoundDevices.decode(answer));
-    const all = pages
-      .flatMap(({ devices }) => devices)
-      .map((device) => ({ device, bytes: Buffer.from(device.id) }))
-      .sort((a, b) => Buffer.compare(a.bytes, b.bytes));
-    const more = all.length > limit || pages.some((page) => page.more);
-    return { devices: all.slice(0, limit).map(({ device }) => fromWire(device)), more };
+    return merged(
+      answers.map((answer) => registry.FoundDevices.decode(answer)),
+      limit,
+    );
   }
 
-  async #writeSome(partition: number, changes: readonly DeviceChange[]): Promise<readonly DeviceOutcome[]> {
+  /** Page after page until there are no more. @throws as `list` */
+  async *pages(wanted: Omit<DeviceList, "limit">, limit: number): AsyncGenerator<readonly DeviceRecord[]> {
+    for (let after = wanted.after ?? ""; ; ) {
+      const { devices, more } = await this.list({ ...wanted, limit, after });
+      yield devices;
+      const last = devices.at(-1);
+      if (!more || last === undefined) return;
+      after = last.id;
+    }
+  }
+
+  async #writeSome(
+    partition: number,
+    changes: readonly DeviceChange[],
+    brief: boolean,
+  ): Promise<readonly DeviceOutcome[]> {
     try {
-      const value = { changes: changes.map(toChange) };
+      const value = { changes: changes.map(toChange), brief };
       const answer = await this.#ask(partition, { $case: "write", value });
       return registry.WrittenDevices.decode(answer).outcomes.map(toOutcome);
     } catch (thrown) {
@@ -162,92 +188,64 @@ export class DeviceRegistryClient {
   }
 }
 
-/**
- * Reads the fields of a record out of JSON, as the HTTP API and files give it. Keys that the platform sets itself are left aside.
- * @throws AppError `device.invalid`
- */
-export function deviceFields(tenant: string, id: string, value: unknown): DeviceFields {
-  if (!isObject(value)) throw new AppError("device.invalid", "a device is a JSON object");
-  for (const key of Object.keys(value))
-    if (!KNOWN.has(key))
-      throw new AppError(
-        "device.invalid",
-        `${key} is no field of a device; known are ${[...KNOWN].join(", ")}`,
-      );
-  const { profile = "", description = "", tags = {}, groups = [] } = value;
-  if (typeof profile !== "string") throw new AppError("device.invalid", "profile must be text");
-  if (typeof description !== "string") throw new AppError("device.invalid", "description must be text");
-  if (!isObject(tags) || Object.values(tags).some((tag) => typeof tag !== "string"))
-    throw new AppError("device.invalid", "tags must be an object of texts");
-  if (!Array.isArray(groups) || groups.some((group) => typeof group !== "string"))
-    throw new AppError("device.invalid", "groups must be a list of texts");
-  return {
-    tenant,
-    id,
-    profile,
-    description,
-    tags: tags as Record<string, string>,
-    groups: groups as string[],
-  };
-}
-
-/** A record as JSON, as the HTTP API and the command line show it. */
-export function deviceJson({ tenant, createdAtMs, updatedAtMs, ...rest }: DeviceRecord): object {
-  return {
-    ...(tenant !== "" && { tenant }),
-    ...rest,
-    createdAt: new Date(createdAtMs).toISOString(),
-    updatedAt: new Date(updatedAtMs).toISOString(),
-  };
-}
-
-const KNOWN = new Set([
-  "id",
-  "tenant",
-  "profile",
-  "description",
-  "tags",
-  "groups",
-  "createdAt",
-  "updatedAt",
-  "version",
-]);
-
-type Json = Readonly<Record<string, unknown>>;
-
-function isObject(value: unknown): value is Json {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
-  const out = new Map(Object.entries(isObject(target) ? target : {}));
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) out.delete(key);
-    else out.set(key, mergePatch(out.get(key), value));
+/** What goes in one request: bounded in number and in bytes, and so is its answer. */
+function* parcels(all: readonly number[], changes: readonly DeviceChange[]): Generator<readonly number[]> {
+  let some: number[] = [];
+  let bytes = 0;
+  for (const i of all) {
+    const size = sizeOf(changes[i]!.device);
+    if (some.length > 0 && (some.length === AT_ONCE || bytes + size > BYTES_AT_ONCE)) {
+      yield some;
+      some = [];
+      bytes = 0;
+    }
+    some.push(i);
+    bytes += size;
   }
-  return Object.fromEntries(out);
+  if (some.length > 0) yield some;
 }
 
-function tagList(tags: Readonly<Record<string, string>>): registry.Tag[] {
-  return Object.entries(tags).map(([name, value]) => ({ name, value }));
-}
-
-function toChange({ device, remove = false, expected }: DeviceChange): registry.Change {
-  const { tenant, id, profile = "", description = "", tags = {}, groups = [] } = device;
-  const fields = { tenant, id, profile, description, tags: tagList(tags), groups: [...groups] };
+/** In order, and only as far as every partition that has more has told. */
+function merged(pages: readonly registry.FoundDevices[], limit: number): DevicePage {
+  const all = pages
+    .flatMap(({ devices }) => devices)
+    .map((device) => ({ device, bytes: Buffer.from(device.id) }))
+    .sort((a, b) => Buffer.compare(a.bytes, b.bytes));
+  const ends = pages
+    .filter(({ more, devices }) => more && devices.length > 0)
+    .map(({ devices }) => Buffer.from(devices.at(-1)!.id))
+    .sort(Buffer.compare);
+  const [end] = ends;
+  const told = end === undefined ? all : all.filter(({ bytes }) => Buffer.compare(bytes, end) <= 0);
   return {
-    device: { ...fields, createdAtMs: 0, updatedAtMs: 0, version: 0 },
+    devices: told.slice(0, limit).map(({ device }) => fromWire(device)),
+    more: end !== undefined || told.length > limit,
+  };
+}
+
+function toChange({ device, remove = false, expected, idempotencyKey }: DeviceChange): registry.Change {
+  return {
+    device: toWire(device, idempotencyKey === undefined ? {} : requestOf(device, idempotencyKey)),
     remove,
     condition: expected === undefined ? undefined : { $case: "expectedVersion", value: expected },
   };
 }
 
-function toOutcome({ device, code, message, retryable }: registry.Outcome): DeviceOutcome {
-  if (code !== "") return { error: AppError.fromWire({ code, message, retryable, details: {} }) };
-  return device === undefined ? {} : { device: fromWire(device) };
+function requestOf(device: DeviceFields, key: string) {
+  return {
+    creationKey: hash(Buffer.from(key)),
+    creationDigest: hash(registry.Device.encode(toWire(device)).finish()),
+  };
 }
 
-function fromWire({ tags, ...rest }: registry.Device): DeviceRecord {
-  return { ...rest, tags: Object.fromEntries(tags.map(({ name, value }) => [name, value])) };
+function hash(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest().subarray(0, HASH_BYTES);
+}
+
+function toOutcome({ device, code, message, retryable, path, created }: registry.Outcome): DeviceOutcome {
+  if (code !== "") {
+    const details = path === "" ? {} : { path };
+    return { error: AppError.fromWire({ code, message, retryable, details }) };
+  }
+  return device === undefined ? { created } : { device: fromWire(device), created };
 }

@@ -15,15 +15,14 @@ export {
   hasReached,
   isNewer,
 } from "./device-commands.js";
+export { type DeviceFields, type DeviceRecord, deviceFields, deviceJson } from "./device-record.js";
 export {
   type DeviceChange,
-  type DeviceFields,
   type DeviceList,
   type DeviceOutcome,
-  type DeviceRecord,
+  type DevicePage,
   DeviceRegistryClient,
-  deviceFields,
-  deviceJson,
+  MAX_CONDITIONS,
 } from "./device-registry.js";
 export { createHeartbeat, createLiveness } from "./heartbeat.js";
 export { closeBooks, LedgerKeeper, type LedgerKeeperOptions } from "./ledger-keeper.js";

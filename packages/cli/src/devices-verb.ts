@@ -22,7 +22,10 @@ export function addDevicesVerb(verb: Verb, nats: () => Option): void {
         .choices(["list", "get", "set", "delete", "import", "export"])
         .default("list"),
     )
-    .argument("[what]", "the device's id; import: a file of NDJSON or CSV, - for NDJSON from standard input")
+    .argument(
+      "[what]",
+      "the device's id; import: a file of NDJSON or CSV (by its name, or --csv), - for standard input",
+    )
     .addOption(nats())
     .option("--tenant <name>", "of this tenant", "")
     .option("--profile <name>", "list, export: only devices of this profile; set: their profile")
@@ -45,6 +48,7 @@ export function addDevicesVerb(verb: Verb, nats: () => Option): void {
       "set, delete: only if the record has this version",
       integer(0, Number.MAX_SAFE_INTEGER),
     )
+    .option("--csv", "import, export: CSV instead of NDJSON", false)
     .option("--limit <n>", "list: most devices that are shown", integer(1, 1_000), 100)
     .option("--after <id>", "list: go on behind this id");
 }

@@ -42,7 +42,10 @@ it("creates, lists, changes, deletes, imports and exports devices", async () => 
   lines[20] = "{";
   await writeFile(`${box.dataDir}/many.ndjson`, lines.join("\n"));
   const imported = await on("import", `${box.dataDir}/many.ndjson`);
-  expect(imported).toMatchObject({ code: 1, stdout: "Devices imported: 2998; lines refused: 2.\n" });
+  expect(imported).toMatchObject({
+    code: 1,
+    stdout: "Devices imported: 2998, new of them: 2998; lines refused: 2.\n",
+  });
   expect(imported.stderr).toContain("many.ndjson:11: the id must be text");
   expect(imported.stderr).toContain("many.ndjson:21: the line is no JSON");
   await writeFile(`${box.dataDir}/few.csv`, "id,profile,tags.site\nc1,kiln,south\n");
@@ -52,6 +55,15 @@ it("creates, lists, changes, deletes, imports and exports devices", async () => 
   expect(exported).toHaveLength(1_498);
   await writeFile(`${box.dataDir}/again.ndjson`, exported.join("\n"));
   expect(await on("import", `${box.dataDir}/again.ndjson`)).toMatchObject({ code: 0 });
+  const csv = (await on("export", "--group", "odd", "--csv")).stdout;
+  await writeFile(`${box.dataDir}/again.txt`, csv);
+  expect(await json("import", `${box.dataDir}/again.txt`, "--csv")).toEqual({
+    imported: 1_500,
+    created: 0,
+    refused: 0,
+    errors: [],
+  });
+  expect(await on("import", `${box.dataDir}/nowhere.ndjson`)).toMatchObject({ code: 1 });
   expect(await json("get", "c1")).toMatchObject({ profile: "kiln", tags: { site: "south" } });
   expect(await on("delete", "c1")).toMatchObject({ code: 0 });
   expect((await on("get", "c1")).code).toBe(1);

@@ -1,5 +1,4 @@
 /** `myelin devices`: the registry of devices. */
-import { createReadStream } from "node:fs";
 import {
   type DeviceList,
   type DeviceRecord,
@@ -9,13 +8,14 @@ import {
 } from "@myelin/bus";
 import { AppError } from "@myelin/kernel";
 import type { ReachOptions } from "../box/connection.js";
-import { importDevices, readDevices } from "../devices/import.js";
 import { EXIT, note, print, printable, printJson } from "../output.js";
 import { withBus } from "./client.js";
+import { exportDevices, importFile } from "./devices-bulk.js";
 import { needed, table } from "./operator-lists.js";
 
 export interface DevicesOptions extends ReachOptions {
   readonly json: boolean;
+  readonly csv: boolean;
   readonly tenant: string;
   readonly profile?: string;
   readonly group: readonly string[];
@@ -26,8 +26,6 @@ export interface DevicesOptions extends ReachOptions {
   readonly limit: number;
   readonly after?: string;
 }
-
-const EXPORT_AT_ONCE = 1_000;
 
 /** Exit code 1 when lines of an import were refused. @throws AppError `device.*`, `config.invalid`, `bus.*` */
 export async function devices(
@@ -47,13 +45,13 @@ export async function devices(
       case "delete":
         return await remove(client, idOf(what, action), options);
       case "import":
-        return await bringIn(
+        return await importFile(
           client,
           needed(what, "myelin devices import needs a file, or - for standard input"),
           options,
         );
       case "export":
-        return await bringOut(client, options);
+        return await exportDevices(client, wantedOf(options, options.limit, ""), options);
       default:
         return await showList(client, options);
     }
@@ -137,36 +135,4 @@ async function remove(
   if (json) printJson({ id, deleted: true });
   else print(`The device ${printable(id)} is deleted.`);
   return EXIT.ok;
-}
-
-async function bringIn(
-  client: DeviceRegistryClient,
-  file: string,
-  { tenant, json }: DevicesOptions,
-): Promise<number> {
-  const source = file === "-" ? process.stdin : createReadStream(file);
-  const format = file.toLowerCase().endsWith(".csv") ? "csv" : "ndjson";
-  const isShown = process.stderr.isTTY && !json;
-  let refused = 0;
-  const onRefused = (line: number, message: string): void => {
-    refused += 1;
-    note(`${file}:${line}: ${printable(message)}`);
-  };
-  const onProgress = (count: number): void => {
-    if (isShown) process.stderr.write(`\r${count} devices `);
-  };
-  const written = await importDevices(client, readDevices(source, format, tenant), { onRefused, onProgress });
-  if (isShown) process.stderr.write("\r");
-  if (json) printJson({ imported: written, refused });
-  else print(`Devices imported: ${written}; lines refused: ${refused}.`);
-  return refused === 0 ? EXIT.ok : EXIT.failed;
-}
-
-async function bringOut(client: DeviceRegistryClient, options: DevicesOptions): Promise<number> {
-  for (let after = ""; ; ) {
-    const { devices: found, more } = await client.list(wantedOf(options, EXPORT_AT_ONCE, after));
-    for (const device of found) printJson(deviceJson(device));
-    if (!more) return EXIT.ok;
-    after = found.at(-1)!.id;
-  }
 }

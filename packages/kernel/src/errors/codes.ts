@@ -109,6 +109,7 @@ export const ERROR_CODES = {
   "device.exists": { family: "caller", retryable: false, http: 409, grpc: "ALREADY_EXISTS" },
   "device.version_conflict": { family: "caller", retryable: false, http: 412, grpc: "FAILED_PRECONDITION" },
   "device.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "device.unreadable": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "device.refused": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
   "command.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
   "command.unsupported": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
@@ -127,6 +128,7 @@ export const ERROR_CODES = {
   "app.protocol": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
   "app.handler_failed": { family: "caller", retryable: true, http: 500, grpc: "INTERNAL" },
   "request.timeout": { family: "world", retryable: true, http: 504, grpc: "DEADLINE_EXCEEDED" },
+  "request.key_reused": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "request.no_responder": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
 
   // Connections between processes.

@@ -6,6 +6,8 @@ import { registry } from "@myelin/contract";
 export interface StoredDevice {
   readonly device: registry.Device;
   readonly version: number;
+  /** Size of the record. */
+  readonly bytes: number;
 }
 
 const SCHEMA = `
@@ -81,12 +83,12 @@ export class DeviceTable {
     this.#removeTerms.run(tenant, id);
   }
 
-  /** Those that all conditions hold for, in the order of their ids' bytes; one more than `limit` where there are more. */
-  list({ tenant, after, limit, idPrefix, ...conditions }: registry.ListDevices): StoredDevice[] {
+  /** Those that all conditions hold for, in the order of their ids' bytes; one more than `limit` where there are more. Walked to an end before the table is changed. */
+  *list({ tenant, after, limit, idPrefix, ...conditions }: registry.ListDevices): Iterable<StoredDevice> {
     const terms = termsOf(conditions);
     // Behind every id with the prefix, in the order of UTF-8 bytes.
     const end = idPrefix === "" ? "\u{10ffff}" : `${idPrefix}\u{10ffff}`;
-    const rows = this.#list(terms.length).all(
+    const rows = this.#list(terms.length).iterate(
       ...terms.flatMap((term) => [tenant, term]),
       tenant,
       after,
@@ -94,7 +96,7 @@ export class DeviceTable {
       end,
       limit + 1,
     );
-    return (rows as unknown as Row[]).map(stored);
+    for (const row of rows) yield stored(row as unknown as Row);
   }
 
   close(): void {
@@ -131,5 +133,5 @@ function termsOf({ profile, tags, groups }: Pick<registry.Device, "profile" | "t
 }
 
 function stored({ version, record }: Row): StoredDevice {
-  return { device: { ...registry.Device.decode(record), version }, version };
+  return { device: { ...registry.Device.decode(record), version }, version, bytes: record.length };
 }

@@ -12,32 +12,62 @@ const GROUP = /^[^\0]{1,128}$/u;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be in an id
 const BAD_ID = /[\u0000-\u001f\u007f+#/]/;
 
+/** What is wrong with a record, and with which field of it. */
+export interface RecordProblem {
+  readonly path: string;
+  readonly rule: string;
+}
+
 /** Why a record cannot be kept; undefined: it can. */
-export function recordProblem({
-  id,
-  tenant,
-  profile,
-  description,
-  tags,
-  groups,
-}: registry.Device): string | undefined {
+export function recordProblem(device: registry.Device): RecordProblem | undefined {
+  const { id, tenant, profile, description } = device;
   if (id === "" || Buffer.byteLength(id) > MAX_ID_BYTES || BAD_ID.test(id) || !id.isWellFormed())
-    return `the id must be text of 1 to ${MAX_ID_BYTES} bytes without +, #, / and control characters`;
-  if (Buffer.byteLength(tenant) > MAX_ID_BYTES) return `the tenant must have at most ${MAX_ID_BYTES} bytes`;
-  if (profile.length > MAX_NAME) return `the profile must have at most ${MAX_NAME} characters`;
-  if (description.length > MAX_TEXT) return `the description must have at most ${MAX_TEXT} characters`;
-  if (tags.length > MAX_TAGS) return `there must be at most ${MAX_TAGS} tags`;
+    return problem(
+      "id",
+      `the id must be text of 1 to ${MAX_ID_BYTES} bytes without +, #, / and control characters`,
+    );
+  if (Buffer.byteLength(tenant) > MAX_ID_BYTES)
+    return problem("tenant", `the tenant must have at most ${MAX_ID_BYTES} bytes`);
+  if (profile.length > MAX_NAME)
+    return problem("profile", `the profile must have at most ${MAX_NAME} characters`);
+  if (description.length > MAX_TEXT)
+    return problem("description", `the description must have at most ${MAX_TEXT} characters`);
+  return problemOfTags(device.tags) ?? problemOfGroups(device.groups);
+}
+
+function problemOfTags(tags: readonly registry.Tag[]): RecordProblem | undefined {
+  if (tags.length > MAX_TAGS) return problem("tags", `there must be at most ${MAX_TAGS} tags`);
   const names = new Set<string>();
   for (const { name, value } of tags) {
+    const path = `tags.${name.slice(0, 80)}`;
     if (!TAG_NAME.test(name))
-      return `the tag ${JSON.stringify(name.slice(0, 80))} must be a name of letters, digits and -_./`;
+      return problem(
+        path,
+        `the tag ${JSON.stringify(name.slice(0, 80))} must be a name of letters, digits and -_./`,
+      );
     if (value.length > MAX_NAME || value.includes("\0"))
-      return `the value of the tag ${name} must have at most ${MAX_NAME} characters, none of them NUL`;
-    if (names.has(name)) return `the tag ${name} must be given once`;
+      return problem(
+        path,
+        `the value of the tag ${name} must have at most ${MAX_NAME} characters, none of them NUL`,
+      );
+    if (names.has(name)) return problem(path, `the tag ${name} must be given once`);
     names.add(name);
   }
-  if (groups.length > MAX_GROUPS) return `there must be at most ${MAX_GROUPS} groups`;
-  const bad = groups.find((group) => !GROUP.test(group));
-  if (bad !== undefined) return `the group ${JSON.stringify(bad.slice(0, 80))} must have 1 to 128 characters`;
-  return new Set(groups).size < groups.length ? "each group must be given once" : undefined;
+  return undefined;
+}
+
+function problemOfGroups(groups: readonly string[]): RecordProblem | undefined {
+  if (groups.length > MAX_GROUPS) return problem("groups", `there must be at most ${MAX_GROUPS} groups`);
+  const bad = groups.findIndex((group) => !GROUP.test(group));
+  if (bad >= 0) {
+    const group = JSON.stringify(groups[bad]!.slice(0, 80));
+    return problem(`groups[${bad}]`, `the group ${group} must have 1 to 128 characters`);
+  }
+  return new Set(groups).size < groups.length
+    ? problem("groups", "each group must be given once")
+    : undefined;
+}
+
+function problem(path: string, rule: string): RecordProblem {
+  return { path, rule };
 }

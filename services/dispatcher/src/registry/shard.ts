@@ -6,6 +6,10 @@ import { recordProblem } from "./record.js";
 import type { DeviceStore, StoredRecord } from "./store.js";
 
 const LOAD_AT_ONCE = 512;
+/** Of records in one answer, above the largest record; NATS takes a few times as much from anybody. */
+const MAX_ANSWER_BYTES = 256 * 1024;
+
+type Done = Partial<Pick<registry.Outcome, "device" | "created">>;
 
 export interface ShardOptions {
   readonly partition: number;
@@ -43,21 +47,34 @@ export class DeviceShard {
   get({ keys }: registry.GetDevices): registry.FoundDevices {
     this.#expectOwner();
     const { table } = this.options;
-    const devices = keys.flatMap(({ tenant, id }) => table.get(tenant, id)?.device ?? []);
+    const devices: registry.Device[] = [];
+    let bytes = 0;
+    for (const { tenant, id } of keys) {
+      const found = table.get(tenant, id);
+      if (found === undefined) continue;
+      bytes += found.bytes;
+      if (bytes > MAX_ANSWER_BYTES) return { devices, more: true };
+      devices.push(found.device);
+    }
     return { devices, more: false };
   }
 
   list(wanted: registry.ListDevices): registry.FoundDevices {
     this.#expectOwner();
-    const found = this.options.table.list(wanted);
-    const devices = found.slice(0, wanted.limit).map(({ device }) => device);
-    return { devices, more: found.length > wanted.limit };
+    const devices: registry.Device[] = [];
+    let bytes = 0;
+    for (const found of this.options.table.list(wanted)) {
+      bytes += found.bytes;
+      if (devices.length === wanted.limit || bytes > MAX_ANSWER_BYTES) return { devices, more: true };
+      devices.push(found.device);
+    }
+    return { devices, more: false };
   }
 
   /** All at once; the changes of one device in their order. */
-  async write({ changes }: registry.WriteDevices): Promise<registry.WrittenDevices> {
+  async write({ changes, brief }: registry.WriteDevices): Promise<registry.WrittenDevices> {
     const outcomes = await Promise.all(changes.map((change) => this.#ordered(change)));
-    return { outcomes };
+    return { outcomes: brief ? outcomes.map((outcome) => ({ ...outcome, device: undefined })) : outcomes };
   }
 
   async #ordered(change: registry.Change): Promise<registry.Outcome> {
@@ -73,21 +90,22 @@ export class DeviceShard {
 
   async #apply(change: registry.Change): Promise<registry.Outcome> {
     try {
-      const device = await this.#change(change);
-      return { device, code: "", message: "", retryable: false };
+      return registry.Outcome.fromPartial(await this.#change(change));
     } catch (thrown) {
-      const { code, message, retryable } = AppError.from(thrown);
-      return { device: undefined, code, message, retryable };
+      const { code, message, retryable, details } = AppError.from(thrown);
+      return registry.Outcome.fromPartial({ code, message, retryable, path: String(details?.path ?? "") });
     }
   }
 
-  async #change({ device, remove, condition }: registry.Change): Promise<registry.Device | undefined> {
+  async #change({ device, remove, condition }: registry.Change): Promise<Done> {
     this.#expectOwner();
     if (device === undefined) throw new AppError("internal.invalid_argument", "a change of no device");
     const { partition, store, table, clock } = this.options;
     const { tenant, id } = device;
     const known = table.get(tenant, id);
     const version = known?.version ?? 0;
+    if (known !== undefined && condition?.value === 0 && isRepeated(known.device, device))
+      return { device: known.device, created: true };
     if (condition !== undefined && condition.value !== version)
       throw mismatch(id, condition.value, known?.version);
     if (remove) {
@@ -95,18 +113,20 @@ export class DeviceShard {
       await this.#stored(device, () => store.remove(partition, tenant, id, version));
       table.remove(tenant, id);
       this.options.onChange(tenant, id);
-      return undefined;
+      return {};
     }
     const problem = recordProblem(device);
-    if (problem !== undefined) throw new AppError("device.invalid", problem);
+    if (problem !== undefined)
+      throw new AppError("device.invalid", problem.rule, { details: { path: problem.path } });
     const nowMs = clock.wallMs();
-    const createdAtMs = known?.device.createdAtMs ?? nowMs;
-    const next = { ...device, createdAtMs, updatedAtMs: nowMs, version: 0 };
+    const { createdAtMs, creationKey, creationDigest } = known?.device ?? { ...device, createdAtMs: nowMs };
+    const set = { createdAtMs, creationKey, creationDigest, updatedAtMs: nowMs, version: 0 };
+    const next = { ...device, ...set };
     const record = registry.Device.encode(next).finish();
     const written = await this.#stored(device, () => store.put(partition, tenant, id, record, version));
     table.transaction(() => table.put(next, record, written));
     this.options.onChange(tenant, id);
-    return { ...next, version: written };
+    return { device: { ...next, version: written }, created: known === undefined };
   }
 
   /** After a conflict or an unknown end the store alone knows what holds. */
@@ -136,6 +156,17 @@ export class DeviceShard {
     if (this.options.isOwner()) return;
     throw new AppError("request.no_responder", `partition ${this.options.partition} has another owner`);
   }
+}
+
+/** Has the same request made the device before? @throws AppError `request.key_reused` for one that said something else */
+function isRepeated(known: registry.Device, device: registry.Device): boolean {
+  const { creationKey, creationDigest } = known;
+  if (creationKey.length === 0 || Buffer.compare(creationKey, device.creationKey) !== 0) return false;
+  if (Buffer.compare(creationDigest, device.creationDigest) === 0) return true;
+  throw new AppError(
+    "request.key_reused",
+    `the key of the request has made the device ${known.id} otherwise`,
+  );
 }
 
 function mismatch(id: string, expected: number, found: number | undefined): AppError {

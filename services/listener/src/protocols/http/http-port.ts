@@ -27,6 +27,8 @@ import { HISTORY_ROUTES } from "./history/routes.js";
 import { connectionOf, HttpConnection, type HttpScope } from "./http-connection.js";
 import { postMessages } from "./post-messages.js";
 import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
+import { registryHandlers } from "./registry/handlers.js";
+import { REGISTRY_ROUTES } from "./registry/routes.js";
 import { addRoutes, DEVICE_ROUTES } from "./routes.js";
 
 const MAX_PARAM_LENGTH = 4096;
@@ -161,6 +163,10 @@ export class HttpPort implements ProtocolPort {
     app.after(() => {
       addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
       addRoutes(app, HISTORY_ROUTES, historyHandlers(ctx));
+      void app.register(async (scope) => {
+        scope.addContentTypeParser("text/csv", (_request, payload, done) => done(null, payload));
+        addRoutes(scope, REGISTRY_ROUTES, registryHandlers(ctx));
+      });
       addRoutes(app, DEVICE_ROUTES, {
         postMessages: postMessages(config, ctx) as never,
         pollMessages: this.messages.poll as never,
@@ -270,12 +276,19 @@ export class HttpPort implements ProtocolPort {
     }
     // The rest of a body that nobody reads must not be taken for the next request.
     if (!reply.request.raw.complete) reply.header("connection", "close");
-    this.send(reply, problemOf(error, declared));
+    this.send(reply, problemOf(error, declared, extensionsOf(error)));
   }
 
   private send(reply: FastifyReply, problem: ReturnType<typeof problemOf>): void {
     void reply.code(problem.status).headers(problem.headers).type(PROBLEM_TYPE).send(problem.body);
   }
+}
+
+/** Further members of a problem: the field that is wrong, and what a handler has added. */
+function extensionsOf(error: AppError): Readonly<Record<string, unknown>> {
+  const { extensions } = error as { readonly extensions?: Readonly<Record<string, unknown>> };
+  const path = error.details?.path;
+  return { ...(typeof path === "string" && { path }), ...extensions };
 }
 
 /** RFC 9112, 3.2: with two of them, a proxy before us and we could see two different hosts. */

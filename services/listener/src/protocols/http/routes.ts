@@ -49,7 +49,7 @@ export const json = (description: string, schema: object) => ({
 
 /** One route. */
 export interface Route {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   readonly url: string;
   readonly schema: FastifySchema & Readonly<Record<string, unknown>>;
 }

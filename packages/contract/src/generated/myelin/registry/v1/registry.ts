@@ -25,6 +25,9 @@ export interface Device {
   updatedAtMs: number;
   /** Grows with each change; 0 in the bucket, which has a revision of its own. */
   version: number;
+  /** Of the request that made it, where that named itself so that it may be sent twice: hashes of its name and of what it said. */
+  creationKey: Buffer;
+  creationDigest: Buffer;
 }
 
 export interface Tag {
@@ -50,16 +53,18 @@ export interface GetDevices {
   keys: Key[];
 }
 
-/** Those that are there, in the order they were asked for. */
+/** Those that are there, in the order they were asked for; fewer than were asked for, with `more`, where they are large. */
 export interface FoundDevices {
   devices: Device[];
-  /** Lists: there are more. */
+  /** There are more. */
   more: boolean;
 }
 
 /** Each change stands for itself: others may fail. */
 export interface WriteDevices {
   changes: Change[];
+  /** The outcomes are wanted without the records. */
+  brief: boolean;
 }
 
 export interface Change {
@@ -77,7 +82,7 @@ export interface WrittenDevices {
 }
 
 export interface Outcome {
-  /** As it is now; absent where it was removed, or the change failed. */
+  /** As it is now; absent where it was removed, the change failed, or only the outcome was wanted. */
   device:
     | Device
     | undefined;
@@ -85,6 +90,10 @@ export interface Outcome {
   code: string;
   message: string;
   retryable: boolean;
+  /** The field of the record that is wrong; empty: none, or all of it. */
+  path: string;
+  /** There was none before. */
+  created: boolean;
 }
 
 /** In the order of the ids' UTF-8 bytes. */
@@ -112,6 +121,8 @@ function createBaseDevice(): Device {
     createdAtMs: 0,
     updatedAtMs: 0,
     version: 0,
+    creationKey: Buffer.alloc(0),
+    creationDigest: Buffer.alloc(0),
   };
 }
 
@@ -143,6 +154,12 @@ export const Device: MessageFns<Device> = {
     }
     if (message.version !== 0) {
       writer.uint32(72).uint64(message.version);
+    }
+    if (message.creationKey.length !== 0) {
+      writer.uint32(82).bytes(message.creationKey);
+    }
+    if (message.creationDigest.length !== 0) {
+      writer.uint32(90).bytes(message.creationDigest);
     }
     return writer;
   },
@@ -232,6 +249,22 @@ export const Device: MessageFns<Device> = {
             message.version = longToNumber(reader.uint64());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.creationKey = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.creationDigest = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -263,6 +296,16 @@ export const Device: MessageFns<Device> = {
         ? globalThis.Number(object.updated_at_ms)
         : 0,
       version: isSet(object.version) ? globalThis.Number(object.version) : 0,
+      creationKey: isSet(object.creationKey)
+        ? Buffer.from(bytesFromBase64(object.creationKey))
+        : isSet(object.creation_key)
+        ? Buffer.from(bytesFromBase64(object.creation_key))
+        : Buffer.alloc(0),
+      creationDigest: isSet(object.creationDigest)
+        ? Buffer.from(bytesFromBase64(object.creationDigest))
+        : isSet(object.creation_digest)
+        ? Buffer.from(bytesFromBase64(object.creation_digest))
+        : Buffer.alloc(0),
     };
   },
 
@@ -295,6 +338,12 @@ export const Device: MessageFns<Device> = {
     if (message.version !== 0) {
       obj.version = Math.round(message.version);
     }
+    if (message.creationKey.length !== 0) {
+      obj.creationKey = base64FromBytes(message.creationKey);
+    }
+    if (message.creationDigest.length !== 0) {
+      obj.creationDigest = base64FromBytes(message.creationDigest);
+    }
     return obj;
   },
 
@@ -312,6 +361,8 @@ export const Device: MessageFns<Device> = {
     message.createdAtMs = object.createdAtMs ?? 0;
     message.updatedAtMs = object.updatedAtMs ?? 0;
     message.version = object.version ?? 0;
+    message.creationKey = object.creationKey ?? Buffer.alloc(0);
+    message.creationDigest = object.creationDigest ?? Buffer.alloc(0);
     return message;
   },
 };
@@ -777,13 +828,16 @@ export const FoundDevices: MessageFns<FoundDevices> = {
 };
 
 function createBaseWriteDevices(): WriteDevices {
-  return { changes: [] };
+  return { changes: [], brief: false };
 }
 
 export const WriteDevices: MessageFns<WriteDevices> = {
   encode(message: WriteDevices, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.changes) {
       Change.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.brief !== false) {
+      writer.uint32(16).bool(message.brief);
     }
     return writer;
   },
@@ -809,6 +863,14 @@ export const WriteDevices: MessageFns<WriteDevices> = {
             message.changes.push(Change.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.brief = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -824,6 +886,7 @@ export const WriteDevices: MessageFns<WriteDevices> = {
   fromJSON(object: any): WriteDevices {
     return {
       changes: globalThis.Array.isArray(object?.changes) ? object.changes.map((e: any) => Change.fromJSON(e)) : [],
+      brief: isSet(object.brief) ? globalThis.Boolean(object.brief) : false,
     };
   },
 
@@ -831,6 +894,9 @@ export const WriteDevices: MessageFns<WriteDevices> = {
     const obj: any = {};
     if (message.changes?.length) {
       obj.changes = message.changes.map((e) => Change.toJSON(e));
+    }
+    if (message.brief !== false) {
+      obj.brief = message.brief;
     }
     return obj;
   },
@@ -841,6 +907,7 @@ export const WriteDevices: MessageFns<WriteDevices> = {
   fromPartial(object: DeepPartial<WriteDevices>): WriteDevices {
     const message = createBaseWriteDevices();
     message.changes = object.changes?.map((e) => Change.fromPartial(e)) || [];
+    message.brief = object.brief ?? false;
     return message;
   },
 };
@@ -1031,7 +1098,7 @@ export const WrittenDevices: MessageFns<WrittenDevices> = {
 };
 
 function createBaseOutcome(): Outcome {
-  return { device: undefined, code: "", message: "", retryable: false };
+  return { device: undefined, code: "", message: "", retryable: false, path: "", created: false };
 }
 
 export const Outcome: MessageFns<Outcome> = {
@@ -1047,6 +1114,12 @@ export const Outcome: MessageFns<Outcome> = {
     }
     if (message.retryable !== false) {
       writer.uint32(32).bool(message.retryable);
+    }
+    if (message.path !== "") {
+      writer.uint32(42).string(message.path);
+    }
+    if (message.created !== false) {
+      writer.uint32(48).bool(message.created);
     }
     return writer;
   },
@@ -1096,6 +1169,22 @@ export const Outcome: MessageFns<Outcome> = {
             message.retryable = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.created = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1114,6 +1203,8 @@ export const Outcome: MessageFns<Outcome> = {
       code: isSet(object.code) ? globalThis.String(object.code) : "",
       message: isSet(object.message) ? globalThis.String(object.message) : "",
       retryable: isSet(object.retryable) ? globalThis.Boolean(object.retryable) : false,
+      path: isSet(object.path) ? globalThis.String(object.path) : "",
+      created: isSet(object.created) ? globalThis.Boolean(object.created) : false,
     };
   },
 
@@ -1131,6 +1222,12 @@ export const Outcome: MessageFns<Outcome> = {
     if (message.retryable !== false) {
       obj.retryable = message.retryable;
     }
+    if (message.path !== "") {
+      obj.path = message.path;
+    }
+    if (message.created !== false) {
+      obj.created = message.created;
+    }
     return obj;
   },
 
@@ -1145,6 +1242,8 @@ export const Outcome: MessageFns<Outcome> = {
     message.code = object.code ?? "";
     message.message = object.message ?? "";
     message.retryable = object.retryable ?? false;
+    message.path = object.path ?? "";
+    message.created = object.created ?? false;
     return message;
   },
 };
@@ -1317,6 +1416,14 @@ export const ListDevices: MessageFns<ListDevices> = {
     return message;
   },
 };
+
+function bytesFromBase64(b64: string): Uint8Array {
+  return Uint8Array.from(globalThis.Buffer.from(b64, "base64"));
+}
+
+function base64FromBytes(arr: Uint8Array): string {
+  return globalThis.Buffer.from(arr).toString("base64");
+}
 
 type Builtin = Date | Function | Uint8Array | string | number | boolean | undefined;
 
