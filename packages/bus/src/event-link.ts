@@ -28,7 +28,7 @@ export type PublishAnswer =
 
 /** The way to the stream, so that a link can be tested without NATS. */
 export interface EventPort {
-  readonly instance: string;
+  readonly sender: string;
   readonly incarnation: number;
   readonly connected: boolean;
   readonly maxPayloadBytes: number;
@@ -82,7 +82,7 @@ export class EventLink {
   #refusals = 0;
 
   constructor(context: EventLinkContext, partition: number) {
-    const { instance: sender, incarnation } = context.port;
+    const { sender, incarnation } = context.port;
     this.#context = context;
     this.#partition = partition;
     this.#identity = { sender, incarnation, partition, lane: Lane.EVENT, target: "", targetInstance: "" };
@@ -184,10 +184,10 @@ export class EventLink {
     if (batch !== undefined) {
       this.#waitingBytes -= batch.data.length;
       this.#onTheWay = batch;
-      const { instance, incarnation } = this.#context.port;
+      const { sender, incarnation } = this.#context.port;
       // A number that a refusal has given back is used for other content, which needs another id.
       const use = this.#refusals === 0 ? "" : `.${this.#refusals}`;
-      batch.messageId = `${instance}.${incarnation}.${this.#partition}.${batch.sequence}${use}`;
+      batch.messageId = `${sender}.${incarnation}.${this.#partition}.${batch.sequence}${use}`;
       this.#attempt(batch);
     }
     this.noteCongestion();

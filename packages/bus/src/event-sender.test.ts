@@ -21,7 +21,7 @@ interface Publish {
 
 /** A stream with a server in front of it: what is published waits until the test lets the server take it. */
 class TestStream implements EventTransport {
-  readonly instance = "listener-0";
+  readonly sender = "listener-0";
   readonly incarnation = 7;
   connected = true;
   maxPayloadBytes = 1024 * 1024;

@@ -49,4 +49,5 @@ export {
 export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject-log.js";
 export { OrderedCalls, type OrderedCallsOptions, OrderedCallsReader } from "./ordered-calls.js";
 export { clearRetained, listRetained, type RetainedFacts, type RetainedList } from "./retained-messages.js";
+export { SENDING_HOPS } from "./sender-names.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";

@@ -1,13 +1,8 @@
 /** Closes the books of processes that died by what their receivers know: the number of each message of a link tells how many were sent. */
 import { control, Lane } from "@myelin/contract";
 import { MAX_CLOSED } from "./ledger-keeper.js";
+import { sendingHopOf } from "./sender-names.js";
 
-/** The hop at which a service counts what it sends to partitions. */
-const SENDING_HOPS: Readonly<Record<string, string>> = {
-  dispatcher: "publish",
-  "ipc-bridge": "publish",
-  listener: "ingress",
-};
 /** Where the receiver counts it. */
 const RECEIVING_HOP = "route";
 
@@ -31,11 +26,13 @@ export function closeByLinks(snapshots: readonly control.LedgerSnapshot[]): cont
     if (lane === Lane.TELEMETRY && complete) for (const ranges of taken.values()) book(lane, gaps(ranges));
   }
   const closedOf = (snapshot: control.LedgerSnapshot): control.LedgerSnapshot => {
-    const hop = SENDING_HOPS[snapshot.service];
-    if (hop === undefined) return snapshot;
+    const sending = sendingHopOf(snapshot.service);
+    if (sending === undefined) return snapshot;
+    const { hop } = sending;
+    const sender = sending.senderOf(snapshot.instance);
     let { accounts } = snapshot;
     for (const lane of [Lane.TELEMETRY, Lane.EVENT]) {
-      const taken = links.get(keyOf(lane, snapshot.incarnation, snapshot.instance))?.taken;
+      const taken = links.get(keyOf(lane, snapshot.incarnation, sender))?.taken;
       const arrived = sum([...(taken ?? new Map<number, Taken[]>()).values()].map(furthest));
       const own = accounts.filter((account) => account.hop === hop && account.lane === lane);
       const sent = sum(own.map((account) => account[sentField(lane)]));

@@ -30,6 +30,8 @@ interface Batch {
 /** What the links of a sender share. */
 export interface TelemetryLinkContext {
   readonly bus: Bus;
+  /** Name of the sender. */
+  readonly sender: string;
   readonly clock: Clock;
   readonly stamp: Stamp;
   readonly counters: SenderCounters;
@@ -66,7 +68,7 @@ export class TelemetryLink {
     this.#replyPrefix = `${context.inbox}.${partition}.`;
     this.builder = new BatchBuilder(
       {
-        sender: bus.instance,
+        sender: context.sender,
         incarnation: bus.incarnation,
         partition,
         lane: Lane.TELEMETRY,

@@ -20,6 +20,8 @@ import { TelemetryLink, type TelemetryLinkContext } from "./telemetry-link.js";
 export interface SenderOptions {
   readonly partitions: number;
   readonly clock?: Clock;
+  /** Name of the sender in its links; absent: the process's. Each may be used once per bus. */
+  readonly sender?: string;
 }
 
 /**
@@ -28,7 +30,7 @@ export interface SenderOptions {
  */
 const GATHER_MS = 1;
 
-/** A telemetry sender over `bus`. One per process: it owns the links of `bus.incarnation`. */
+/** A telemetry sender over `bus`. It owns the links of its name and `bus.incarnation`. */
 export function createTelemetrySender(bus: Bus, options: SenderOptions): TelemetrySender {
   return new BatchingTelemetrySender(bus, options);
 }
@@ -38,6 +40,7 @@ class BatchingTelemetrySender implements TelemetrySender {
   readonly counters: SenderCounters = senderCounters(() => this.#queued());
 
   readonly #bus: Bus;
+  readonly #sender: string;
   readonly #clock: Clock;
   readonly #stamp: Stamp;
   readonly #congestion = new Congestion();
@@ -53,11 +56,13 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   constructor(bus: Bus, options: SenderOptions) {
     this.#bus = bus;
+    this.#sender = options.sender ?? bus.instance;
     this.#stamp = sharedStamp(bus);
     this.#clock = options.clock ?? systemClock;
     this.#inbox = bus.newInbox();
     const context: TelemetryLinkContext = {
       bus,
+      sender: this.#sender,
       clock: this.#clock,
       stamp: this.#stamp,
       counters: this.counters,
@@ -77,7 +82,7 @@ class BatchingTelemetrySender implements TelemetrySender {
 
   async start(): Promise<void> {
     this.#ends = [
-      this.#bus.subscribe(subjects.linkAck(this.#bus.instance), (data) => this.#onAck(data), { only: true }),
+      this.#bus.subscribe(subjects.linkAck(this.#sender), (data) => this.#onAck(data), { only: true }),
       this.#bus.subscribe(`${this.#inbox}.>`, (_data, subject) => this.#onNobody(subject)),
       this.#bus.onConnectionChange((connected) => {
         if (!connected) for (const link of this.#links) link.disconnected();

@@ -11,6 +11,7 @@ import {
   LedgerKeeper,
   openKeyValue,
   type PartitionOwner,
+  SENDING_HOPS,
   sentAccounts,
 } from "@myelin/bus";
 import { type Resource, resourcesOf, type Snapshot } from "@myelin/config";
@@ -167,15 +168,19 @@ export async function createDispatcher(
       return sessions;
     },
   });
-  const telemetry = createTelemetrySender(bus, { partitions, clock });
-  const events = createEventSender(bus, { partitions, clock });
+  const sender = SENDING_HOPS.dispatcher.senderOf(bus.instance);
+  const telemetry = createTelemetrySender(bus, { partitions, clock, sender });
+  const events = createEventSender(bus, { partitions, clock, sender });
   const publisher = new LanePublisher(telemetry, events, partitions);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
     clock,
     open: () => openKeyValue(bus, BUCKETS.ledger),
-    accounts: () => [...core.ledger.snapshot(), ...sentAccounts("publish", telemetry, events)],
+    accounts: () => [
+      ...core.ledger.snapshot(),
+      ...sentAccounts(SENDING_HOPS.dispatcher.hop, telemetry, events),
+    ],
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
   core.keepRetained();

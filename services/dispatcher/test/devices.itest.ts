@@ -1,4 +1,4 @@
-import { DeviceRegistryClient } from "@myelin/bus";
+import { type Bus, DeviceRegistryClient } from "@myelin/bus";
 import { checkValue, deviceProfileKind, type Resource } from "@myelin/config";
 import { Kind } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
@@ -177,6 +177,32 @@ describe("the device desk", () => {
     await expect(dispatcher.devices.publisher.event({ ...answer, path: "a/+" })).rejects.toMatchObject({
       code: "contract.bad_envelope",
     });
+    await waitFor(async () => unaccounted(await ledgerOf(box)).every((left) => left === 0), {
+      what: "books that add up",
+      deadlineMs: DEADLINE_MS,
+    });
+  });
+
+  it("publishes beside an ipc-bridge of the same process, and neither takes the other's messages for doubles", async () => {
+    await using box = await TestBox.open();
+    const notes = new Notes("t");
+    let shared: Bus | undefined;
+    const dispatcher = await box.dispatcher("core", {}, ({ devices }, bus) => {
+      devices.desk.add(notes);
+      shared = bus;
+    });
+    await owning(dispatcher, PARTITIONS);
+    const bridge = await box.producerOn(shared!);
+    for (let i = 0; i < 5; i++) {
+      const payload = Buffer.from(`desk ${i}`);
+      const one = { tenant: "", device: "b1", path: "t", payload, kind: Kind.EVENT };
+      await dispatcher.devices.publisher.event(one);
+      dispatcher.devices.publisher.telemetry(one);
+      await bridge.event("b1", "t", `bridge ${i}`);
+      bridge.send("b1", "t", `bridge ${i}`);
+    }
+    await taking(notes, 20);
+    expect(new Set(notes.taken.map(({ text }) => text)).size).toBe(10);
     await waitFor(async () => unaccounted(await ledgerOf(box)).every((left) => left === 0), {
       what: "books that add up",
       deadlineMs: DEADLINE_MS,

@@ -13,11 +13,11 @@ import type { WireMessage } from "./wire/message.js";
 const AGAIN: PublishAnswer = { kind: "again" };
 const STORED: PublishAnswer = { kind: "stored" };
 
-/** An event sender over `bus`. One per process: it owns the links of `bus.incarnation`. */
+/** An event sender over `bus`. It owns the links of its name and `bus.incarnation`. */
 export function createEventSender(bus: Bus, options: SenderOptions): EventSender {
   const nats = natsBusOf(bus);
   const { partitions, clock = nats.clock } = options;
-  return new BatchingEventSender(new NatsEventTransport(nats), {
+  return new BatchingEventSender(new NatsEventTransport(nats, options.sender ?? nats.instance), {
     partitions,
     clock,
     logger: nats.logger,
@@ -29,14 +29,14 @@ class NatsEventTransport implements EventTransport {
   readonly #bus: NatsBus;
   readonly #inbox: string;
 
-  constructor(bus: NatsBus) {
+  constructor(
+    bus: NatsBus,
+    readonly sender: string,
+  ) {
     this.#bus = bus;
     this.#inbox = bus.newInbox();
   }
 
-  get instance(): string {
-    return this.#bus.instance;
-  }
   get incarnation(): number {
     return this.#bus.incarnation;
   }

@@ -131,7 +131,10 @@ export class TestBox implements AsyncDisposable {
   }
 
   async producer(instance = "listener-0"): Promise<Producer> {
-    const bus = await this.connect(instance);
+    return this.producerOn(await this.connect(instance));
+  }
+
+  async producerOn(bus: Bus): Promise<Producer> {
     const telemetry = await this.start(createTelemetrySender(bus, { partitions: PARTITIONS }));
     const events = await this.start(createEventSender(bus, { partitions: PARTITIONS }));
     return new Producer(telemetry, events);
@@ -141,7 +144,7 @@ export class TestBox implements AsyncDisposable {
   async dispatcher(
     instance: string,
     changes: object = {},
-    before: (dispatcher: DispatcherService) => void = () => undefined,
+    before: (dispatcher: DispatcherService, bus: Bus) => void = () => undefined,
   ): Promise<DispatcherService> {
     const bus = await this.connect(instance);
     const dispatcher = await createDispatcher(settings(changes), {
@@ -153,7 +156,7 @@ export class TestBox implements AsyncDisposable {
       dataDir: this.dir.path,
       resourcesDir: this.dir.path,
     });
-    before(dispatcher);
+    before(dispatcher, bus);
     return await this.start(dispatcher);
   }
 

@@ -2,6 +2,7 @@
 import {
   type Bus,
   type EventSender,
+  SENDING_HOPS,
   sentAccounts,
   type TelemetrySender,
   type Unsubscribe,
@@ -348,7 +349,7 @@ export class BridgeCore implements Component {
     const delivered = [...this.books].map((account) => account.toMessage());
     return [
       ...delivered.filter(({ received }) => received > 0),
-      ...sentAccounts("publish", this.lanes.telemetry, this.lanes.events),
+      ...sentAccounts(SENDING_HOPS["ipc-bridge"].hop, this.lanes.telemetry, this.lanes.events),
     ];
   }
 }
