@@ -107,4 +107,6 @@ export const BUCKETS = {
   apps: { name: "MLN_APPS", history: 1, ttlMs: 0 },
   /** Records of network devices; key = `deviceKey`, value = `myelin.registry.v1.Device`. */
   devices: { name: "MLN_DEVICES", history: 1, ttlMs: 0 },
+  /** Shadows of devices; key = `shadowKey`, value = `myelin.shadow.v1.Record`. */
+  shadows: { name: "MLN_SHADOWS", history: 1, ttlMs: 0 },
 } as const;

@@ -70,6 +70,21 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   allCommandJournals: ["mln.cmd.journal.*"],
   registryRequest: ["mln.reg.request.3", ["partition", 3]],
   deviceKey: ["3.plant.boiler=2F7", ["partition", 3], ["name", "plant"], ["name", "boiler/7"]],
+  shadowRequest: ["mln.shd.request.3", ["partition", 3]],
+  shadowChange: [
+    "mln.shd.change.3.plant.boiler=2F7.main",
+    ["partition", 3],
+    ["name", "plant"],
+    ["name", "boiler/7"],
+    ["name", "main"],
+  ],
+  shadowKey: [
+    "3.plant.boiler=2F7.=",
+    ["partition", 3],
+    ["name", "plant"],
+    ["name", "boiler/7"],
+    ["name", ""],
+  ],
   retainedState: ["mln.ret.state"],
   retainedMessage: ["mln.ret.msg.3.plant.site=2Fa", ["partition", 3], ["name", "plant"], ["name", "site/a"]],
   retainedOfPartition: ["mln.ret.msg.3.>", ["partition", 3]],
@@ -177,6 +192,7 @@ describe("streams and buckets", () => {
       "MLN_LEDGER",
       "MLN_APPS",
       "MLN_DEVICES",
+      "MLN_SHADOWS",
     ]);
   });
 

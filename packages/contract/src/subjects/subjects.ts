@@ -159,6 +159,14 @@ export const registryRequest = (partition: number): string => `mln.reg.request.$
 /** Key of a device's record in the bucket DEVICES: partition, tenant and id. */
 export const deviceKey = (partition: number, tenant: string, id: string): string =>
   `${part(partition)}.${retainedToken(tenant)}.${retainedToken(id)}`;
+/** Requests about the shadows of devices, to the owner of their partition. */
+export const shadowRequest = (partition: number): string => `mln.shd.request.${part(partition)}`;
+/** Document of a shadow after each change, published while somebody watches it. */
+export const shadowChange = (partition: number, tenant: string, device: string, name: string): string =>
+  `mln.shd.change.${part(partition)}.${retainedToken(tenant)}.${retainedToken(device)}.${retainedToken(name)}`;
+/** Key of a shadow in the bucket SHADOWS: partition, tenant, device and name. What `deviceKey` gives is what the keys of a device begin with. */
+export const shadowKey = (partition: number, tenant: string, device: string, name: string): string =>
+  `${part(partition)}.${retainedToken(tenant)}.${retainedToken(device)}.${retainedToken(name)}`;
 
 function retainedToken(name: string): string {
   if (name.length <= MAX_TOKEN_CHARS) {

@@ -18,6 +18,7 @@ import {
   resource,
   retained,
   session,
+  shadow,
   sys,
 } from "../../src/index.js";
 import { bytes, type Codec, field, type GoodCase, hex } from "./vector.js";
@@ -35,6 +36,7 @@ const GENERATED: Readonly<Record<string, object>> = {
   registry,
   retained,
   session,
+  shadow,
   sys,
 };
 /** A message within itself is filled this often. */

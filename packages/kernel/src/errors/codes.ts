@@ -117,6 +117,10 @@ export const ERROR_CODES = {
   "command.denied": { family: "caller", retryable: false, http: 403, grpc: "PERMISSION_DENIED" },
   "command.under_way": { family: "caller", retryable: false, http: 409, grpc: "FAILED_PRECONDITION" },
   "command.key_reused": { family: "caller", retryable: false, http: 422, grpc: "ALREADY_EXISTS" },
+  "shadow.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
+  "shadow.invalid": { family: "caller", retryable: false, http: 400, grpc: "INVALID_ARGUMENT" },
+  "shadow.too_large": { family: "caller", retryable: false, http: 413, grpc: "RESOURCE_EXHAUSTED" },
+  "shadow.version_conflict": { family: "caller", retryable: false, http: 409, grpc: "ABORTED" },
   "partition.not_owned": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
 
   // Application services.

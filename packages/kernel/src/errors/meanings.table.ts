@@ -80,6 +80,11 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "command.under_way":
     "The command has ended, or may have reached its device: it cannot be cancelled any more.",
   "command.key_reused": "The idempotency key stands for another command to this device.",
+  "shadow.unknown": "The device has no shadow of that name.",
+  "shadow.invalid": "What is to be written into a shadow breaks a rule; details hold path and rule.",
+  "shadow.too_large": "A shadow, or what is to be written into it, has more bytes than are taken.",
+  "shadow.version_conflict":
+    "A shadow was changed meanwhile: it has another version than the one the change is meant for.",
   "partition.not_owned": "The partition has no owner at the moment, or this process is not it.",
   "app.unknown": "No application service of that name is known.",
   "app.unhealthy": "The application service failed its health checks and gets no work.",
