@@ -19,8 +19,10 @@ export {
   resourcesOf,
   type Snapshot,
 } from "./dynamic/resource.js";
+export { type AppServiceSpec, appServiceKind } from "./kinds/app-service.js";
 export { type BridgeSpec, type BridgeTopic, bridgeKind } from "./kinds/bridge.js";
 export { customResourceDefinition } from "./kinds/crd.js";
+export { type DeviceSpec, deviceKind } from "./kinds/device.js";
 export {
   type CommandSpec,
   type DeviceProfileSpec,
@@ -28,6 +30,8 @@ export {
   type PointSpec,
 } from "./kinds/device-profile.js";
 export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";
+export { type FlowSpec, type FlowStepSpec, flowKind } from "./kinds/flow.js";
+export type { FlowActionSpec, FlowSingleActionSpec } from "./kinds/flow-steps.js";
 export {
   type AnyKind,
   API_VERSION,

@@ -11,8 +11,29 @@ export interface PrinterColumn {
 
 /** By kind, in order from left to right; the same in `myelin get` and `kubectl get`. Kinds without need of any are left out. */
 export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonly PrinterColumn[]>>> = {
+  AppService: [
+    {
+      name: "Instances",
+      type: "integer",
+      path: ["instances"],
+      description: "Healthy instances there must be.",
+    },
+  ],
   Bridge: [
     { name: "URL", type: "string", path: ["remote", "mqtt", "url"], description: "Where the broker is." },
+  ],
+  Device: [
+    { name: "Node", type: "string", path: ["node"], description: "Edge node that drives it." },
+    { name: "Driver", type: "string", path: ["driver"], description: "Driver that speaks its protocol." },
+    { name: "Profile", type: "string", path: ["profile"], description: "What it measures and can be told." },
+  ],
+  Flow: [
+    {
+      name: "Priority",
+      type: "integer",
+      path: ["priority"],
+      description: "Waiting runs of larger priority go first.",
+    },
   ],
   Route: [
     { name: "Order", type: "integer", path: ["order"], description: "Routes are tried by growing order." },

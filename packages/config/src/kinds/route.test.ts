@@ -103,10 +103,18 @@ describe("a document", () => {
     [
       "of an unknown kind",
       "kind: toString\n",
-      'kind: "toString" must be one of Bridge, DeviceProfile, Route',
+      'kind: "toString" must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route',
     ],
-    ["without a kind", "a: 1\n", "kind: nothing must be one of Bridge, DeviceProfile, Route"],
-    ["that is text", "hello\n", "kind: nothing must be one of Bridge, DeviceProfile, Route"],
+    [
+      "without a kind",
+      "a: 1\n",
+      "kind: nothing must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route",
+    ],
+    [
+      "that is text",
+      "hello\n",
+      "kind: nothing must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route",
+    ],
     [
       "of another version",
       route("  targets: [{ app: a }]\n").replace("v1alpha1", "v9"),
