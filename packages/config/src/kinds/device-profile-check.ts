@@ -126,6 +126,39 @@ function checkCommand(
       expect([...where, "max"], parameter.max, `at least min, ${parameter.min}`);
   }
   if (command.safety !== undefined) checkSafety(command, command.safety, points, [...at, "safety"], expect);
+  if (command.verify !== undefined) checkVerify(command, command.verify, points, [...at, "verify"], expect);
+}
+
+function checkVerify(
+  { parameters }: CommandSpec,
+  verify: NonNullable<CommandSpec["verify"]>,
+  points: DeviceProfileSpec["points"],
+  where: ValuePath,
+  expect: Expect,
+): void {
+  const { equals, tolerance, settle = 0, within } = verify;
+  const point = Object.hasOwn(points, verify.point) ? points[verify.point] : undefined;
+  if (point === undefined) {
+    expect([...where, "point"], verify.point, "a point of the profile");
+    return;
+  }
+  const type = point.type === "integer" ? "number" : point.type;
+  if (tolerance !== undefined && type !== "number")
+    expect([...where, "tolerance"], tolerance, `left out: the point is of type ${type}`);
+  if (settle >= within) expect([...where, "settle"], settle, "shorter than within");
+  const at: ValuePath = [...where, "equals"];
+  const { parameter: name } = equals;
+  if (name === undefined) {
+    const given =
+      equals.number !== undefined ? "number" : equals.boolean !== undefined ? "boolean" : "string";
+    if (given !== type) expect(at, equals, `of type ${type}, as the point is`);
+    return;
+  }
+  const parameter = Object.hasOwn(parameters, name) ? parameters[name] : undefined;
+  if (parameter === undefined) expect([...at, "parameter"], name, "a parameter of the command");
+  else if (!parameter.required) expect([...at, "parameter"], name, "a parameter that must be given");
+  else if ((parameter.type === "integer" ? "number" : parameter.type) !== type)
+    expect([...at, "parameter"], name, `a parameter of type ${type}, as the point is`);
 }
 
 function checkSafety(

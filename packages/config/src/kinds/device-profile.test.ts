@@ -39,7 +39,8 @@ commands:
       maxAge: 5s
       roles: [operator]
       hours: [{ days: [mon, tue], from: "22:00", to: "06:00", timeZone: Europe/Berlin }]
-  stop: { risk: stop }
+    verify: { point: temperature, equals: { parameter: target }, tolerance: 0.5, settle: 1s, within: 30s }
+  stop: { risk: stop, verify: { point: burning, equals: { boolean: false } }, redelivery: never }
 `;
 
 async function problemsOf(spec: string) {
@@ -184,9 +185,39 @@ describe("a DeviceProfile", () => {
       "commands.set-temperature.safety.measuredBy: a point of the profile, of type number or integer",
     ],
     [
+      "a read-back of nothing",
+      "verify: { point: temperature",
+      "verify: { point: speed",
+      "commands.set-temperature.verify.point: a point of the profile",
+    ],
+    [
+      "a read-back of another type",
+      "equals: { boolean: false }",
+      "equals: { number: 0 }",
+      "commands.stop.verify.equals: of type boolean, as the point is",
+    ],
+    [
+      "a read-back of what may be left out",
+      "equals: { parameter: target }",
+      "equals: { parameter: note }",
+      "commands.set-temperature.verify.equals.parameter: a parameter that must be given",
+    ],
+    [
+      "a read-back that settles for too long",
+      "settle: 1s",
+      "settle: 30s",
+      "commands.set-temperature.verify.settle: shorter than within",
+    ],
+    [
+      "a tolerance of true and false",
+      "equals: { boolean: false }",
+      "equals: { boolean: false }, tolerance: 1",
+      "commands.stop.verify.tolerance: left out: the point is of type boolean",
+    ],
+    [
       "a stop that is held up",
-      "stop: { risk: stop }",
-      "stop: { risk: stop, safety: { minInterval: 1s } }",
+      "stop: { risk: stop,",
+      "stop: { risk: stop, safety: { minInterval: 1s },",
       "commands.stop.safety.minInterval: left out: nothing may hold up a command of risk stop",
     ],
     [

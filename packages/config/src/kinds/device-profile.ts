@@ -264,6 +264,42 @@ const safety = object(
   { description: "What the command must never do, whoever sends it." },
 );
 
+const verify = object(
+  {
+    point: string({
+      description: "Point whose report shows that the command was executed.",
+      minLength: 1,
+      maxLength: 64,
+    }),
+    equals: exactlyOne(
+      {
+        parameter: string({ description: "What this parameter was.", minLength: 1, maxLength: 64 }),
+        number: any("This number."),
+        boolean: boolean({ description: "True or false." }),
+        text: string({ description: "This text.", maxLength: 256 }),
+      },
+      { description: "What it must report." },
+    ),
+    tolerance: optional(atLeastZero("How far a number may be off; left out, not at all.")),
+    settle: optional(
+      durationMs({
+        description: "Reports that were measured sooner than this after the execution do not count.",
+        max: "1h",
+      }),
+    ),
+    within: durationMs({
+      description: "How long after the execution the first good report counts.",
+      default: "10s",
+      min: "10ms",
+      max: "1h",
+    }),
+  },
+  {
+    description:
+      "How it is seen that the command was executed; left out, the word of the device is all there is.",
+  },
+);
+
 const command = object({
   description: optional(string({ description: "For people and models.", maxLength: 1024 })),
   risk: oneOf(["read", "low", "high", "stop"], {
@@ -277,6 +313,12 @@ const command = object({
     keyPattern: IDENTIFIER,
   }),
   safety: optional(safety),
+  verify: optional(verify),
+  redelivery: oneOf(["never", "untilAnswered"], {
+    description:
+      "What happens to a command that may have reached the device when its connection broke. `untilAnswered`: it is given to the device again under the same id, which the device must know again; `never`: it is not, and ends as `outcome_unknown` where nothing can be read back.",
+    default: "untilAnswered",
+  }),
 });
 
 const spec = object({

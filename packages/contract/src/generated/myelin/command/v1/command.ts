@@ -292,6 +292,8 @@ export interface Command {
   traceparent: string;
   /** It stems from what was kept during an outage. */
   replayed: boolean;
+  /** When it was last given to the device; 0: never. */
+  attemptedAtUs: number;
 }
 
 /** To the owner of one partition. */
@@ -396,6 +398,7 @@ export interface Progress {
   steps: Step[];
   attempts: number;
   mayHaveRun: boolean;
+  attemptedAtUs: number;
 }
 
 function createBaseStep(): Step {
@@ -835,6 +838,7 @@ function createBaseCommand(): Command {
     mayHaveRun: false,
     traceparent: "",
     replayed: false,
+    attemptedAtUs: 0,
   };
 }
 
@@ -896,6 +900,9 @@ export const Command: MessageFns<Command> = {
     }
     if (message.replayed !== false) {
       writer.uint32(152).bool(message.replayed);
+    }
+    if (message.attemptedAtUs !== 0) {
+      writer.uint32(161).fixed64(message.attemptedAtUs);
     }
     return writer;
   },
@@ -1065,6 +1072,14 @@ export const Command: MessageFns<Command> = {
             message.replayed = reader.bool();
             continue;
           }
+          case 20: {
+            if (tag !== 161) {
+              break;
+            }
+
+            message.attemptedAtUs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1120,6 +1135,11 @@ export const Command: MessageFns<Command> = {
         : false,
       traceparent: isSet(object.traceparent) ? globalThis.String(object.traceparent) : "",
       replayed: isSet(object.replayed) ? globalThis.Boolean(object.replayed) : false,
+      attemptedAtUs: isSet(object.attemptedAtUs)
+        ? globalThis.Number(object.attemptedAtUs)
+        : isSet(object.attempted_at_us)
+        ? globalThis.Number(object.attempted_at_us)
+        : 0,
     };
   },
 
@@ -1182,6 +1202,9 @@ export const Command: MessageFns<Command> = {
     if (message.replayed !== false) {
       obj.replayed = message.replayed;
     }
+    if (message.attemptedAtUs !== 0) {
+      obj.attemptedAtUs = Math.round(message.attemptedAtUs);
+    }
     return obj;
   },
 
@@ -1213,6 +1236,7 @@ export const Command: MessageFns<Command> = {
     message.mayHaveRun = object.mayHaveRun ?? false;
     message.traceparent = object.traceparent ?? "";
     message.replayed = object.replayed ?? false;
+    message.attemptedAtUs = object.attemptedAtUs ?? 0;
     return message;
   },
 };
@@ -2549,7 +2573,7 @@ export const JournalRecord: MessageFns<JournalRecord> = {
 };
 
 function createBaseProgress(): Progress {
-  return { id: "", steps: [], attempts: 0, mayHaveRun: false };
+  return { id: "", steps: [], attempts: 0, mayHaveRun: false, attemptedAtUs: 0 };
 }
 
 export const Progress: MessageFns<Progress> = {
@@ -2565,6 +2589,9 @@ export const Progress: MessageFns<Progress> = {
     }
     if (message.mayHaveRun !== false) {
       writer.uint32(32).bool(message.mayHaveRun);
+    }
+    if (message.attemptedAtUs !== 0) {
+      writer.uint32(41).fixed64(message.attemptedAtUs);
     }
     return writer;
   },
@@ -2614,6 +2641,14 @@ export const Progress: MessageFns<Progress> = {
             message.mayHaveRun = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.attemptedAtUs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2636,6 +2671,11 @@ export const Progress: MessageFns<Progress> = {
         : isSet(object.may_have_run)
         ? globalThis.Boolean(object.may_have_run)
         : false,
+      attemptedAtUs: isSet(object.attemptedAtUs)
+        ? globalThis.Number(object.attemptedAtUs)
+        : isSet(object.attempted_at_us)
+        ? globalThis.Number(object.attempted_at_us)
+        : 0,
     };
   },
 
@@ -2653,6 +2693,9 @@ export const Progress: MessageFns<Progress> = {
     if (message.mayHaveRun !== false) {
       obj.mayHaveRun = message.mayHaveRun;
     }
+    if (message.attemptedAtUs !== 0) {
+      obj.attemptedAtUs = Math.round(message.attemptedAtUs);
+    }
     return obj;
   },
 
@@ -2665,6 +2708,7 @@ export const Progress: MessageFns<Progress> = {
     message.steps = object.steps?.map((e) => Step.fromPartial(e)) || [];
     message.attempts = object.attempts ?? 0;
     message.mayHaveRun = object.mayHaveRun ?? false;
+    message.attemptedAtUs = object.attemptedAtUs ?? 0;
     return message;
   },
 };
