@@ -15,11 +15,12 @@ export const LAYERS: Readonly<Record<string, readonly string[] | "anything">> = 
     "packages/data-store": l0,
     "packages/rpc": [...l0, "contract", "observability"],
     "packages/profile": [...l0, "contract", "config"],
+    "packages/rules": [...l0, "config", "profile"],
     "packages/service-host": l2,
     "packages/sdk-node": [...l0, "contract", "rpc"],
     "packages/testkit": l3,
     "services/listener": l3,
-    "services/dispatcher": [...l3, "data-store", "profile"],
+    "services/dispatcher": [...l3, "data-store", "profile", "rules"],
     "services/ipc-bridge": l3,
     // The composition root wires services together; benches and stories stand outside of the product.
     "packages/cli": "anything",
@@ -38,6 +39,7 @@ export const LEVEL: Readonly<Record<string, number>> = {
   bus: 2,
   rpc: 2,
   profile: 2,
+  rules: 3,
   "service-host": 3,
 };
 
@@ -72,6 +74,8 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   msgpackr: ["packages/contract/", "services/dispatcher/src/codecs/"],
   protobufjs: ["services/dispatcher/src/codecs/"],
   "@marcbachmann/cel-js": ["packages/profile/"],
+  "fft.js": ["packages/rules/"],
+  tinyqueue: ["packages/rules/"],
   cockatiel: ["packages/sdk-node/"],
   commander: ["packages/cli/"],
   "@bomb.sh/tab*": ["packages/cli/"],

@@ -1,6 +1,12 @@
 export { isChange } from "./deadband.js";
 export type { ProfiledMessage } from "./decoder.js";
-export { type Condition, compileCondition, type Variables, type VariableType } from "./expression.js";
+export {
+  type Condition,
+  compileCondition,
+  type Variables,
+  type VariableType,
+  variablesOf,
+} from "./expression.js";
 export { checkParameters, type Parameters } from "./parameters.js";
 export { Profile, type ProfileCommand } from "./profile.js";
 export {

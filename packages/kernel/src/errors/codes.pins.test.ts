@@ -55,6 +55,7 @@ const PINNED: Record<string, string> = {
   "route.invalid": "caller final 422 INVALID_ARGUMENT",
   "expression.invalid": "caller final 422 INVALID_ARGUMENT",
   "expression.failed": "caller final 422 FAILED_PRECONDITION",
+  "rule.invalid": "caller final 422 INVALID_ARGUMENT",
   "target.unavailable": "world retry 503 UNAVAILABLE",
   "device.not_connected": "world retry 409 FAILED_PRECONDITION",
   "device.connected": "caller retry 409 FAILED_PRECONDITION",

@@ -101,6 +101,7 @@ export const ERROR_CODES = {
   "route.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "expression.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "expression.failed": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
+  "rule.invalid": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
   "target.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "device.not_connected": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.connected": { family: "caller", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },

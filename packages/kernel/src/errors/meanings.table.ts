@@ -60,6 +60,7 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "route.invalid": "A route cannot be compiled.",
   "expression.invalid":
     "An expression of a resource is not CEL, names something unknown, has the wrong type, or could run away.",
+  "rule.invalid": "A rule cannot be put in force; the message names the rule and the place in it.",
   "expression.failed": "An expression of a resource could not be evaluated with the values of the moment.",
   "target.unavailable": "The target of a route cannot take messages at the moment.",
   "device.not_connected": "No listener holds a connection of the device.",

@@ -1,0 +1,4 @@
+export type { SavedDevice, Value } from "./device.js";
+export { RuleEngine, type RuleEngineOptions } from "./engine.js";
+export type { EngineCounters, Firing, Occasion, PointValue, Speaker } from "./firing.js";
+export { isBuiltIn, Rule } from "./rule.js";
