@@ -21,5 +21,7 @@ export {
   type ReadingValue,
   toReference,
 } from "./reading-block.js";
+export type { MysqlServer } from "./stores/mysql/connections.js";
+export { MysqlStore, type MysqlStoreOptions } from "./stores/mysql/mysql-store.js";
 export { PostgresqlStore, type PostgresqlStoreOptions } from "./stores/postgresql/postgresql-store.js";
 export { SqliteStore, type SqliteStoreOptions } from "./stores/sqlite/sqlite-store.js";

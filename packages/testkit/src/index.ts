@@ -1,3 +1,4 @@
+export { makeCertificate, type TestCertificate } from "./certificates.js";
 export { findProgram, findTool } from "./environment.js";
 export { freePort, freePorts } from "./ports.js";
 export {
@@ -8,9 +9,10 @@ export {
 } from "./process/managed-process.js";
 export type { ReadyCheck } from "./process/ready.js";
 export { type Lack, type Requirement, requires } from "./requires.js";
+export { type MariadbOptions, startMariadb } from "./servers/mariadb.js";
 export { type MosquittoOptions, startMosquitto } from "./servers/mosquitto.js";
 export { type NatsOptions, type NatsServer, natsServerPath, startNats } from "./servers/nats.js";
-export { startPostgresql } from "./servers/postgresql.js";
+export { type PostgresqlOptions, startPostgresql } from "./servers/postgresql.js";
 export type { TestServer } from "./servers/server.js";
 export { type TempDir, tempDir } from "./temp-dir.js";
 export { type NotYet, type WaitOptions, waitFor } from "./wait-for.js";

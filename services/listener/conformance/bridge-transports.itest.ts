@@ -1,10 +1,18 @@
 import { execFile } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { promisify } from "node:util";
-import { freePort, requires, startMosquitto, type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import {
+  freePort,
+  makeCertificate,
+  requires,
+  startMosquitto,
+  type TempDir,
+  type TestCertificate,
+  tempDir,
+  waitFor,
+} from "@myelin/testkit";
 import { describe, expect, it, onTestFinished, vi } from "vitest";
 import { bridgeConditions } from "../src/bridges/conditions.js";
-import { makeCertificate, type TestCertificate } from "../test/certificates.js";
 import { BridgeWorld, Client } from "./bridge-world.js";
 
 const PASSWORD_VARIABLE = "MYELIN_TEST_BROKER_PASSWORD";

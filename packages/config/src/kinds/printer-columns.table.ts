@@ -51,10 +51,16 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
       description: "Of a store in a file: where it is.",
     },
     {
-      name: "Server",
+      name: "PostgreSQL",
       type: "string",
       path: ["store", "postgresql", "host"],
-      description: "Of a store in a database: its server.",
+      description: "Of a store in such a database: its server.",
+    },
+    {
+      name: "MySQL",
+      type: "string",
+      path: ["store", "mysql", "host"],
+      description: "Of a store in such a database, or in MariaDB: its server.",
     },
   ],
 };

@@ -29,9 +29,17 @@ describe("a Sink", () => {
     });
   });
 
+  it("may keep its readings in MySQL or MariaDB", async () => {
+    const { documents } = await sink("{ store: { mysql: { host: db.example } } }");
+    expect(documents[0]?.resource?.spec).toMatchObject({
+      store: { mysql: { host: "db.example", port: 3306, database: "myelin", user: "myelin" } },
+    });
+  });
+
   it.each([
+    ["{ store: { mysql: {} } }", "spec.store.mysql.host"],
     ["{}", "spec.store: nothing must be given"],
-    ["{ store: { sqlite: {}, postgresql: { host: a } } }", "exactly one of sqlite, postgresql"],
+    ["{ store: { sqlite: {}, postgresql: { host: a } } }", "exactly one of sqlite, postgresql, mysql"],
     ["{ store: { postgresql: { host: a, password: secret } } }", "spec.store.postgresql.password"],
     ["{ store: { sqlite: { path: ../x.db } } }", "a relative path without .."],
     ["{ store: { sqlite: { maxBytes: 1KiB } } }", "at least 64MiB"],

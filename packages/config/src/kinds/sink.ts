@@ -16,6 +16,38 @@ import type { Infer } from "../schema/schema.js";
 import { defineKind } from "./kind.js";
 import { dataPathRule } from "./route.js";
 
+const database = (port: number) =>
+  object({
+    host: string({ description: "Where the server is.", minLength: 1, maxLength: 253 }),
+    port: integer({ description: "TCP port.", default: port, minimum: 1, maximum: 65_535 }),
+    database: string({
+      description: "Database that holds the tables.",
+      default: "myelin",
+      minLength: 1,
+      maxLength: 63,
+    }),
+    user: string({
+      description: "User of the database; it makes the tables at first use.",
+      default: "myelin",
+      minLength: 1,
+      maxLength: 63,
+    }),
+    password: optional(secretReference({ description: "Password of that user." })),
+    tls: optional(
+      object(
+        {
+          ca: optional(
+            secretReference({
+              description:
+                "Authorities in PEM form that vouch for the server; left out, those that Node.js knows.",
+            }),
+          ),
+        },
+        { description: "Speaks TLS and checks the server's certificate; left out, nothing is encrypted." },
+      ),
+    ),
+  });
+
 const store = exactlyOne(
   {
     sqlite: object({
@@ -33,36 +65,8 @@ const store = exactlyOne(
         max: "16384GiB",
       }),
     }),
-    postgresql: object({
-      host: string({ description: "Where the server is.", minLength: 1, maxLength: 253 }),
-      port: integer({ description: "TCP port.", default: 5432, minimum: 1, maximum: 65_535 }),
-      database: string({
-        description: "Database that holds the tables.",
-        default: "myelin",
-        minLength: 1,
-        maxLength: 63,
-      }),
-      user: string({
-        description: "User of the database; it makes the tables at first use.",
-        default: "myelin",
-        minLength: 1,
-        maxLength: 63,
-      }),
-      password: optional(secretReference({ description: "Password of that user." })),
-      tls: optional(
-        object(
-          {
-            ca: optional(
-              secretReference({
-                description:
-                  "Authorities in PEM form that vouch for the server; left out, those that Node.js knows.",
-              }),
-            ),
-          },
-          { description: "Speaks TLS and checks the server's certificate; left out, nothing is encrypted." },
-        ),
-      ),
-    }),
+    postgresql: database(5432),
+    mysql: database(3306),
   },
   { description: "Where readings are kept." },
 );

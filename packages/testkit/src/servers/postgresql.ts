@@ -1,13 +1,13 @@
 /** A real PostgreSQL server. */
 import { execFile } from "node:child_process";
-import { chmod, chown, mkdir, readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { AppError } from "@myelin/kernel";
-import { findProgram } from "../environment.js";
 import { freePort } from "../ports.js";
 import { startProcess } from "../process/managed-process.js";
 import { tempDir } from "../temp-dir.js";
+import { asAccount, type ServerTls, writeTls } from "./account.js";
 import { serverOf, type TestServer } from "./server.js";
 
 const run = promisify(execFile);
@@ -15,23 +15,32 @@ const FOLDER = "/usr/lib/postgresql";
 /** Made by the package: the server does not run as root. */
 const ACCOUNT = "postgres";
 
+/** What the server is started with beyond what it needs. */
+export interface PostgresqlOptions {
+  /** Certificate and key in PEM form, for clients that want TLS. */
+  readonly tls?: ServerTls | undefined;
+}
+
 /**
  * Starts a PostgreSQL with a database `postgres` and a user `myelin` without a password, on loopback.
  * Guard tests that call it with `requires.program("pg_createcluster")`, which comes with Debian's package.
  * @throws AppError `setup.missing_tool` where it is not installed.
  */
-export async function startPostgresql(): Promise<TestServer> {
+export async function startPostgresql({ tls }: PostgresqlOptions = {}): Promise<TestServer> {
   const bin = await programs();
   const port = await freePort();
   const dir = await tempDir("postgresql");
   const data = dir.join("data");
   try {
     await mkdir(data, { mode: 0o700 });
-    const as = await otherUser(dir.path, data);
+    const { cert, key } = await writeTls(dir, tls);
+    const as = await asAccount(ACCOUNT, dir.path, [data, ...(cert && key ? [cert, key] : [])]);
     const init = ["-D", data, "-U", "myelin", "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"];
     const [initdb = "", ...initArgs] = [...as, join(bin, "initdb"), ...init];
     await run(initdb, initArgs, { cwd: "/" });
     const serve = ["-D", data, "-p", String(port), "-h", "127.0.0.1", "-k", data, "-c", "max_connections=50"];
+    const secure = ["ssl=on", `ssl_cert_file=${cert}`, `ssl_key_file=${key}`].flatMap((it) => ["-c", it]);
+    if (tls !== undefined) serve.push(...secure);
     const [command = "", ...args] = [...as, join(bin, "postgres"), ...serve];
     const managed = await startProcess({
       name: "postgresql",
@@ -56,22 +65,4 @@ async function programs(): Promise<string> {
   const [newest] = versions.map(Number).sort((a, b) => b - a);
   if (newest === undefined) throw new AppError("setup.missing_tool", "postgresql is not installed");
   return join(FOLDER, String(newest), "bin");
-}
-
-/** What stands before a command so that it does not run as root; the folders are given to that account. */
-async function otherUser(parent: string, data: string): Promise<string[]> {
-  if (process.getuid?.() !== 0) return [];
-  const setpriv = findProgram("setpriv");
-  const accounts = await readFile("/etc/passwd", "utf8");
-  const [, , uid, gid] =
-    accounts
-      .split("\n")
-      .map((line) => line.split(":"))
-      .find(([name]) => name === ACCOUNT) ?? [];
-  if (setpriv === undefined || uid === undefined || gid === undefined) {
-    throw new AppError("setup.missing_tool", `there is no account ${ACCOUNT}, or no setpriv to use it`);
-  }
-  await chmod(parent, 0o711);
-  await chown(data, Number(uid), Number(gid));
-  return [setpriv, `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups"];
 }

@@ -1,7 +1,7 @@
 /** The sinks in force, each with its store: made, changed and closed as the resources say. */
 import { join } from "node:path";
 import { generationOf, resolveSecret, type SecretReference, type SinkSpec } from "@myelin/config";
-import { type DataStore, PostgresqlStore, SqliteStore } from "@myelin/data-store";
+import { type DataStore, MysqlStore, PostgresqlStore, SqliteStore } from "@myelin/data-store";
 import { AppError, type Clock, type Component, type Timer } from "@myelin/kernel";
 import type { ResourceCondition } from "@myelin/service-host";
 import type { CoreLog } from "../core/ports.js";
@@ -162,21 +162,16 @@ export class Sinks implements Component {
     state.sinceMs = this.options.clock.wallMs();
   }
 
-  private createStore({ store: { sqlite, postgresql }, batch }: SinkSpec): DataStore {
+  private createStore({ store: { sqlite, postgresql, mysql }, batch }: SinkSpec): DataStore {
     const { dataDir, clock } = this.options;
     const common = { clock, batchReadings: batch.readings, batchWaitMs: batch.wait };
     if (sqlite !== undefined) {
       // Without a data directory no route can name a sink, so the store is never asked.
       return new SqliteStore({ ...common, ...sqlite, path: join(dataDir ?? "", sqlite.path) });
     }
-    if (postgresql === undefined) throw new AppError("internal.unreachable", "a sink has one kind of store");
-    const { password, tls, ...server } = postgresql;
-    return new PostgresqlStore({
-      ...common,
-      ...server,
-      password: secretOf(password),
-      tls: tls && { ca: secretOf(tls.ca) },
-    });
+    if (postgresql !== undefined) return new PostgresqlStore({ ...common, ...withSecrets(postgresql) });
+    if (mysql !== undefined) return new MysqlStore({ ...common, ...withSecrets(mysql) });
+    throw new AppError("internal.unreachable", "a sink has one kind of store");
   }
 
   private close({ name, store }: Sink): void {
@@ -190,6 +185,12 @@ export class Sinks implements Component {
 
 function storeKey({ store, batch }: SinkSpec): string {
   return JSON.stringify([store, batch]);
+}
+
+type DatabaseSpec = NonNullable<SinkSpec["store"]["postgresql"]>;
+
+function withSecrets({ password, tls, ...server }: DatabaseSpec) {
+  return { ...server, password: secretOf(password), tls: tls && { ca: secretOf(tls.ca) } };
 }
 
 /** Read anew at each connection, so that one that was changed counts. */

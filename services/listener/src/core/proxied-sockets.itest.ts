@@ -1,10 +1,9 @@
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { systemClock } from "@myelin/kernel";
-import { type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import { makeCertificate, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { generate } from "mqtt-packet";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makeCertificate } from "../../test/certificates.js";
 import { type Rig, startRig } from "../../test/listener-rig.js";
 import { ProxiedSockets } from "./proxied-sockets.js";
 import { addressOf } from "./socket-peer.js";

@@ -2,11 +2,10 @@ import { X509Certificate } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { connect as connectTcp } from "node:net";
 import { type ConnectionOptions, connect, type TLSSocket } from "node:tls";
-import { type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import { makeCertificate, type TempDir, type TestCertificate, tempDir, waitFor } from "@myelin/testkit";
 import mqtt from "mqtt";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
-import { makeCertificate, type TestCertificate } from "../../test/certificates.js";
 import { type Rig, startRig } from "../../test/listener-rig.js";
 
 let dir: TempDir;

@@ -1,5 +1,12 @@
 import { systemClock } from "@myelin/kernel";
-import { requires, startPostgresql, type TestServer, waitFor } from "@myelin/testkit";
+import {
+  makeCertificate,
+  requires,
+  startPostgresql,
+  type TestServer,
+  tempDir,
+  waitFor,
+} from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { describeDataStore } from "../../../contract/data-store.contract.js";
 import { ReadingBlock } from "../../reading-block.js";
@@ -96,6 +103,28 @@ describe("PostgreSQL", requires.program("pg_createcluster"), () => {
     ]);
     await store.stop();
   });
+
+  it(
+    "speaks TLS with a server that an authority vouches for, by its name, and with no other",
+    requires.program("openssl"),
+    async () => {
+      await using dir = await tempDir("tls");
+      const authority = await makeCertificate(dir, "authority");
+      const tls = await makeCertificate(dir, "server", { issuer: authority, names: "DNS:localhost" });
+      await using server = await startPostgresql({ tls });
+      const ca = async () => authority.cert;
+      const store = storeOn(server, { host: "localhost", tls: { ca } });
+      await store.write(block(0, 3));
+      expect((await store.range(EVER)).rows).toHaveLength(3);
+      await store.stop();
+      const other = (await makeCertificate(dir, "other")).cert;
+      for (const wrong of [{ host: "localhost", tls: { ca: async () => other } }, { tls: { ca } }]) {
+        const refused = storeOn(server, wrong);
+        await expect(refused.start()).rejects.toMatchObject({ code: "store.unavailable" });
+        await refused.stop();
+      }
+    },
+  );
 
   it("counts as away while nobody may use it, and opens what a newer version has made no more", async () => {
     await using server = await startPostgresql();

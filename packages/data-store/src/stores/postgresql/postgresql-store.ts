@@ -13,12 +13,22 @@ import {
   type SeriesFilter,
 } from "../../data-store.js";
 import { GroupWriter } from "../../group-writer.js";
-import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
-import { checkPage, checkRange } from "../../queries.js";
+import { afterOf, bySeries, encodePosition } from "../../position.js";
+import { checkPage, checkRange, pageBytes, positionOf, windowOf } from "../../queries.js";
 import { type ReadingBlock, storable } from "../../reading-block.js";
+import { SeriesIds, type SeriesName } from "../../series-ids.js";
 import { readingOf } from "../../stored-reading.js";
-import { type Identified, INSERT, quoted, toParameters } from "./insert.js";
-import { AGGREGATES, LATEST, NEXT_NUMBER, RANGE_DOWN, RANGE_UP, REMOVE } from "./queries.js";
+import { INSERT, quoted, toParameters } from "./insert.js";
+import {
+  ADD_SERIES,
+  AGGREGATES,
+  FIND_SERIES,
+  LATEST,
+  NEXT_NUMBER,
+  RANGE_DOWN,
+  RANGE_UP,
+  REMOVE,
+} from "./queries.js";
 import { ensureTables } from "./schema.js";
 
 /** Where the database is, and how it is written. */
@@ -62,11 +72,9 @@ type Sums = Omit<Aggregate, "path" | "point" | "startUs" | "mean"> & { readonly 
 const CONNECTIONS = 4;
 const CONNECT_MS = 10_000;
 const STATEMENT_MS = 30_000;
-const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 /** Rows of all series together that a page is chosen from: with many series a page is shorter. */
 const MAX_CANDIDATES = 200_000;
 const SUM_BYTES = 96;
-const MAX_CACHED_SERIES = 500_000;
 const REMOVE_SERIES = 1_000;
 const REMOVE_ROWS = 20_000;
 /** disk_full (PostgreSQL, appendix A). */
@@ -79,7 +87,7 @@ export class PostgresqlStore implements DataStore {
   readonly name: string;
   private pool: Pool | undefined;
   private opening: Promise<Pool> | undefined;
-  private readonly seriesIds = new Map<string, number>();
+  private readonly series = new SeriesIds((names) => this.findSeries(names));
   private readonly groups: GroupWriter;
 
   constructor(private readonly options: PostgresqlStoreOptions) {
@@ -119,7 +127,7 @@ export class PostgresqlStore implements DataStore {
       list(after.map(({ ref }) => ref)),
       isUp ? query.toUs : query.fromUs,
       limit,
-      query.maxBytes ?? MAX_PAGE_BYTES,
+      pageBytes(query),
     ]);
     return pageOf(found, series);
   }
@@ -127,9 +135,9 @@ export class PostgresqlStore implements DataStore {
   async aggregate(query: AggregateQuery): Promise<Page<Aggregate>> {
     checkRange(query);
     const start = positionOf(query.cursor);
-    const { fromUs, toUs, limit, maxBytes = MAX_PAGE_BYTES } = query;
+    const { fromUs, toUs, limit } = query;
     const rows: Aggregate[] = [];
-    let left = maxBytes;
+    let left = pageBytes(query);
     for (const one of await this.seriesOf(query)) {
       const side = start === undefined ? 1 : bySeries(one, start);
       if (side < 0) continue;
@@ -143,7 +151,6 @@ export class PostgresqlStore implements DataStore {
           return { rows, cursor: encodePosition(position) };
         }
         const stretches = Math.max(1, room);
-        // No further than so many stretches, so that a page reads what it shows and not everything behind it.
         const { from, to } = windowOf(query, next.time, stretches);
         const sums = await this.query<Sums>(AGGREGATES, [one.id, from, to, query.everyUs ?? null, stretches]);
         for (const sum of sums) rows.push(toAggregate(one, sum, query));
@@ -163,7 +170,7 @@ export class PostgresqlStore implements DataStore {
       list(series.map(({ id }) => id)),
       list(series.map(nameBytes)),
       query.limit,
-      query.maxBytes ?? MAX_PAGE_BYTES,
+      pageBytes(query),
     ]);
     return pageOf(found, series);
   }
@@ -203,56 +210,19 @@ export class PostgresqlStore implements DataStore {
   }
 
   private async writeGroup(blocks: readonly ReadingBlock[]): Promise<void> {
-    const all = blocks.map((block) => block.columns());
-    await this.knowSeries(all.map(({ series }) => series));
-    const identified = all.map((columns): Identified => {
-      const { series } = columns;
-      const ids = Array.from(
-        { length: series.length / 4 },
-        (_, i) => this.seriesIds.get(keyOf(series, i * 4))!,
-      );
-      return { columns, ids };
-    });
+    const identified = await this.series.identify(blocks.map((block) => block.columns()));
     await this.query(INSERT, toParameters(identified));
   }
 
-  /** Series stay for ever, so what is remembered of them holds. */
-  private async knowSeries(all: readonly (readonly string[])[]): Promise<void> {
-    const names = new Map<string, string[]>();
-    let count = 0;
-    for (const series of all) {
-      for (let i = 0; i < series.length; i += 4) {
-        count += 1;
-        const key = keyOf(series, i);
-        if (!this.seriesIds.has(key)) names.set(key, series.slice(i, i + 4).map(storable));
-      }
-    }
-    if (names.size === 0) return;
-    if (this.seriesIds.size + count > MAX_CACHED_SERIES) {
-      this.seriesIds.clear();
-      if (names.size < count) return this.knowSeries(all);
-    }
-    // In one order for all writers.
-    const sorted = [...names].sort(([a], [b]) => (a < b ? -1 : 1));
-    const columns = [0, 1, 2, 3].map((i) => `{${sorted.map(([, name]) => quoted(name[i]!)).join(",")}}`);
-    const wanted = "unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n(tenant, device, path, point)";
-    await this.query(
-      `INSERT INTO myelin_series (tenant, device, path, point) SELECT * FROM ${wanted} ON CONFLICT DO NOTHING`,
-      columns,
+  private async findSeries(names: readonly SeriesName[]): Promise<number[]> {
+    const columns = (["tenant", "device", "path", "point"] as const).map(
+      (column) => `{${names.map((name) => quoted(name[column])).join(",")}}`,
     );
-    const found = await this.query<{
-      id: number;
-      tenant: string;
-      device: string;
-      path: string;
-      point: string;
-    }>(
-      `SELECT s.id::float8, s.tenant, s.device, s.path, s.point FROM ${wanted} JOIN myelin_series s
-         ON s.tenant = n.tenant AND s.device = n.device AND s.path = n.path AND s.point = n.point`,
-      columns,
-    );
-    const ids = new Map(found.map((s) => [keyOf([s.tenant, s.device, s.path, s.point], 0), s.id]));
-    for (const [key, name] of sorted) this.seriesIds.set(key, ids.get(keyOf(name, 0))!);
+    await this.query(ADD_SERIES, columns);
+    const found = await this.query<{ n: number; id: number }>(FIND_SERIES, columns);
+    const ids: number[] = [];
+    for (const { n, id } of found) ids[n - 1] = id;
+    return ids;
   }
 
   private async query<R extends object>(text: string, values: readonly unknown[]): Promise<R[]> {
@@ -328,23 +298,12 @@ function newer(name: string, version: number): AppError {
   return new AppError("store.unavailable", text);
 }
 
-function keyOf(names: readonly string[], at: number): string {
-  return `${names[at]}\0${names[at + 1]}\0${names[at + 2]}\0${names[at + 3]}`;
-}
-
 function list(numbers: readonly number[]): string {
   return `{${numbers.join(",")}}`;
 }
 
 function nameBytes({ path, point }: Series): number {
   return Buffer.byteLength(path) + Buffer.byteLength(point);
-}
-
-function positionOf(cursor: string | undefined): Position | undefined {
-  if (cursor === undefined) return undefined;
-  const position = tryDecodePosition(cursor);
-  if (position !== undefined) return position;
-  throw new AppError("history.bad_query", "the cursor is not one that a query gave");
 }
 
 function pageOf(found: readonly Row[], series: readonly Series[]): Page<Reading> {
@@ -358,17 +317,6 @@ function pageOf(found: readonly Row[], series: readonly Series[]): Page<Reading>
 function toReading({ time, number, text, bytes, ...row }: Row, series: Series): Reading {
   const value = number ?? text ?? (bytes && new Uint8Array(bytes));
   return readingOf(series, { ...row, timeUs: time, value });
-}
-
-/** The stretches from the one in which a time lies. */
-function windowOf(
-  { fromUs, toUs, everyUs }: AggregateQuery,
-  timeUs: number,
-  stretches: number,
-): { readonly from: number; readonly to: number } {
-  if (everyUs === undefined) return { from: fromUs, to: toUs };
-  const startUs = Math.floor(timeUs / everyUs) * everyUs;
-  return { from: Math.max(fromUs, startUs), to: Math.min(toUs, startUs + everyUs * stretches) };
 }
 
 function toAggregate({ path, point }: Series, sums: Sums, { fromUs, everyUs }: AggregateQuery): Aggregate {

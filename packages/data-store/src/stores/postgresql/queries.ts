@@ -7,6 +7,17 @@ const COUNTED = `kind <= 1 AND quality < 2 AND number BETWEEN -${Number.MAX_VALU
 const SIZE =
   "s.names + coalesce(octet_length(r.text), 0) + coalesce(octet_length(r.bytes), 0) + coalesce(octet_length(r.reason), 0) + 48";
 
+const NAMES = "unnest($1::text[], $2::text[], $3::text[], $4::text[])";
+
+/** Makes series that are not there. Parameters: tenants, devices, paths, points. */
+export const ADD_SERIES = `
+  INSERT INTO myelin_series (tenant, device, path, point) SELECT * FROM ${NAMES} ON CONFLICT DO NOTHING`;
+
+/** Identities, with the place in the lists. Parameters as `ADD_SERIES`. */
+export const FIND_SERIES = `
+  SELECT n::int, s.id::float8 FROM ${NAMES} WITH ORDINALITY AS w(tenant, device, path, point, n)
+  JOIN myelin_series s ON s.tenant = w.tenant AND s.device = w.device AND s.path = w.path AND s.point = w.point`;
+
 /** Rows of the series in $1 (with the bytes of their names in $2) behind the times in $3 and references in $4, up to $5. */
 const range = (isUp: boolean): string => {
   const way = isUp ? "" : "DESC";

@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import type { Resource } from "@myelin/config";
 import type { Reading } from "@myelin/data-store";
-import { requires, startPostgresql, waitFor } from "@myelin/testkit";
+import { requires, startMariadb, startPostgresql, waitFor } from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { PARTITIONS, TestBox } from "../../../test/support/box.js";
 import { ledgerOf, owning, route, snapshot, unaccounted } from "../../../test/support/steps.js";
@@ -48,6 +48,11 @@ async function stored(dispatcher: DispatcherService, device: string, name = "his
 }
 
 const valuesOf = (rows: readonly Reading[]) => rows.map(({ value }) => value);
+
+const DATABASES = [
+  { kind: "postgresql", program: "pg_createcluster", start: startPostgresql, database: "postgres" },
+  { kind: "mysql", program: "mariadbd", start: startMariadb, database: "myelin" },
+] as const;
 
 describe("a sink", () => {
   it("keeps events and telemetry as readings, and the books are even", async () => {
@@ -178,16 +183,14 @@ describe("a sink", () => {
     expect(valuesOf(await all()).sort((a, b) => Number(a) - Number(b))).toEqual(numbers);
   });
 
-  it(
-    "loses no event while its database is killed and comes back",
-    requires.program("pg_createcluster"),
-    async () => {
-      await using database = await startPostgresql();
+  describe.each(DATABASES)("in $kind", ({ program, start, kind, database: name }) => {
+    it("loses no event while its database is killed and comes back", requires.program(program), async () => {
+      await using database = await start();
       await using box = await TestBox.open();
       const dispatcher = await box.dispatcher("dispatcher-0");
       const { host, port } = database;
-      const postgresql = { host, port, database: "postgres", user: "myelin" };
-      await dispatcher.applyResources(state(sink("history", { store: { postgresql } }), toHistory));
+      const store = { [kind]: { host, port, database: name, user: "myelin" } };
+      await dispatcher.applyResources(state(sink("history", { store }), toHistory));
       await owning(dispatcher, PARTITIONS);
       const producer = await box.producer();
       const counts = dispatcher.sinks.get("history")!.counts;
@@ -209,8 +212,8 @@ describe("a sink", () => {
         { what: "all to be stored", ...LONG },
       );
       expect(await all()).toEqual([0, 1, 2].map((d) => [...Array(sent).keys()].filter((i) => i % 3 === d)));
-    },
-  );
+    });
+  });
 
   it("that does not exist refuses the route that names it", async () => {
     await using box = await TestBox.open();

@@ -2,10 +2,11 @@
 import { execFile } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
-import type { TempDir } from "@myelin/testkit";
+import type { TempDir } from "./temp-dir.js";
 
 const exec = promisify(execFile);
 
+/** A certificate and its key, in files and as they are in them: PEM. */
 export interface TestCertificate {
   readonly certFile: string;
   readonly keyFile: string;
