@@ -249,6 +249,8 @@ export interface KeyValue {
   put(key: string, value: Uint8Array, expected?: number): Promise<number>;
   /** @throws AppError `store.conflict` when the revision is not `expected`; left out, whatever it is */
   delete(key: string, expected?: number): Promise<void>;
+  /** Removes what was written up to the revision, without a trace; what was written since stays. */
+  erase(key: string, revision: number): Promise<void>;
   /** The values whose key begins with `<prefix>.`, in the order of writing; for buckets of any size. What is written meanwhile may be among them. */
   scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry>;
   /** All values there are; for small buckets. */

@@ -10,6 +10,8 @@ export interface DeviceRecord {
   /** Name of a DeviceProfile; empty: none. */
   readonly profile: string;
   readonly description: string;
+  /** False: it may not connect. */
+  readonly enabled: boolean;
   readonly tags: Readonly<Record<string, string>>;
   readonly groups: readonly string[];
   readonly createdAtMs: number;
@@ -18,9 +20,9 @@ export interface DeviceRecord {
   readonly version: number;
 }
 
-/** What somebody may say of a device; what is left out is empty. */
+/** What somebody may say of a device; what is left out is empty, and the device enabled. */
 export type DeviceFields = Pick<DeviceRecord, "tenant" | "id"> &
-  Partial<Pick<DeviceRecord, "profile" | "description" | "tags" | "groups">>;
+  Partial<Pick<DeviceRecord, "profile" | "description" | "enabled" | "tags" | "groups">>;
 
 /** Deeper than any record: what is nested deeper is refused before it is walked. */
 const MAX_DEPTH = 4;
@@ -30,6 +32,7 @@ const KNOWN = new Set([
   "tenant",
   "profile",
   "description",
+  "enabled",
   "tags",
   "groups",
   "createdAt",
@@ -49,9 +52,10 @@ export function deviceFields(tenant: string, id: string, value: unknown): Device
         key.slice(0, 80),
         `${key.slice(0, 80)} is no field of a device; known are ${[...KNOWN].join(", ")}`,
       );
-  const { profile = "", description = "", tags = {}, groups = [] } = value;
+  const { profile = "", description = "", enabled = true, tags = {}, groups = [] } = value;
   if (typeof profile !== "string") throw invalid("profile", "profile must be text");
   if (typeof description !== "string") throw invalid("description", "description must be text");
+  if (typeof enabled !== "boolean") throw invalid("enabled", "enabled must be true or false");
   if (!isObject(tags)) throw invalid("tags", "tags must be an object of texts");
   for (const [name, tag] of Object.entries(tags))
     if (typeof tag !== "string")
@@ -64,6 +68,7 @@ export function deviceFields(tenant: string, id: string, value: unknown): Device
     id,
     profile,
     description,
+    enabled,
     tags: tags as Record<string, string>,
     groups: groups as string[],
   };
@@ -81,8 +86,9 @@ export function deviceJson({ tenant, createdAtMs, updatedAtMs, ...rest }: Device
 
 /** The fields of a record after a JSON merge patch (RFC 7396). @throws AppError `device.invalid` */
 export function patchedFields(known: DeviceRecord, patch: unknown): DeviceFields {
-  const { tenant, id, profile, description, tags, groups } = known;
-  return deviceFields(tenant, id, mergePatch({ profile, description, tags, groups }, patch, 1));
+  const { tenant, id, profile, description, enabled, tags, groups } = known;
+  const fields = { profile, description, enabled, tags, groups };
+  return deviceFields(tenant, id, mergePatch(fields, patch, 1));
 }
 
 /** About as many bytes as the fields take on the wire. */
@@ -101,18 +107,29 @@ export function tagList(tags: Readonly<Record<string, string>>): registry.Tag[] 
 
 /** As the owner gets it. */
 export function toWire(
-  { tenant, id, profile = "", description = "", tags = {}, groups = [] }: DeviceFields,
+  { tenant, id, profile = "", description = "", enabled = true, tags = {}, groups = [] }: DeviceFields,
   more: Partial<Pick<registry.Device, "creationKey" | "creationDigest">> = {},
 ): registry.Device {
   const fields = { tenant, id, profile, description, tags: tagList(tags), groups: [...groups] };
-  return registry.Device.fromPartial({ ...fields, ...more });
+  return registry.Device.fromPartial({ ...fields, disabled: !enabled, ...more });
 }
 
 /** As the owner gives it. */
 export function fromWire(device: registry.Device): DeviceRecord {
-  const { tenant, id, profile, description, tags, groups, createdAtMs, updatedAtMs, version } = device;
-  const ofTags = Object.fromEntries(tags.map(({ name, value }) => [name, value]));
-  return { tenant, id, profile, description, tags: ofTags, groups, createdAtMs, updatedAtMs, version };
+  const { tenant, id, profile, description, disabled, tags, groups } = device;
+  const { createdAtMs, updatedAtMs, version } = device;
+  return {
+    tenant,
+    id,
+    profile,
+    description,
+    enabled: !disabled,
+    tags: Object.fromEntries(tags.map(({ name, value }) => [name, value])),
+    groups,
+    createdAtMs,
+    updatedAtMs,
+    version,
+  };
 }
 
 type Json = Readonly<Record<string, unknown>>;

@@ -49,6 +49,8 @@ export interface DeviceList {
   readonly tags?: Readonly<Record<string, string>>;
   readonly groups?: readonly string[];
   readonly idPrefix?: string;
+  /** Only those that are disabled. */
+  readonly disabled?: boolean;
 }
 
 /** Some devices, and whether there are more behind the last of them. */
@@ -140,11 +142,11 @@ export class DeviceRegistryClient {
    * @throws AppError `device.invalid` for more conditions than `MAX_CONDITIONS`
    */
   async list(wanted: DeviceList): Promise<DevicePage> {
-    const { tenant, limit, after = "", profile = "", groups = [], idPrefix = "" } = wanted;
+    const { tenant, limit, after = "", profile = "", groups = [], idPrefix = "", disabled = false } = wanted;
     const tags = tagList(wanted.tags ?? {});
     if (tags.length + groups.length > MAX_CONDITIONS)
       throw new AppError("device.invalid", `a list takes ${MAX_CONDITIONS} tags and groups at most`);
-    const value = { tenant, limit, after, profile, tags, groups: [...groups], idPrefix };
+    const value = { tenant, limit, after, profile, tags, groups: [...groups], idPrefix, disabled };
     const answers = await Promise.all(
       Array.from({ length: this.partitions }, (_, partition) =>
         this.#ask(partition, { $case: "list", value }),

@@ -18,8 +18,11 @@ export function addDevicesVerb(verb: Verb, nats: () => Option): void {
       (await import("./commands/devices.js")).devices(action, what, options),
   )
     .addArgument(
-      new Argument("[action]", "list, get, set, delete, import or export; list when left out")
-        .choices(["list", "get", "set", "delete", "import", "export"])
+      new Argument(
+        "[action]",
+        "list, get, set, enable, disable, delete, import or export; list when left out",
+      )
+        .choices(["list", "get", "set", "enable", "disable", "delete", "import", "export"])
         .default("list"),
     )
     .argument(
@@ -42,10 +45,11 @@ export function addDevicesVerb(verb: Verb, nats: () => Option): void {
       [],
     )
     .option("--id-prefix <text>", "list, export: only ids that begin with this")
+    .option("--disabled", "list, export: only devices that may not connect", false)
     .option("--description <text>", "set: what people should know")
     .option(
       "--if-version <n>",
-      "set, delete: only if the record has this version",
+      "set, enable, disable, delete: only if the record has this version",
       integer(0, Number.MAX_SAFE_INTEGER),
     )
     .option("--csv", "import, export: CSV instead of NDJSON", false)

@@ -147,6 +147,13 @@ export const dispatcherSchema = object({
         description:
           "Records of devices that this process holds in memory; all of them lie in a file of its own, which is made anew at each start.",
       }),
+      keepDeleted: durationMs({
+        default: "1d",
+        min: "0s",
+        max: "365d",
+        description:
+          "How long a deleted device is refused when it connects; after that it is like one that never was there. Each takes about 200 bytes in the store until then.",
+      }),
     },
     { description: "The registry of devices." },
   ),

@@ -125,7 +125,9 @@ export async function createDispatcher(
     log,
     directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),
     memoryBytes: config.registry.memory,
+    keepDeletedMs: config.registry.keepDeleted,
     partitions,
+    publish: (subject, data) => bus.publish(subject, data),
     serve: (subject, handler) => bus.serve(subject, handler),
   });
   const profiles = new ProfileTable(log, clock);

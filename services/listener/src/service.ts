@@ -19,9 +19,11 @@ import { Bridges } from "./bridges/bridges.js";
 import { bridges as bridgeKinds } from "./bridges/registry.js";
 import type { ListenerConfig } from "./config.js";
 import type { Admission } from "./core/admission.js";
+import { BarredAdmission } from "./core/barred-admission.js";
 import { CongestionWatch } from "./core/congestion.js";
 import { ConnectionManager } from "./core/connection-manager.js";
 import { Deliveries } from "./core/deliveries.js";
+import { DeviceBars } from "./core/device-bars.js";
 import { DeviceRates } from "./core/device-rates.js";
 import { DownlinkServer } from "./core/downlink.js";
 import { DownlinkClient } from "./core/downlink-client.js";
@@ -86,7 +88,11 @@ export interface Listener extends Component {
  */
 export async function createListener(config: ListenerConfig, deps: ListenerDependencies): Promise<Listener> {
   const { bus, telemetry, events, clock, log, partitions } = deps;
-  const admission = await createAdmission(config, deps);
+  const bars: DeviceBars = new DeviceBars({
+    ...{ bus, clock, log, partitions },
+    connections: { connections: () => connections.connections() },
+  });
+  const admission = new BarredAdmission(await createAdmission(config, deps), bars);
   const ingress = new Ingress({
     telemetry,
     events,
@@ -115,6 +121,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const takeover = new Takeover(bus, clock, sessions, wills, log);
   sessions.addListener(presence);
   sessions.addListener(takeover);
+  sessions.addListener(bars);
   const interest = new Interest(bus, clock);
   const metrics = new ListenerMetrics();
   const table: SubscriptionTable = new SubscriptionTable({
@@ -222,6 +229,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       events,
       congestion,
       admission,
+      bars,
       presence,
       takeover,
       interest,

@@ -68,6 +68,15 @@ class NatsKeyValue implements KeyValue {
     return this.#run(`delete ${key} of`, (bucket) => bucket.delete(key, options));
   }
 
+  erase(key: string, revision: number): Promise<void> {
+    return this.#run(`erase ${key} of`, async (_bucket, client) => {
+      const { streams } = await jetstreamManager(client, { checkAPI: false, timeout: ANSWER_TIMEOUT_MS });
+      const { name } = this.#spec;
+      // Up to the revision and not beyond: what was written since stays.
+      await streams.purge(`KV_${name}`, { filter: `$KV.${name}.${key}`, seq: revision + 1 });
+    });
+  }
+
   async *scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
     const { name } = this.#spec;
     const root = `$KV.${name}.`;

@@ -21,6 +21,7 @@ export interface DevicesOptions extends ReachOptions {
   readonly group: readonly string[];
   readonly tag: readonly string[];
   readonly idPrefix?: string;
+  readonly disabled: boolean;
   readonly description?: string;
   readonly ifVersion?: number;
   readonly limit: number;
@@ -42,6 +43,15 @@ export async function devices(
       case "set":
         show(await set(client, idOf(what, action), options), options.json);
         return EXIT.ok;
+      case "disable":
+      case "enable": {
+        const enabled = action === "enable";
+        show(
+          await client.patch(options.tenant, idOf(what, action), { enabled }, options.ifVersion),
+          options.json,
+        );
+        return EXIT.ok;
+      }
       case "delete":
         return await remove(client, idOf(what, action), options);
       case "import":
@@ -73,8 +83,8 @@ function tagsOf({ tag }: DevicesOptions): Record<string, string> {
 }
 
 function wantedOf(options: DevicesOptions, limit: number, after: string): DeviceList {
-  const { tenant, profile = "", group, idPrefix = "" } = options;
-  return { tenant, limit, after, profile, tags: tagsOf(options), groups: group, idPrefix };
+  const { tenant, profile = "", group, idPrefix = "", disabled } = options;
+  return { tenant, limit, after, profile, tags: tagsOf(options), groups: group, idPrefix, disabled };
 }
 
 async function showList(client: DeviceRegistryClient, options: DevicesOptions): Promise<number> {
@@ -84,10 +94,11 @@ async function showList(client: DeviceRegistryClient, options: DevicesOptions): 
     return EXIT.ok;
   }
   table(
-    ["id", "profile", "groups", "tags", "changed", "version"],
-    found.map(({ id, profile, groups, tags, updatedAtMs, version }) => [
+    ["id", "profile", "enabled", "groups", "tags", "changed", "version"],
+    found.map(({ id, profile, enabled, groups, tags, updatedAtMs, version }) => [
       id,
       profile,
+      enabled ? "yes" : "no",
       groups.join(" "),
       Object.entries(tags)
         .map(([name, value]) => `${name}=${value}`)

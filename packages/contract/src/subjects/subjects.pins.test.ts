@@ -68,6 +68,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   commandRequest: ["mln.cmd.request.3", ["partition", 3]],
   commandJournal: ["mln.cmd.journal.3", ["partition", 3]],
   allCommandJournals: ["mln.cmd.journal.*"],
+  allRegistryBars: ["mln.reg.bars.*"],
+  registryBars: ["mln.reg.bars.3", ["partition", 3]],
   registryRequest: ["mln.reg.request.3", ["partition", 3]],
   deviceKey: ["3.plant.boiler=2F7", ["partition", 3], ["name", "plant"], ["name", "boiler/7"]],
   shadowRequest: ["mln.shd.request.3", ["partition", 3]],

@@ -156,6 +156,10 @@ export const sysFigures = (): string => "mln.sys.figures";
 /** Names that are too long for a token stand as their hash: what is stored says the name in full. */
 /** Requests about the records of devices, to the owner of their partition. */
 export const registryRequest = (partition: number): string => `mln.reg.request.${part(partition)}`;
+/** BarChange of a partition's owner, for all listeners. */
+export const registryBars = (partition: number): string => `mln.reg.bars.${part(partition)}`;
+/** Every BarChange, of whatever partition. */
+export const allRegistryBars = (): string => "mln.reg.bars.*";
 /** Key of a device's record in the bucket DEVICES: partition, tenant and id. */
 export const deviceKey = (partition: number, tenant: string, id: string): string =>
   `${part(partition)}.${retainedToken(tenant)}.${retainedToken(id)}`;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError, backoff, type Clock, type Component } from "@myelin/kernel";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
+import { BarTeller } from "./bar-teller.js";
 import { DeviceTable } from "./device-table.js";
 import { DeviceShard } from "./shard.js";
 import type { DeviceStore } from "./store.js";
@@ -17,6 +18,9 @@ export interface RegistryOptions {
   /** What the tables keep in memory, all together. */
   readonly memoryBytes: number;
   readonly partitions: number;
+  /** How long it is known of a deleted device that it may not connect. */
+  readonly keepDeletedMs: number;
+  publish(subject: string, data: Uint8Array): void;
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
 }
 
@@ -26,11 +30,16 @@ interface Owned {
   readonly loaded: PromiseWithResolvers<void>;
   isLoaded: boolean;
   table: DeviceTable | undefined;
+  bars: BarTeller | undefined;
   release: Release | undefined;
 }
 
 /** Most devices of one request or answer. */
 const MAX_DEVICES = 1_000;
+
+const PURGE_EVERY_MS = 5_000;
+const PURGE_PAUSE_MS = 50;
+const PURGED_AT_ONCE = 100;
 
 /** One per process. */
 export class DeviceRegistry implements Component {
@@ -64,6 +73,7 @@ export class DeviceRegistry implements Component {
       loaded: Promise.withResolvers(),
       isLoaded: false,
       table: undefined,
+      bars: undefined,
       release: undefined,
     };
     this.#owned.set(ownership.partition, owned);
@@ -76,6 +86,7 @@ export class DeviceRegistry implements Component {
     if (owned === undefined) return;
     this.#owned.delete(partition);
     owned.release?.();
+    owned.bars?.stop();
     owned.ending.abort();
     owned.loaded.resolve();
     owned.table?.close();
@@ -115,7 +126,8 @@ export class DeviceRegistry implements Component {
         owned.table = table;
         const isOwner = (): boolean => ownership.held && !signal.aborted;
         const onChange = this.#changed.bind(this);
-        const shard = new DeviceShard({ partition, store, table, clock, isOwner, onChange });
+        const bars = new BarTeller({ partition, epoch, clock, publish: this.options.publish });
+        const shard = new DeviceShard({ partition, store, table, bars, clock, isOwner, onChange });
         // The name goes at once: the file goes with the process, however that ends.
         await rm(path, { force: true });
         await shard.load(signal);
@@ -126,6 +138,9 @@ export class DeviceRegistry implements Component {
         owned.release = this.options.serve(subjects.registryRequest(partition), (data) =>
           answer(shard, data),
         );
+        owned.bars = bars;
+        bars.start();
+        void this.#purge(shard, signal);
         return;
       } catch (err) {
         owned.table?.close();
@@ -136,7 +151,25 @@ export class DeviceRegistry implements Component {
       }
     }
   }
+
+  /** Markers go some at a time: each is a request to the store. */
+  async #purge(shard: DeviceShard, signal: AbortSignal): Promise<void> {
+    const { clock, log, keepDeletedMs } = this.options;
+    for (let isMore = false; !signal.aborted; ) {
+      await clock.sleep(isMore ? PURGE_PAUSE_MS : PURGE_EVERY_MS, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        isMore = (await shard.purge(clock.wallMs() - keepDeletedMs, PURGED_AT_ONCE)) === PURGED_AT_ONCE;
+      } catch (err) {
+        isMore = false;
+        log.warn({ err }, "markers of deleted devices cannot be removed, will retry");
+      }
+    }
+  }
 }
+
+/** Most keys of one answer: some tens of kilobytes. */
+const MAX_BARS = 1_000;
 
 async function answer(shard: DeviceShard, data: Uint8Array): Promise<Uint8Array> {
   const { request } = registry.Request.decode(data);
@@ -151,6 +184,10 @@ async function answer(shard: DeviceShard, data: Uint8Array): Promise<Uint8Array>
     case "write":
       expectCount(request.value.changes.length);
       return registry.WrittenDevices.encode(await shard.write(request.value)).finish();
+    case "bars": {
+      const limit = Math.min(request.value.limit, MAX_BARS);
+      return registry.Bars.encode(shard.listBars({ ...request.value, limit })).finish();
+    }
     case undefined:
       throw new AppError("internal.invalid_argument", "a request to the registry that says nothing");
   }

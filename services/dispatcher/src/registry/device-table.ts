@@ -17,7 +17,16 @@ const SCHEMA = `
   CREATE TABLE devices (tenant TEXT, id TEXT, version INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE TABLE terms (tenant TEXT, term TEXT, id TEXT, PRIMARY KEY (tenant, term, id)) WITHOUT ROWID;
   CREATE INDEX terms_of ON terms (tenant, id);
+  CREATE TABLE bars (tenant TEXT, id TEXT, version INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
+  CREATE INDEX markers ON bars (at_ms) WHERE version > 0;
 `;
+
+/** What is left of a device that was deleted. */
+export interface Marker {
+  readonly tenant: string;
+  readonly id: string;
+  readonly version: number;
+}
 
 interface Row {
   readonly version: number;
@@ -35,6 +44,12 @@ export class DeviceTable {
   readonly #remove: StatementSync;
   readonly #putTerm: StatementSync;
   readonly #removeTerms: StatementSync;
+  readonly #marker: StatementSync;
+  readonly #isBarred: StatementSync;
+  readonly #oldMarkers: StatementSync;
+  readonly #bar: StatementSync;
+  readonly #free: StatementSync;
+  readonly #listBars: StatementSync;
   readonly #lists = new Map<number, StatementSync>();
   #size = 0;
 
@@ -49,6 +64,16 @@ export class DeviceTable {
     this.#remove = prepare("DELETE FROM devices WHERE tenant = ? AND id = ?");
     this.#putTerm = prepare("INSERT OR IGNORE INTO terms VALUES (?, ?, ?)");
     this.#removeTerms = prepare("DELETE FROM terms WHERE tenant = ? AND id = ?");
+    this.#marker = prepare("SELECT version FROM bars WHERE tenant = ? AND id = ? AND version > 0");
+    this.#isBarred = prepare("SELECT 1 FROM bars WHERE tenant = ? AND id = ?");
+    this.#oldMarkers = prepare(
+      "SELECT tenant, id, version FROM bars WHERE version > 0 AND at_ms <= ? ORDER BY at_ms LIMIT ?",
+    );
+    this.#bar = prepare("INSERT OR REPLACE INTO bars VALUES (?, ?, ?, ?)");
+    this.#free = prepare("DELETE FROM bars WHERE tenant = ? AND id = ?");
+    this.#listBars = prepare(
+      "SELECT tenant, id FROM bars WHERE (tenant, id) > (?, ?) ORDER BY tenant, id LIMIT ?",
+    );
   }
 
   get size(): number {
@@ -67,9 +92,36 @@ export class DeviceTable {
     return row === undefined ? undefined : stored(row);
   }
 
-  /** Takes the place of what there is of the device. */
+  /** Version of the marker that a deleted device has left; 0: none. */
+  marker(tenant: string, id: string): number {
+    return (this.#marker.get(tenant, id) as { version: number } | undefined)?.version ?? 0;
+  }
+
+  /** May it not connect? */
+  isBarred(tenant: string, id: string): boolean {
+    return this.#isBarred.get(tenant, id) !== undefined;
+  }
+
+  /** Markers of devices that were deleted up to then, the oldest first. */
+  markersUpTo(atMs: number, limit: number): Marker[] {
+    return this.#oldMarkers.all(atMs, limit) as unknown as Marker[];
+  }
+
+  /** Devices that may not connect, disabled or deleted, behind `after`. */
+  bars(after: registry.Key, limit: number): registry.Key[] {
+    return this.#listBars.all(after.tenant, after.id, limit) as unknown as registry.Key[];
+  }
+
+  /** Takes the place of what there is of the device; a marker takes it out. */
   put(device: registry.Device, record: Uint8Array, version: number): void {
-    const { tenant, id } = device;
+    const { tenant, id, deleted, disabled, updatedAtMs } = device;
+    if (deleted) {
+      this.remove(tenant, id);
+      this.#bar.run(tenant, id, version, updatedAtMs);
+      return;
+    }
+    if (disabled) this.#bar.run(tenant, id, 0, updatedAtMs);
+    else this.#free.run(tenant, id);
     const isNew = this.#get.get(tenant, id) === undefined;
     if (isNew) this.#size += 1;
     else this.#removeTerms.run(tenant, id);
@@ -77,7 +129,9 @@ export class DeviceTable {
     for (const term of termsOf(device)) this.#putTerm.run(tenant, term, id);
   }
 
+  /** Nothing is left of it, not even a marker. */
   remove(tenant: string, id: string): void {
+    this.#free.run(tenant, id);
     if (this.#remove.run(tenant, id).changes === 0) return;
     this.#size -= 1;
     this.#removeTerms.run(tenant, id);
@@ -124,8 +178,14 @@ export class DeviceTable {
 }
 
 /** What lists can ask for, as words of one index. */
-function termsOf({ profile, tags, groups }: Pick<registry.Device, "profile" | "tags" | "groups">): string[] {
+function termsOf({
+  profile,
+  tags,
+  groups,
+  disabled,
+}: Pick<registry.Device, "profile" | "tags" | "groups" | "disabled">): string[] {
   return [
+    ...(disabled ? ["d"] : []),
     ...(profile === "" ? [] : [`p\0${profile}`]),
     ...tags.map(({ name, value }) => `t\0${name}\0${value}`),
     ...groups.map((group) => `g\0${group}`),

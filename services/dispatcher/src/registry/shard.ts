@@ -1,7 +1,8 @@
 /** The devices of one partition: the only writer of their records. */
 import { registry } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
-import type { DeviceTable } from "./device-table.js";
+import type { BarTeller } from "./bar-teller.js";
+import type { DeviceTable, Marker } from "./device-table.js";
 import { recordProblem } from "./record.js";
 import type { DeviceStore, StoredRecord } from "./store.js";
 
@@ -15,6 +16,7 @@ export interface ShardOptions {
   readonly partition: number;
   readonly store: DeviceStore;
   readonly table: DeviceTable;
+  readonly bars: BarTeller;
   readonly clock: Pick<Clock, "wallMs" | "sleep">;
   /** False once the lease is lost: what another owner has written since must not be overwritten or told wrong. */
   readonly isOwner: () => boolean;
@@ -71,21 +73,52 @@ export class DeviceShard {
     return { devices, more: false };
   }
 
+  /** Devices that may not connect. */
+  listBars({ after, limit }: registry.ListBars): registry.Bars {
+    this.#expectOwner();
+    const { table, bars } = this.options;
+    const found = table.bars(after ?? { tenant: "", id: "" }, limit + 1);
+    return { keys: found.slice(0, limit), more: found.length > limit, place: bars.place() };
+  }
+
+  /** Forgets for good what was deleted up to then; how many, at most `limit`. @throws AppError `store.*`, `bus.*` */
+  async purge(upToMs: number, limit: number): Promise<number> {
+    this.#expectOwner();
+    const old = this.options.table.markersUpTo(upToMs, limit);
+    await Promise.all(old.map((marker) => this.#inTurn(marker, () => this.#purge(marker))));
+    return old.length;
+  }
+
+  async #purge({ tenant, id, version }: Marker): Promise<void> {
+    const { table, store, partition, bars } = this.options;
+    // Made again meanwhile.
+    if (table.marker(tenant, id) !== version) return;
+    await store.erase(partition, tenant, id, version);
+    this.#expectOwner();
+    table.remove(tenant, id);
+    bars.changed({ tenant, id }, false);
+  }
+
   /** All at once; the changes of one device in their order. */
   async write({ changes, brief }: registry.WriteDevices): Promise<registry.WrittenDevices> {
     const outcomes = await Promise.all(changes.map((change) => this.#ordered(change)));
     return { outcomes: brief ? outcomes.map((outcome) => ({ ...outcome, device: undefined })) : outcomes };
   }
 
-  async #ordered(change: registry.Change): Promise<registry.Outcome> {
-    const { tenant = "", id = "" } = change.device ?? {};
+  #ordered(change: registry.Change): Promise<registry.Outcome> {
+    return this.#inTurn(change.device ?? { tenant: "", id: "" }, () => this.#apply(change));
+  }
+
+  async #inTurn<T>({ tenant, id }: registry.Key, work: () => Promise<T>): Promise<T> {
     const key = `${tenant}\0${id}`;
-    const before = this.#busy.get(key);
-    const own = (before ?? Promise.resolve()).then(() => this.#apply(change));
+    const before = this.#busy.get(key) ?? Promise.resolve();
+    const own = before.then(work, work);
     this.#busy.set(key, own);
-    const outcome = await own;
-    if (this.#busy.get(key) === own) this.#busy.delete(key);
-    return outcome;
+    try {
+      return await own;
+    } finally {
+      if (this.#busy.get(key) === own) this.#busy.delete(key);
+    }
   }
 
   async #apply(change: registry.Change): Promise<registry.Outcome> {
@@ -100,7 +133,7 @@ export class DeviceShard {
   async #change({ device, remove, condition }: registry.Change): Promise<Done> {
     this.#expectOwner();
     if (device === undefined) throw new AppError("internal.invalid_argument", "a change of no device");
-    const { partition, store, table, clock } = this.options;
+    const { table, clock } = this.options;
     const { tenant, id } = device;
     const known = table.get(tenant, id);
     const version = known?.version ?? 0;
@@ -108,25 +141,33 @@ export class DeviceShard {
       return { device: known.device, created: true };
     if (condition !== undefined && condition.value !== version)
       throw mismatch(id, condition.value, known?.version);
+    const nowMs = clock.wallMs();
     if (remove) {
       if (known === undefined) throw new AppError("device.unknown", `there is no device ${id}`);
-      await this.#stored(device, () => store.remove(partition, tenant, id, version));
-      table.remove(tenant, id);
-      this.options.onChange(tenant, id);
+      const marker = registry.Device.fromPartial({ tenant, id, deleted: true, updatedAtMs: nowMs });
+      await this.#store(marker, version);
       return {};
     }
     const problem = recordProblem(device);
     if (problem !== undefined)
       throw new AppError("device.invalid", problem.rule, { details: { path: problem.path } });
-    const nowMs = clock.wallMs();
     const { createdAtMs, creationKey, creationDigest } = known?.device ?? { ...device, createdAtMs: nowMs };
-    const set = { createdAtMs, creationKey, creationDigest, updatedAtMs: nowMs, version: 0 };
+    const set = { createdAtMs, creationKey, creationDigest, updatedAtMs: nowMs, deleted: false, version: 0 };
     const next = { ...device, ...set };
-    const record = registry.Device.encode(next).finish();
-    const written = await this.#stored(device, () => store.put(partition, tenant, id, record, version));
-    table.transaction(() => table.put(next, record, written));
-    this.options.onChange(tenant, id);
+    const written = await this.#store(next, known === undefined ? table.marker(tenant, id) : version);
     return { device: { ...next, version: written }, created: known === undefined };
+  }
+
+  async #store(next: registry.Device, expected: number): Promise<number> {
+    const { partition, store, table, bars, onChange } = this.options;
+    const { tenant, id } = next;
+    const record = registry.Device.encode(next).finish();
+    const written = await this.#stored(next, () => store.put(partition, tenant, id, record, expected));
+    table.transaction(() => table.put(next, record, written));
+    // Also where nothing has changed in that: who is connected by mistake is told again.
+    bars.changed({ tenant, id }, next.disabled || next.deleted);
+    onChange(tenant, id);
+    return written;
   }
 
   /** After a conflict or an unknown end the store alone knows what holds. */
@@ -140,6 +181,7 @@ export class DeviceShard {
       const found = await store.get(partition, tenant, id);
       if (found === undefined) table.remove(tenant, id);
       else this.#take([found]);
+      this.options.bars.changed({ tenant, id }, table.isBarred(tenant, id));
       this.options.onChange(tenant, id);
       throw thrown;
     }

@@ -20,8 +20,8 @@ export interface DeviceStore {
    * @throws AppError `store.conflict`, `bus.*`
    */
   put(partition: number, tenant: string, id: string, record: Uint8Array, expected: number): Promise<number>;
-  /** @throws as `put` */
-  remove(partition: number, tenant: string, id: string, expected: number): Promise<void>;
+  /** Leaves nothing of it, if it is still that version. @throws as `put`, without the conflict */
+  erase(partition: number, tenant: string, id: string, version: number): Promise<void>;
 }
 
 /** The store in JetStream: one key per device. Opens its bucket when it is first used. */
@@ -51,8 +51,8 @@ export class KeyValueDeviceStore implements DeviceStore {
     return (await this.#open()).put(subjects.deviceKey(partition, tenant, id), record, expected);
   }
 
-  async remove(partition: number, tenant: string, id: string, expected: number): Promise<void> {
-    await (await this.#open()).delete(subjects.deviceKey(partition, tenant, id), expected);
+  async erase(partition: number, tenant: string, id: string, version: number): Promise<void> {
+    await (await this.#open()).erase(subjects.deviceKey(partition, tenant, id), version);
   }
 
   #open(): Promise<KeyValue> {

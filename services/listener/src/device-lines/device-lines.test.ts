@@ -93,6 +93,7 @@ describe("lines of devices", () => {
     const device = fc.record({
       id: text,
       profile: text,
+      enabled: fc.boolean(),
       description: fc.string({ unit: fc.constantFrom("a", '"', ",", "\n", "\r", " ", "[", "😀") }),
       tags: fc.dictionary(fc.stringMatching(/^[a-z][a-z.]{0,4}$/), text, { noNullPrototype: true }),
       groups: fc.array(fc.string({ unit: fc.constantFrom("a", "[", " ", '"', "ü"), minLength: 1 })),

@@ -9,6 +9,12 @@ export type DeviceLine =
   | { readonly line: number; readonly change: DeviceChange }
   | { readonly line: number; readonly error: AppError };
 
+const TRUTH = new Map([
+  ["", true],
+  ["true", true],
+  ["false", false],
+]);
+
 /** How devices stand in text. */
 export type DeviceFormat = "csv" | "ndjson";
 
@@ -16,7 +22,7 @@ export type DeviceFormat = "csv" | "ndjson";
 const MAX_LINE_BYTES = 256 * 1024;
 
 /**
- * Reads devices as they come. CSV has a heading: `id`, `profile`, `description`, `groups` (with spaces between, or a JSON list), `tags`
+ * Reads devices as they come. CSV has a heading: `id`, `profile`, `description`, `enabled`, `groups` (with spaces between, or a JSON list), `tags`
  * (a JSON object) and `tags.<name>` for single ones.
  * @throws AppError `device.unreadable` for a source that cannot be read, or CSV that cannot be told apart
  */
@@ -145,6 +151,7 @@ function fromColumns(record: Readonly<Record<string, string>>): object {
       if (text !== "") tags.push([column.slice(5), text]);
     } else if (column === "tags") tags.push(...Object.entries(jsonOf<object>(column, text, "{")));
     else if (column === "groups") fields.push([column, groupsOf(text)]);
+    else if (column === "enabled") fields.push([column, TRUTH.get(text) ?? text]);
     else fields.push([column, text]);
   }
   return Object.fromEntries([...fields, ["tags", Object.fromEntries(tags)]]);

@@ -7,6 +7,7 @@ const COLUMNS = [
   "id",
   "profile",
   "description",
+  "enabled",
   "groups",
   "tags",
   "createdAt",

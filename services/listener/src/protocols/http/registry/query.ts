@@ -11,6 +11,7 @@ export function wishOf(query: Query, tenant: string): Omit<DeviceList, "limit"> 
     profile: textOf(query, "profile"),
     idPrefix: textOf(query, "idPrefix"),
     groups: repeated(query, "group"),
+    disabled: truthOf(query, "disabled"),
     tags: tagsOf(query),
   };
 }
@@ -24,6 +25,14 @@ function tagsOf(query: Query): Readonly<Record<string, string>> {
       return [text.slice(0, at), text.slice(at + 1)];
     }),
   );
+}
+
+/** @throws AppError `protocol.malformed` */
+function truthOf(query: Query, name: string): boolean {
+  const text = textOf(query, name);
+  if (text === "" || text === "false") return false;
+  if (text === "true") return true;
+  throw new AppError("protocol.malformed", `${name} is true or false`);
 }
 
 function repeated(query: Query, name: string): string[] {

@@ -23,6 +23,7 @@ const TEXTS = { type: "object", additionalProperties: text };
 const FIELDS = {
   profile: { ...text, maxLength: 253, description: "Name of a DeviceProfile; empty: none." },
   description: { ...text, maxLength: 1024 },
+  enabled: { type: "boolean", default: true, description: "False: it may not connect." },
   tags: { ...TEXTS, maxProperties: 64, description: "Values by name." },
   groups: {
     type: "array",
@@ -105,6 +106,7 @@ export const REGISTRY_ROUTES = {
           profile: { ...text, description: "Only devices of this profile." },
           group: words("Only devices in this group; in all of them where several are given."),
           tag: words("`name=value`: only devices with this tag; with all of them where several are given."),
+          disabled: { type: "boolean", default: false, description: "Only devices that may not connect." },
           idPrefix: { ...text, description: "Only ids that begin with this." },
           limit: { type: "integer", minimum: 1, maximum: MAX_DEVICES, default: DEFAULT_DEVICES },
           cursor: { ...text, description: "`next` of the page before." },

@@ -28,6 +28,10 @@ export interface Device {
   /** Of the request that made it, where that named itself so that it may be sent twice: hashes of its name and of what it said. */
   creationKey: Buffer;
   creationDigest: Buffer;
+  /** May not connect. */
+  disabled: boolean;
+  /** A marker: there was such a device until `updated_at_ms`. It may not connect either, as long as the marker stays. */
+  deleted: boolean;
 }
 
 export interface Tag {
@@ -38,10 +42,12 @@ export interface Tag {
 /** To the owner of one partition. */
 export interface Request {
   partition: number;
-  request: { $case: "get"; value: GetDevices } | { $case: "write"; value: WriteDevices } | {
-    $case: "list";
-    value: ListDevices;
-  } | undefined;
+  request:
+    | { $case: "get"; value: GetDevices }
+    | { $case: "write"; value: WriteDevices }
+    | { $case: "list"; value: ListDevices }
+    | { $case: "bars"; value: ListBars }
+    | undefined;
 }
 
 export interface Key {
@@ -108,6 +114,39 @@ export interface ListDevices {
   groups: string[];
   /** The id begins with it. */
   idPrefix: string;
+  /** Only those that may not connect. */
+  disabled: boolean;
+}
+
+/** Which devices of a partition may not connect, in the order of their keys; asked by listeners, which keep them. */
+export interface ListBars {
+  /** Goes on behind this one. */
+  after: Key | undefined;
+  limit: number;
+}
+
+export interface Bars {
+  keys: Key[];
+  more: boolean;
+  /** Changes up to this one are in the answer. */
+  place: BarPlace | undefined;
+}
+
+/** How far an owner has come with telling changes. */
+export interface BarPlace {
+  /** Of the partition's owner. */
+  epoch: number;
+  /** Grows by one with each change that is told. */
+  sequence: number;
+}
+
+/** Owner to all listeners: what has changed. One without changes every few seconds, so that whoever has missed one notices. */
+export interface BarChange {
+  partition: number;
+  /** With this change. */
+  place: BarPlace | undefined;
+  barred: Key[];
+  freed: Key[];
 }
 
 function createBaseDevice(): Device {
@@ -123,6 +162,8 @@ function createBaseDevice(): Device {
     version: 0,
     creationKey: Buffer.alloc(0),
     creationDigest: Buffer.alloc(0),
+    disabled: false,
+    deleted: false,
   };
 }
 
@@ -160,6 +201,12 @@ export const Device: MessageFns<Device> = {
     }
     if (message.creationDigest.length !== 0) {
       writer.uint32(90).bytes(message.creationDigest);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(96).bool(message.disabled);
+    }
+    if (message.deleted !== false) {
+      writer.uint32(104).bool(message.deleted);
     }
     return writer;
   },
@@ -265,6 +312,22 @@ export const Device: MessageFns<Device> = {
             message.creationDigest = Buffer.from(reader.bytes());
             continue;
           }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.deleted = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -306,6 +369,8 @@ export const Device: MessageFns<Device> = {
         : isSet(object.creation_digest)
         ? Buffer.from(bytesFromBase64(object.creation_digest))
         : Buffer.alloc(0),
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
+      deleted: isSet(object.deleted) ? globalThis.Boolean(object.deleted) : false,
     };
   },
 
@@ -344,6 +409,12 @@ export const Device: MessageFns<Device> = {
     if (message.creationDigest.length !== 0) {
       obj.creationDigest = base64FromBytes(message.creationDigest);
     }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
+    if (message.deleted !== false) {
+      obj.deleted = message.deleted;
+    }
     return obj;
   },
 
@@ -363,6 +434,8 @@ export const Device: MessageFns<Device> = {
     message.version = object.version ?? 0;
     message.creationKey = object.creationKey ?? Buffer.alloc(0);
     message.creationDigest = object.creationDigest ?? Buffer.alloc(0);
+    message.disabled = object.disabled ?? false;
+    message.deleted = object.deleted ?? false;
     return message;
   },
 };
@@ -471,6 +544,9 @@ export const Request: MessageFns<Request> = {
       case "list":
         ListDevices.encode(message.request.value, writer.uint32(34).fork()).join();
         break;
+      case "bars":
+        ListBars.encode(message.request.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -520,6 +596,14 @@ export const Request: MessageFns<Request> = {
             message.request = { $case: "list", value: ListDevices.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.request = { $case: "bars", value: ListBars.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -541,6 +625,8 @@ export const Request: MessageFns<Request> = {
         ? { $case: "write", value: WriteDevices.fromJSON(object.write) }
         : isSet(object.list)
         ? { $case: "list", value: ListDevices.fromJSON(object.list) }
+        : isSet(object.bars)
+        ? { $case: "bars", value: ListBars.fromJSON(object.bars) }
         : undefined,
     };
   },
@@ -556,6 +642,8 @@ export const Request: MessageFns<Request> = {
       obj.write = WriteDevices.toJSON(message.request.value);
     } else if (message.request?.$case === "list") {
       obj.list = ListDevices.toJSON(message.request.value);
+    } else if (message.request?.$case === "bars") {
+      obj.bars = ListBars.toJSON(message.request.value);
     }
     return obj;
   },
@@ -582,6 +670,12 @@ export const Request: MessageFns<Request> = {
       case "list": {
         if (object.request?.value !== undefined && object.request?.value !== null) {
           message.request = { $case: "list", value: ListDevices.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "bars": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "bars", value: ListBars.fromPartial(object.request.value) };
         }
         break;
       }
@@ -1249,7 +1343,7 @@ export const Outcome: MessageFns<Outcome> = {
 };
 
 function createBaseListDevices(): ListDevices {
-  return { tenant: "", after: "", limit: 0, profile: "", tags: [], groups: [], idPrefix: "" };
+  return { tenant: "", after: "", limit: 0, profile: "", tags: [], groups: [], idPrefix: "", disabled: false };
 }
 
 export const ListDevices: MessageFns<ListDevices> = {
@@ -1274,6 +1368,9 @@ export const ListDevices: MessageFns<ListDevices> = {
     }
     if (message.idPrefix !== "") {
       writer.uint32(58).string(message.idPrefix);
+    }
+    if (message.disabled !== false) {
+      writer.uint32(64).bool(message.disabled);
     }
     return writer;
   },
@@ -1347,6 +1444,14 @@ export const ListDevices: MessageFns<ListDevices> = {
             message.idPrefix = reader.string();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.disabled = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1372,6 +1477,7 @@ export const ListDevices: MessageFns<ListDevices> = {
         : isSet(object.id_prefix)
         ? globalThis.String(object.id_prefix)
         : "",
+      disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
     };
   },
 
@@ -1398,6 +1504,9 @@ export const ListDevices: MessageFns<ListDevices> = {
     if (message.idPrefix !== "") {
       obj.idPrefix = message.idPrefix;
     }
+    if (message.disabled !== false) {
+      obj.disabled = message.disabled;
+    }
     return obj;
   },
 
@@ -1413,6 +1522,399 @@ export const ListDevices: MessageFns<ListDevices> = {
     message.tags = object.tags?.map((e) => Tag.fromPartial(e)) || [];
     message.groups = object.groups?.map((e) => e) || [];
     message.idPrefix = object.idPrefix ?? "";
+    message.disabled = object.disabled ?? false;
+    return message;
+  },
+};
+
+function createBaseListBars(): ListBars {
+  return { after: undefined, limit: 0 };
+}
+
+export const ListBars: MessageFns<ListBars> = {
+  encode(message: ListBars, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.after !== undefined) {
+      Key.encode(message.after, writer.uint32(10).fork()).join();
+    }
+    if (message.limit !== 0) {
+      writer.uint32(16).uint32(message.limit);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListBars {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListBars();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.after = Key.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListBars {
+    return {
+      after: isSet(object.after) ? Key.fromJSON(object.after) : undefined,
+      limit: isSet(object.limit) ? globalThis.Number(object.limit) : 0,
+    };
+  },
+
+  toJSON(message: ListBars): unknown {
+    const obj: any = {};
+    if (message.after !== undefined) {
+      obj.after = Key.toJSON(message.after);
+    }
+    if (message.limit !== 0) {
+      obj.limit = Math.round(message.limit);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListBars>): ListBars {
+    return ListBars.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListBars>): ListBars {
+    const message = createBaseListBars();
+    message.after = (object.after !== undefined && object.after !== null) ? Key.fromPartial(object.after) : undefined;
+    message.limit = object.limit ?? 0;
+    return message;
+  },
+};
+
+function createBaseBars(): Bars {
+  return { keys: [], more: false, place: undefined };
+}
+
+export const Bars: MessageFns<Bars> = {
+  encode(message: Bars, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.keys) {
+      Key.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.more !== false) {
+      writer.uint32(16).bool(message.more);
+    }
+    if (message.place !== undefined) {
+      BarPlace.encode(message.place, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Bars {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBars();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.keys.push(Key.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.more = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.place = BarPlace.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Bars {
+    return {
+      keys: globalThis.Array.isArray(object?.keys) ? object.keys.map((e: any) => Key.fromJSON(e)) : [],
+      more: isSet(object.more) ? globalThis.Boolean(object.more) : false,
+      place: isSet(object.place) ? BarPlace.fromJSON(object.place) : undefined,
+    };
+  },
+
+  toJSON(message: Bars): unknown {
+    const obj: any = {};
+    if (message.keys?.length) {
+      obj.keys = message.keys.map((e) => Key.toJSON(e));
+    }
+    if (message.more !== false) {
+      obj.more = message.more;
+    }
+    if (message.place !== undefined) {
+      obj.place = BarPlace.toJSON(message.place);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Bars>): Bars {
+    return Bars.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Bars>): Bars {
+    const message = createBaseBars();
+    message.keys = object.keys?.map((e) => Key.fromPartial(e)) || [];
+    message.more = object.more ?? false;
+    message.place = (object.place !== undefined && object.place !== null)
+      ? BarPlace.fromPartial(object.place)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseBarPlace(): BarPlace {
+  return { epoch: 0, sequence: 0 };
+}
+
+export const BarPlace: MessageFns<BarPlace> = {
+  encode(message: BarPlace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).uint64(message.epoch);
+    }
+    if (message.sequence !== 0) {
+      writer.uint32(16).uint64(message.sequence);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BarPlace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBarPlace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BarPlace {
+    return {
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      sequence: isSet(object.sequence) ? globalThis.Number(object.sequence) : 0,
+    };
+  },
+
+  toJSON(message: BarPlace): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.sequence !== 0) {
+      obj.sequence = Math.round(message.sequence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BarPlace>): BarPlace {
+    return BarPlace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BarPlace>): BarPlace {
+    const message = createBaseBarPlace();
+    message.epoch = object.epoch ?? 0;
+    message.sequence = object.sequence ?? 0;
+    return message;
+  },
+};
+
+function createBaseBarChange(): BarChange {
+  return { partition: 0, place: undefined, barred: [], freed: [] };
+}
+
+export const BarChange: MessageFns<BarChange> = {
+  encode(message: BarChange, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.partition !== 0) {
+      writer.uint32(8).uint32(message.partition);
+    }
+    if (message.place !== undefined) {
+      BarPlace.encode(message.place, writer.uint32(18).fork()).join();
+    }
+    for (const v of message.barred) {
+      Key.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.freed) {
+      Key.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): BarChange {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseBarChange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.partition = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.place = BarPlace.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.barred.push(Key.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.freed.push(Key.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): BarChange {
+    return {
+      partition: isSet(object.partition) ? globalThis.Number(object.partition) : 0,
+      place: isSet(object.place) ? BarPlace.fromJSON(object.place) : undefined,
+      barred: globalThis.Array.isArray(object?.barred) ? object.barred.map((e: any) => Key.fromJSON(e)) : [],
+      freed: globalThis.Array.isArray(object?.freed) ? object.freed.map((e: any) => Key.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: BarChange): unknown {
+    const obj: any = {};
+    if (message.partition !== 0) {
+      obj.partition = Math.round(message.partition);
+    }
+    if (message.place !== undefined) {
+      obj.place = BarPlace.toJSON(message.place);
+    }
+    if (message.barred?.length) {
+      obj.barred = message.barred.map((e) => Key.toJSON(e));
+    }
+    if (message.freed?.length) {
+      obj.freed = message.freed.map((e) => Key.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<BarChange>): BarChange {
+    return BarChange.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<BarChange>): BarChange {
+    const message = createBaseBarChange();
+    message.partition = object.partition ?? 0;
+    message.place = (object.place !== undefined && object.place !== null)
+      ? BarPlace.fromPartial(object.place)
+      : undefined;
+    message.barred = object.barred?.map((e) => Key.fromPartial(e)) || [];
+    message.freed = object.freed?.map((e) => Key.fromPartial(e)) || [];
     return message;
   },
 };
