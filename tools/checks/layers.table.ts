@@ -16,11 +16,12 @@ export const LAYERS: Readonly<Record<string, readonly string[] | "anything">> = 
     "packages/rpc": [...l0, "contract", "observability"],
     "packages/profile": [...l0, "contract", "config"],
     "packages/rules": [...l0, "config", "profile"],
+    "packages/flows": [...l0, "config", "profile"],
     "packages/service-host": l2,
     "packages/sdk-node": [...l0, "contract", "rpc"],
     "packages/testkit": l3,
     "services/listener": l3,
-    "services/dispatcher": [...l3, "data-store", "profile", "rules"],
+    "services/dispatcher": [...l3, "data-store", "flows", "profile", "rules"],
     "services/ipc-bridge": l3,
     // The composition root wires services together; benches and stories stand outside of the product.
     "packages/cli": "anything",
@@ -40,6 +41,7 @@ export const LEVEL: Readonly<Record<string, number>> = {
   rpc: 2,
   profile: 2,
   rules: 3,
+  flows: 3,
   "service-host": 3,
 };
 

@@ -57,44 +57,107 @@ export function variablesOf(text: string): ReadonlySet<string> {
   return new Set([...names].filter((name) => !bound.has(name)));
 }
 
+/** An expression that gives a value of any kind. */
+export interface Expression {
+  /** Fields that it names, from the variable on, as far as their names are written out: `a.b["c"]` is a, b, c. */
+  readonly paths: readonly (readonly string[])[];
+  /**
+   * The value, as JSON has it. Every variable must be there.
+   * @throws AppError `expression.failed`, also where a field is missing
+   */
+  evaluate(values: Readonly<Record<string, unknown>>): unknown;
+}
+
+/**
+ * Compiles an expression over variables of any type.
+ * @throws AppError `expression.invalid` as `compileCondition`
+ */
+export function compileExpression(text: string, variables: readonly string[]): Expression {
+  const types = Object.fromEntries(variables.map((name) => [name, "dyn" as const]));
+  const { evaluate } = checked(text, types);
+  const paths: string[][] = [];
+  const known = new Set(variables);
+  const collect = (node: ASTNode): void => {
+    const path = pathOf(node);
+    if (path !== undefined && known.has(path[0] as string)) paths.push(path);
+    else down(node, collect);
+  };
+  collect(evaluate.ast);
+  return { paths, evaluate: (values) => plain(evaluated(text, evaluate, values)) };
+}
+
+function pathOf(node: ASTNode): string[] | undefined {
+  if (node.op === "id") return [node.args];
+  if (node.op !== "." && node.op !== "[]") return undefined;
+  const [of, field] = node.args;
+  const name = typeof field === "string" ? field : field.op === "value" ? field.args : undefined;
+  if (typeof name !== "string") return undefined;
+  const before = pathOf(of);
+  return before === undefined ? undefined : [...before, name];
+}
+
+/** Whole numbers of the language are of another type than those of JSON. */
+function plain(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return plain(Object.fromEntries(value));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, plain(inner)]));
+}
+
 /**
  * Compiles a condition over these variables.
  * @throws AppError `expression.invalid` for text that is no expression, an unknown variable, a wrong type, or one that could run away
  */
 export function compileCondition(text: string, variables: Readonly<Record<string, VariableType>>): Condition {
-  let environment = BASE.clone();
-  for (const [name, type] of Object.entries(variables))
-    environment = environment.registerVariable(name, type);
-  const evaluate = parsed(environment, text);
-  const { valid, type, error } = evaluate.check();
-  if (!valid) throw invalid(text, error);
+  const { evaluate, type } = checked(text, variables);
   if (type !== "bool" && type !== "dyn") throw invalid(text, `its type is ${type}, not bool`);
   const inputs = new Set<string>();
-  let macros = 0;
   walk(evaluate.ast, (node) => {
     if (node.op === "id" && Object.hasOwn(variables, node.args)) inputs.add(node.args);
-    const called = node.op === "rcall" || node.op === "call" ? node.args[0] : undefined;
-    // Its patterns may take longer than the age of the device.
-    if (called === "matches") throw invalid(text, "matches is not offered");
-    if (called !== undefined && MACROS.has(called)) macros += 1;
   });
-  if (macros > MAX_MACROS) throw invalid(text, `more than ${MAX_MACROS} walks through lists`);
   return {
     inputs,
     holds(values) {
-      let result: unknown;
-      try {
-        result = evaluate(values);
-      } catch (cause) {
-        throw new AppError("expression.failed", `the expression ${text} cannot be evaluated`, { cause });
-      }
+      const result = evaluated(text, evaluate, values);
       if (typeof result === "boolean") return result;
       throw new AppError("expression.failed", `the expression ${text} is neither true nor false`);
     },
   };
 }
 
-function parsed(environment: Environment, text: string): ReturnType<Environment["parse"]> {
+type Evaluate = ReturnType<Environment["parse"]>;
+
+function checked(
+  text: string,
+  variables: Readonly<Record<string, VariableType>>,
+): { evaluate: Evaluate; type: string } {
+  let environment = BASE.clone();
+  for (const [name, type] of Object.entries(variables))
+    environment = environment.registerVariable(name, type);
+  const evaluate = parsed(environment, text);
+  const { valid, type, error } = evaluate.check();
+  if (!valid) throw invalid(text, error);
+  let macros = 0;
+  walk(evaluate.ast, (node) => {
+    const called = node.op === "rcall" || node.op === "call" ? node.args[0] : undefined;
+    // Its patterns may take longer than the age of the device.
+    if (called === "matches") throw invalid(text, "matches is not offered");
+    if (called !== undefined && MACROS.has(called)) macros += 1;
+  });
+  if (macros > MAX_MACROS) throw invalid(text, `more than ${MAX_MACROS} walks through lists`);
+  return { evaluate, type: String(type) };
+}
+
+function evaluated(text: string, evaluate: Evaluate, values: Readonly<Record<string, unknown>>): unknown {
+  try {
+    return evaluate(values);
+  } catch (cause) {
+    throw new AppError("expression.failed", `the expression ${text} cannot be evaluated`, { cause });
+  }
+}
+
+function parsed(environment: Environment, text: string): Evaluate {
   try {
     return environment.parse(text);
   } catch (cause) {
@@ -112,9 +175,13 @@ function invalid(text: string, why: unknown): AppError {
 
 function walk(node: ASTNode, visit: (node: ASTNode) => void): void {
   visit(node);
-  const down = (value: unknown): void => {
-    if (Array.isArray(value)) for (const inner of value) down(inner);
-    else if (typeof value === "object" && value !== null && "op" in value) walk(value as ASTNode, visit);
+  down(node, (inner) => walk(inner, visit));
+}
+
+function down(node: ASTNode, visit: (node: ASTNode) => void): void {
+  const into = (value: unknown): void => {
+    if (Array.isArray(value)) for (const inner of value) into(inner);
+    else if (typeof value === "object" && value !== null && "op" in value) visit(value as ASTNode);
   };
-  down(node.args);
+  into(node.args);
 }

@@ -3,6 +3,8 @@ export type { ProfiledMessage } from "./decoder.js";
 export {
   type Condition,
   compileCondition,
+  compileExpression,
+  type Expression,
   type Variables,
   type VariableType,
   variablesOf,

@@ -81,6 +81,17 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "command.under_way":
     "The command has ended, or may have reached its device: it cannot be cancelled any more.",
   "command.key_reused": "The idempotency key stands for another command to this device.",
+  "flow.unknown":
+    "There is no such flow, or no such run of one; runs are known for a time after they have ended.",
+  "flow.invalid":
+    "The input of a run, its priority or its idempotency key does not fit, or what it gives is too large.",
+  "flow.key_reused": "The idempotency key stands for a run of the flow with another input.",
+  "flow.ended": "The run has ended, or what it did is being undone: it cannot be cancelled any more.",
+  "flow.cancelled": "The run was cancelled.",
+  "flow.timeout": "A run, or an attempt of one of its steps, has taken longer than it may.",
+  "flow.outcome_unknown":
+    "An attempt of a step may have been carried out, but its end was not seen and it may not be made twice.",
+  "flow.step_failed": "What a step of a flow has asked for was answered with a failure.",
   "shadow.unknown": "The device has no shadow of that name.",
   "shadow.invalid": "What is to be written into a shadow breaks a rule; details hold path and rule.",
   "shadow.too_large": "A shadow, or what is to be written into it, has more bytes than are taken.",
