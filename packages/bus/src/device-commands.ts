@@ -248,8 +248,18 @@ export function isNewer(
 
 /** A command as it travels, for programs. */
 export function commandFromWire(record: wire.Command): DeviceCommand {
-  const { author, parameters, verify, redeliver, mayHaveRun, traceparent, replayed, attemptedAtUs, ...rest } =
-    record;
+  const {
+    author,
+    parameters,
+    verify,
+    redeliver,
+    mayHaveRun,
+    traceparent,
+    replayed,
+    attemptedAtUs,
+    executedAtUs,
+    ...rest
+  } = record;
   const steps = record.steps.map((step) => ({ ...step, state: states.fromWire(step.state) ?? "failed" }));
   const state = steps.at(-1)?.state ?? "accepted";
   return {

@@ -13,6 +13,7 @@ export {
 export * from "./batch/index.js";
 export * from "./filter-index/index.js";
 export * as app from "./generated/myelin/app/v1/app.js";
+export * as audit from "./generated/myelin/audit/v1/audit.js";
 export * as command from "./generated/myelin/command/v1/command.js";
 export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";

@@ -60,6 +60,8 @@ const ALLOWED: SafetyDecision = { allowed: true };
 
 /** The safety envelope of one command of a profile, compiled. Keeps no state: callers keep `LastAllowed` per device. */
 export class SafetyEnvelope {
+  /** Points whose latest samples it may ask for. */
+  readonly inputs: ReadonlySet<string>;
   readonly #spec: SafetySpec;
   readonly #interlock: Condition | undefined;
   readonly #hours: readonly ((atMs: number) => boolean)[] | undefined;
@@ -68,10 +70,14 @@ export class SafetyEnvelope {
   constructor(spec: SafetySpec, points: Readonly<Record<string, VariableType>>) {
     this.#spec = spec;
     this.#hours = spec.hours?.map(compileHours);
+    const inputs = new Set<string>();
+    this.inputs = inputs;
+    if (spec.measuredBy !== undefined) inputs.add(spec.measuredBy);
     if (spec.interlock === undefined) return;
     const ofValue: Record<string, VariableType> =
       spec.parameter === undefined ? {} : { value: "double", previous: "double" };
     this.#interlock = compileCondition(spec.interlock, { ...points, ...ofValue });
+    for (const name of this.#interlock.inputs) if (!Object.hasOwn(ofValue, name)) inputs.add(name);
   }
 
   /**

@@ -19,7 +19,9 @@ import { type BatchView, BUCKETS, STREAMS, subjects } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
+import { AuditLog } from "./audit/audit-log.js";
 import { createBusPorts, createDoorPorts, createJournals } from "./bus-ports.js";
+import { CommandModule } from "./commands/command-module.js";
 import type { DispatcherConfig } from "./config.js";
 import { AppStore } from "./core/app-store.js";
 import { Dispatcher } from "./core/dispatcher.js";
@@ -131,10 +133,11 @@ export async function createDispatcher(
     serve: (subject, handler) => bus.serve(subject, handler),
   });
   const profiles = new ProfileTable(log, clock);
+  const deviceProfiles = new DeviceProfiles(registry, profiles, () => core.replan());
   const desk = new DeviceDesk({
     clock,
     log,
-    profiles: new DeviceProfiles(registry, profiles, () => core.replan()),
+    profiles: deviceProfiles,
     recordsOf: (partition) => registry.loaded(partition),
   });
   const core: Dispatcher = new Dispatcher({
@@ -164,6 +167,7 @@ export async function createDispatcher(
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
+    onOnline: (partition, tenant, device) => commands.online(partition, tenant, device),
     createSessions: (dispatcher) => {
       const openJournal = createJournals(bus, STREAMS.sessions.name, subjects.sessionJournal);
       sessions = createSessions(dispatcher, ports, openJournal, config.sessions);
@@ -173,7 +177,20 @@ export async function createDispatcher(
   const sender = SENDING_HOPS.dispatcher.senderOf(bus.instance);
   const telemetry = createTelemetrySender(bus, { partitions, clock, sender });
   const events = createEventSender(bus, { partitions, clock, sender });
+  const openAudit = createJournals(bus, STREAMS.audit.name, subjects.auditLog);
   const publisher = new LanePublisher(telemetry, events, partitions);
+  const commands = new CommandModule({
+    clock,
+    log,
+    publisher,
+    openJournal: createJournals(bus, STREAMS.commands.name, subjects.commandJournal),
+    openAudit: ({ partition, epoch }, onFenced) =>
+      AuditLog.open({ port: openAudit(partition), epoch, clock, log, onFenced }),
+    serve: (subject, handler) => bus.serve(subject, handler),
+    partitionOf: (partition) => core.partitions.get(partition),
+    profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
+  });
+  desk.add(commands);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,

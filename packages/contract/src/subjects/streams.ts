@@ -72,6 +72,16 @@ export const STREAMS = {
     maxPerSubject: 0,
     duplicateWindowMs: 120_000,
   },
+  audit: {
+    name: "MLN_AUDIT",
+    subjects: [subjects.allAuditLogs()],
+    retention: "limits",
+    whenFull: "discard_old",
+    maxBytes: GIB / 2,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
   commands: {
     name: "MLN_COMMANDS",
     subjects: [subjects.allCommandJournals()],

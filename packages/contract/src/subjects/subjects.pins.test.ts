@@ -65,6 +65,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   retainedQuery: ["mln.ret.query.3", ["partition", 3]],
   retainedClear: ["mln.ret.clear.3", ["partition", 3]],
   retainedSync: ["mln.ret.sync.core", ["name", "core"]],
+  auditLog: ["mln.aud.log.3", ["partition", 3]],
+  allAuditLogs: ["mln.aud.log.*"],
   commandRequest: ["mln.cmd.request.3", ["partition", 3]],
   commandJournal: ["mln.cmd.journal.3", ["partition", 3]],
   allCommandJournals: ["mln.cmd.journal.*"],
@@ -185,6 +187,7 @@ describe("streams and buckets", () => {
       overflow: ["MLN_OVERFLOW", "mln.evt.overflow.>", "work", "refuse_new"],
       dedupe: ["MLN_DEDUPE", "mln.evt.dedupe.*", "limits", "discard_old"],
       sessions: ["MLN_SESSIONS", "mln.ses.journal.*", "limits", "refuse_new"],
+      audit: ["MLN_AUDIT", "mln.aud.log.*", "limits", "discard_old"],
       commands: ["MLN_COMMANDS", "mln.cmd.journal.*", "limits", "refuse_new"],
       retained: ["MLN_RETAINED", "mln.ret.msg.>", "limits", "refuse_new"],
     });

@@ -143,6 +143,11 @@ export const allRetainedMessages = (): string => "mln.ret.msg.>";
 /** Query of what sinks have stored. Request/reply, queue group of the dispatchers. */
 export const historyQuery = (): string => "mln.his.query";
 
+/** Batch of the audit log of one partition; stream AUDIT. */
+export const auditLog = (partition: number): string => `mln.aud.log.${part(partition)}`;
+/** The audit logs of all partitions: what the stream AUDIT takes. */
+export const allAuditLogs = (): string => "mln.aud.log.*";
+
 /** Request about the commands of devices, to the owner of their partition. Request/reply. */
 export const commandRequest = (partition: number): string => `mln.cmd.request.${part(partition)}`;
 /** JournalBatch of the commands of one partition; stream COMMANDS. */

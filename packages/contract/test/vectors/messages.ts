@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
 import {
   app,
+  audit,
   command,
   control,
   envelope,
@@ -26,6 +27,7 @@ import { bytes, type Codec, field, type GoodCase, hex } from "./vector.js";
 const PROTO = fileURLToPath(new URL("../../../../proto/", import.meta.url));
 const GENERATED: Readonly<Record<string, object>> = {
   app,
+  audit,
   command,
   control,
   envelope,

@@ -59,6 +59,7 @@ const PINNED: Record<string, string> = {
   "target.unavailable": "world retry 503 UNAVAILABLE",
   "device.not_connected": "world retry 409 FAILED_PRECONDITION",
   "device.connected": "caller retry 409 FAILED_PRECONDITION",
+  "device.left": "world retry 409 FAILED_PRECONDITION",
   "device.not_subscribed": "world retry 409 FAILED_PRECONDITION",
   "device.unknown": "caller final 404 NOT_FOUND",
   "device.exists": "caller final 409 ALREADY_EXISTS",

@@ -105,6 +105,7 @@ export const ERROR_CODES = {
   "target.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "device.not_connected": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.connected": { family: "caller", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
+  "device.left": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.not_subscribed": { family: "world", retryable: true, http: 409, grpc: "FAILED_PRECONDITION" },
   "device.unknown": { family: "caller", retryable: false, http: 404, grpc: "NOT_FOUND" },
   "device.exists": { family: "caller", retryable: false, http: 409, grpc: "ALREADY_EXISTS" },

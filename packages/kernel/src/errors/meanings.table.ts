@@ -66,6 +66,8 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "device.not_connected": "No listener holds a connection of the device.",
   "device.connected":
     "The device has a connection, which gets its messages; they cannot be fetched beside it.",
+  "device.left":
+    "The device's connection ended before it had acknowledged the message: whether it has it is not known.",
   "device.not_subscribed": "The device is connected but has not subscribed to the path of the message.",
   "device.unknown": "The registry has no such device.",
   "device.exists": "The registry has a device of that id already.",

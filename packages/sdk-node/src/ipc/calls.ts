@@ -175,7 +175,7 @@ export class Calls {
     } catch (thrown) {
       const error = AppError.from(thrown);
       // That one device is not connected says nothing about the way to the others.
-      if (error.code === "device.not_connected") breaker.succeeded();
+      if (error.code === "device.not_connected" || error.code === "device.left") breaker.succeeded();
       else if (error.family === "caller") breaker.released();
       else breaker.failed();
       throw error;

@@ -71,6 +71,12 @@ describe("the ladder", () => {
     ]);
   });
 
+  it("goes by the time at which the device answered, though it is heard of its delivery only afterwards", () => {
+    const late = { kind: "delivered", atUs: at(30) } as const;
+    const command = after(commandOf(), attempt, late, answer("SUCCEEDED", 3), report(20, 5));
+    expect(stateOf(command)).toBe(State.VERIFIED);
+  });
+
   it("gives a device time to settle where its profile says so", () => {
     const command = commandOf();
     command.verify!.settleMs = 500;

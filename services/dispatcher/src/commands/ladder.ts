@@ -67,8 +67,8 @@ export function isUntouched(command: wire.Command): boolean {
 /** When time alone ends it; undefined when it has ended. */
 export function dueUs(command: wire.Command): number | undefined {
   if (isTerminal(command)) return undefined;
-  const { expiresAtUs, attemptedAtUs, verify, steps } = command;
-  if (stateOf(command) === State.EXECUTED) return steps.at(-1)!.atUs + verify!.withinMs * 1_000;
+  const { expiresAtUs, attemptedAtUs, executedAtUs, verify } = command;
+  if (stateOf(command) === State.EXECUTED) return executedAtUs + verify!.withinMs * 1_000;
   if (isUntouched(command)) return expiresAtUs;
   return Math.max(expiresAtUs, attemptedAtUs + ANSWER_WITHIN_US);
 }
@@ -112,6 +112,7 @@ export function applyProgress(command: wire.Command, made: Omit<wire.Progress, "
   command.attempts = made.attempts;
   command.mayHaveRun = made.mayHaveRun;
   command.attemptedAtUs = made.attemptedAtUs;
+  command.executedAtUs = made.executedAtUs;
 }
 
 type Made = Pick<wire.Step, "state" | "cause" | "message">;
@@ -122,15 +123,22 @@ function step(state: wire.State, cause: CommandCause | "" = "", message = ""): M
 }
 
 function progress(command: wire.Command, nowUs: number, made: readonly Made[]): wire.Progress {
-  const { id, attempts, mayHaveRun, attemptedAtUs } = command;
+  const { id, attempts, mayHaveRun, attemptedAtUs, executedAtUs } = command;
   // The machine's clock may be set back: the steps of a command stay in order all the same.
   const atUs = Math.max(nowUs, command.steps.at(-1)?.atUs ?? 0);
-  return { id, attempts, mayHaveRun, attemptedAtUs, steps: made.map((one) => ({ ...one, atUs })) };
+  return {
+    id,
+    attempts,
+    mayHaveRun,
+    attemptedAtUs,
+    executedAtUs,
+    steps: made.map((one) => ({ ...one, atUs })),
+  };
 }
 
 function answered(
   command: wire.Command,
-  { status, message }: Extract<CommandEvent, { kind: "answer" }>,
+  { status, message, atUs }: Extract<CommandEvent, { kind: "answer" }>,
   to: To,
 ): wire.Progress | undefined {
   const state = stateOf(command);
@@ -140,7 +148,7 @@ function answered(
     case "IN_PROGRESS":
       return had.length === 0 ? undefined : { ...to(...had), mayHaveRun: true };
     case "SUCCEEDED":
-      return { ...to(...had, step(State.EXECUTED, "", message)), mayHaveRun: true };
+      return { ...to(...had, step(State.EXECUTED, "", message)), mayHaveRun: true, executedAtUs: atUs };
     case "REJECTED":
       return { ...to(...had, step(State.REJECTED, "device_rejected", message)), mayHaveRun: false };
     case "FAILED":
@@ -151,10 +159,9 @@ function answered(
 }
 
 function reported(command: wire.Command, sample: Sample, to: To): wire.Progress | undefined {
-  const { verify, steps } = command;
+  const { verify, executedAtUs } = command;
   if (verify === undefined || stateOf(command) !== State.EXECUTED) return undefined;
   if (sample.point !== verify.point || sample.quality !== "good") return undefined;
-  const executedAtUs = steps.at(-1)!.atUs;
   if (sample.timeUs < executedAtUs + verify.settleMs * 1_000) return undefined;
   if (sample.timeUs > executedAtUs + verify.withinMs * 1_000) return undefined;
   if (isExpected(verify, sample.value)) return to(step(State.VERIFIED));

@@ -13,6 +13,9 @@ export interface DeviceLocation {
 /** One per owned partition; refilled by a replay after each change of owner. */
 export class DeviceDirectory {
   private readonly devices = new Map<string, DeviceLocation>();
+  /** @param onOnline told of each connection, also when a listener tells all of its own again */
+  constructor(private readonly onOnline?: (tenant: string, deviceId: string) => void) {}
+
   private readonly listeners = new Map<string, { incarnation: number; readonly devices: Set<string> }>();
 
   /** Devices connected at the moment. */
@@ -50,6 +53,7 @@ export class DeviceDirectory {
           protocol: change.protocol,
           atUs: change.atUs,
         });
+        this.onOnline?.(change.tenant, change.deviceId);
       } else if (own && known.connectionEpoch <= change.connectionEpoch) {
         this.devices.delete(key);
         listener.devices.delete(key);

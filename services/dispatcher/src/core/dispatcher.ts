@@ -42,6 +42,8 @@ export interface DispatcherOptions {
   readonly keepApp: (record: AppRecord) => void;
   /** Absent: there are no sessions. */
   readonly createSessions?: ((dispatcher: Dispatcher) => SessionHomes) | undefined;
+  /** Told of each connection of a device in a partition owned here, also when a listener tells all of its own again. */
+  readonly onOnline?: ((partition: number, tenant: string, deviceId: string) => void) | undefined;
   /** Told of batches that carry a trace context; undefined: nothing is traced. */
   readonly onTraced?: ((view: BatchView) => void) | undefined;
 }
@@ -208,7 +210,7 @@ export class Dispatcher {
 
   /** The lease of a partition was taken: resolves when its messages are being taken. */
   async acquire(ownership: Ownership): Promise<void> {
-    const { ports, limits, maxPending, maxPendingBytes, order, onTraced } = this.options;
+    const { ports, limits, maxPending, maxPendingBytes, order, onTraced, onOnline } = this.options;
     await this.introduced;
     await this.sessions?.acquire(ownership);
     await this.sessions?.known();
@@ -221,6 +223,7 @@ export class Dispatcher {
       maxPendingBytes,
       order,
       onTraced,
+      onOnline,
       ledger: this.ledger,
       router: this.router,
       tap: this.tap,

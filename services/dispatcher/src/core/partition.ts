@@ -34,6 +34,8 @@ export interface PartitionOptions {
   readonly onRoutingError: (events: number) => void;
   /** Told of each routed batch that carries a trace context. */
   readonly onTraced: ((view: BatchView) => void) | undefined;
+  /** Told of each connection of a device, also when a listener tells all of its own again. */
+  readonly onOnline?: ((partition: number, tenant: string, deviceId: string) => void) | undefined;
   /** See `EventLinksOptions`. */
   readonly order?: { readonly settleMs?: number; readonly waitMs?: number } | undefined;
 }
@@ -44,7 +46,7 @@ const RELIEF_AFTER_MS = 1_000;
 
 /** Started when the lease was taken, stopped before it is given up. */
 export class Partition {
-  readonly devices = new DeviceDirectory();
+  readonly devices: DeviceDirectory;
   readonly number: number;
   readonly telemetry: LaneQueues;
   readonly events: LaneQueues;
@@ -68,6 +70,7 @@ export class Partition {
     const { ports, ledger, limits, targetOf } = options;
     const { partition, epoch } = options.ownership;
     this.number = partition;
+    this.devices = new DeviceDirectory((tenant, id) => options.onOnline?.(partition, tenant, id));
     const way = { partition, epoch };
     this.telemetry = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "telemetry" } });
     this.events = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "event" } });
@@ -319,9 +322,13 @@ export class Partition {
     this.devices.apply(control.PresenceBatch.decode(data));
   }
 
-  private async onDownlink(data: Uint8Array): Promise<Uint8Array> {
+  private onDownlink(data: Uint8Array): Promise<Uint8Array> {
+    return this.downlink(control.DownlinkRequest.decode(data));
+  }
+
+  /** An encoded `DownlinkResult`. Never rejects: what went wrong is in the result. */
+  async downlink(request: control.DownlinkRequest): Promise<Uint8Array> {
     const { ports } = this.options;
-    const request = control.DownlinkRequest.decode(data);
     return answerDownlink(request, {
       devices: this.devices,
       ports,

@@ -26,7 +26,7 @@ export interface DeviceSession {
   openedAtUs: number;
   /**
    * Called for each downlink message, in order. Resolves with how far it came.
-   * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`
+   * @throws AppError `limit.slow_client`, `limit.frame_too_large`, `request.timeout`, `device.not_connected`, `device.left`
    */
   downlink(message: Downlink): Promise<DownlinkState>;
   /** The device begins anew: with this one its earlier session has ended, and its will is due. */

@@ -92,7 +92,7 @@ export class McpSession {
     this.kept = undefined;
     this.keptBytes = 0;
     for (const { acked } of kept?.values() ?? []) {
-      acked?.(new AppError("device.not_connected", `${this.identity.deviceId} left before it acknowledged`));
+      acked?.(new AppError("device.left", `${this.identity.deviceId} left before it acknowledged`));
     }
     return kept?.size ?? 0;
   }

@@ -386,7 +386,7 @@ describe("a message for the device", () => {
     await rig.clock.advance(1_001);
     await expectSilent;
     const left = wait();
-    const expectLeft = expect(left).rejects.toMatchObject({ code: "device.not_connected" });
+    const expectLeft = expect(left).rejects.toMatchObject({ code: "device.left" });
     client.lose();
     await expectLeft;
   });

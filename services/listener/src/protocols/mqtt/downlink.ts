@@ -8,7 +8,7 @@ import { NO_PROPERTIES, type Outcome, send } from "./outgoing.js";
 import { STATE } from "./state.js";
 import { tagQos } from "./tags.js";
 
-/** @throws AppError `device.not_subscribed`, `device.not_connected`, `device.refused`, `limit.slow_client`, `request.timeout` */
+/** @throws AppError `device.not_subscribed`, `device.not_connected`, `device.left`, `device.refused`, `limit.slow_client`, `request.timeout` */
 export async function deliverDownlink(c: MqttConnection, message: Downlink): Promise<DownlinkState> {
   if (c.state !== STATE.ready) {
     throw new AppError("device.not_connected", `${c.identity.deviceId} has just disconnected`);
@@ -65,7 +65,7 @@ function sendAndWait(
     const outcome = send(c, publish, properties, (reason) => {
       clock.clear(timer);
       if (reason === undefined) {
-        reject(new AppError("device.not_connected", `${c.identity.deviceId} left before it acknowledged`));
+        reject(new AppError("device.left", `${c.identity.deviceId} left before it acknowledged`));
       } else if (reason >= 0x80) {
         reject(new AppError("device.refused", `${c.identity.deviceId} refused with reason ${reason}`));
       } else resolve("acknowledged");

@@ -282,7 +282,7 @@ export class JsonConnection extends Connection implements EventTicket, DeviceSes
     ctx.subscriptions.removeAll(this);
     ctx.sessions.close(this, this.ending);
     for (const settle of this.waiting?.values() ?? []) {
-      settle(new AppError("device.not_connected", `${this.identity.deviceId} left before it acknowledged`));
+      settle(new AppError("device.left", `${this.identity.deviceId} left before it acknowledged`));
     }
     this.waiting = undefined;
   }

@@ -294,6 +294,8 @@ export interface Command {
   replayed: boolean;
   /** When it was last given to the device; 0: never. */
   attemptedAtUs: number;
+  /** When the device said that it had been executed, by the clock of whoever took that in: it may be before the time of the step. */
+  executedAtUs: number;
 }
 
 /** To the owner of one partition. */
@@ -365,6 +367,7 @@ export interface LastAllowed {
   tenant: string;
   device: string;
   name: string;
+  /** 0: nothing was, after all. */
   atUs: number;
   value?: number | undefined;
 }
@@ -386,9 +389,6 @@ export interface JournalRecord {
     { $case: "command"; value: Command }
     | { $case: "progress"; value: Progress }
     | { $case: "allowed"; value: LastAllowed }
-    | //
-    /** Id of a command that is known no more. */
-    { $case: "forgotten"; value: string }
     | undefined;
 }
 
@@ -399,6 +399,7 @@ export interface Progress {
   attempts: number;
   mayHaveRun: boolean;
   attemptedAtUs: number;
+  executedAtUs: number;
 }
 
 function createBaseStep(): Step {
@@ -839,6 +840,7 @@ function createBaseCommand(): Command {
     traceparent: "",
     replayed: false,
     attemptedAtUs: 0,
+    executedAtUs: 0,
   };
 }
 
@@ -903,6 +905,9 @@ export const Command: MessageFns<Command> = {
     }
     if (message.attemptedAtUs !== 0) {
       writer.uint32(161).fixed64(message.attemptedAtUs);
+    }
+    if (message.executedAtUs !== 0) {
+      writer.uint32(169).fixed64(message.executedAtUs);
     }
     return writer;
   },
@@ -1080,6 +1085,14 @@ export const Command: MessageFns<Command> = {
             message.attemptedAtUs = longToNumber(reader.fixed64());
             continue;
           }
+          case 21: {
+            if (tag !== 169) {
+              break;
+            }
+
+            message.executedAtUs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1139,6 +1152,11 @@ export const Command: MessageFns<Command> = {
         ? globalThis.Number(object.attemptedAtUs)
         : isSet(object.attempted_at_us)
         ? globalThis.Number(object.attempted_at_us)
+        : 0,
+      executedAtUs: isSet(object.executedAtUs)
+        ? globalThis.Number(object.executedAtUs)
+        : isSet(object.executed_at_us)
+        ? globalThis.Number(object.executed_at_us)
         : 0,
     };
   },
@@ -1205,6 +1223,9 @@ export const Command: MessageFns<Command> = {
     if (message.attemptedAtUs !== 0) {
       obj.attemptedAtUs = Math.round(message.attemptedAtUs);
     }
+    if (message.executedAtUs !== 0) {
+      obj.executedAtUs = Math.round(message.executedAtUs);
+    }
     return obj;
   },
 
@@ -1237,6 +1258,7 @@ export const Command: MessageFns<Command> = {
     message.traceparent = object.traceparent ?? "";
     message.replayed = object.replayed ?? false;
     message.attemptedAtUs = object.attemptedAtUs ?? 0;
+    message.executedAtUs = object.executedAtUs ?? 0;
     return message;
   },
 };
@@ -2445,9 +2467,6 @@ export const JournalRecord: MessageFns<JournalRecord> = {
       case "allowed":
         LastAllowed.encode(message.record.value, writer.uint32(26).fork()).join();
         break;
-      case "forgotten":
-        writer.uint32(34).string(message.record.value);
-        break;
     }
     return writer;
   },
@@ -2489,14 +2508,6 @@ export const JournalRecord: MessageFns<JournalRecord> = {
             message.record = { $case: "allowed", value: LastAllowed.decode(reader, reader.uint32()) };
             continue;
           }
-          case 4: {
-            if (tag !== 34) {
-              break;
-            }
-
-            message.record = { $case: "forgotten", value: reader.string() };
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2517,8 +2528,6 @@ export const JournalRecord: MessageFns<JournalRecord> = {
         ? { $case: "progress", value: Progress.fromJSON(object.progress) }
         : isSet(object.allowed)
         ? { $case: "allowed", value: LastAllowed.fromJSON(object.allowed) }
-        : isSet(object.forgotten)
-        ? { $case: "forgotten", value: globalThis.String(object.forgotten) }
         : undefined,
     };
   },
@@ -2531,8 +2540,6 @@ export const JournalRecord: MessageFns<JournalRecord> = {
       obj.progress = Progress.toJSON(message.record.value);
     } else if (message.record?.$case === "allowed") {
       obj.allowed = LastAllowed.toJSON(message.record.value);
-    } else if (message.record?.$case === "forgotten") {
-      obj.forgotten = message.record.value;
     }
     return obj;
   },
@@ -2561,19 +2568,13 @@ export const JournalRecord: MessageFns<JournalRecord> = {
         }
         break;
       }
-      case "forgotten": {
-        if (object.record?.value !== undefined && object.record?.value !== null) {
-          message.record = { $case: "forgotten", value: object.record.value };
-        }
-        break;
-      }
     }
     return message;
   },
 };
 
 function createBaseProgress(): Progress {
-  return { id: "", steps: [], attempts: 0, mayHaveRun: false, attemptedAtUs: 0 };
+  return { id: "", steps: [], attempts: 0, mayHaveRun: false, attemptedAtUs: 0, executedAtUs: 0 };
 }
 
 export const Progress: MessageFns<Progress> = {
@@ -2592,6 +2593,9 @@ export const Progress: MessageFns<Progress> = {
     }
     if (message.attemptedAtUs !== 0) {
       writer.uint32(41).fixed64(message.attemptedAtUs);
+    }
+    if (message.executedAtUs !== 0) {
+      writer.uint32(49).fixed64(message.executedAtUs);
     }
     return writer;
   },
@@ -2649,6 +2653,14 @@ export const Progress: MessageFns<Progress> = {
             message.attemptedAtUs = longToNumber(reader.fixed64());
             continue;
           }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.executedAtUs = longToNumber(reader.fixed64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2676,6 +2688,11 @@ export const Progress: MessageFns<Progress> = {
         : isSet(object.attempted_at_us)
         ? globalThis.Number(object.attempted_at_us)
         : 0,
+      executedAtUs: isSet(object.executedAtUs)
+        ? globalThis.Number(object.executedAtUs)
+        : isSet(object.executed_at_us)
+        ? globalThis.Number(object.executed_at_us)
+        : 0,
     };
   },
 
@@ -2696,6 +2713,9 @@ export const Progress: MessageFns<Progress> = {
     if (message.attemptedAtUs !== 0) {
       obj.attemptedAtUs = Math.round(message.attemptedAtUs);
     }
+    if (message.executedAtUs !== 0) {
+      obj.executedAtUs = Math.round(message.executedAtUs);
+    }
     return obj;
   },
 
@@ -2709,6 +2729,7 @@ export const Progress: MessageFns<Progress> = {
     message.attempts = object.attempts ?? 0;
     message.mayHaveRun = object.mayHaveRun ?? false;
     message.attemptedAtUs = object.attemptedAtUs ?? 0;
+    message.executedAtUs = object.executedAtUs ?? 0;
     return message;
   },
 };
