@@ -50,4 +50,12 @@ export { createSubjectLog, type LogEntry, type SubjectLog } from "./nats/subject
 export { OrderedCalls, type OrderedCallsOptions, OrderedCallsReader } from "./ordered-calls.js";
 export { clearRetained, listRetained, type RetainedFacts, type RetainedList } from "./retained-messages.js";
 export { SENDING_HOPS } from "./sender-names.js";
+export {
+  ShadowClient,
+  type ShadowName,
+  type ShadowStanding,
+  type ShadowView,
+  type ShadowWish,
+  shadowJson,
+} from "./shadow-client.js";
 export { createTelemetrySender, type SenderOptions } from "./telemetry-sender.js";

@@ -157,6 +157,30 @@ export const dispatcherSchema = object({
     },
     { description: "The registry of devices." },
   ),
+  shadows: object(
+    {
+      memory: bytes({
+        default: "64MiB",
+        min: "1MiB",
+        max: "64GiB",
+        description:
+          "Shadows that this process holds in memory, about; those that nobody uses are read from the store again when they are needed.",
+      }),
+      gather: durationMs({
+        default: "5s",
+        min: "50ms",
+        max: "10m",
+        description:
+          "How long what a device measures is gathered before its shadow is stored, where nobody looks at it and nothing else is desired. So much of the telemetry a shadow loses when this process is killed.",
+      }),
+      mirror: oneOf(["never", "desired", "always"], {
+        default: "desired",
+        description:
+          "Which shadows are retained as MQTT messages too, on devices/<id>/shadow and devices/<id>/shadows/<name>: none, those of which something is desired, all.",
+      }),
+    },
+    { description: "Shadows of devices." },
+  ),
   handover: durationMs({
     default: "2s",
     min: "0s",

@@ -6,6 +6,7 @@ import { DROP_REASONS, HOPS } from "./core/ledger.js";
 import type { DeviceDesk } from "./devices/device-desk.js";
 import type { Sinks } from "./history/sinks.js";
 import type { RetainedKeeper } from "./retained/keeper.js";
+import type { Shadows } from "./shadow/shadows.js";
 
 const lane = ["telemetry", "event"] as const;
 const target = bounded(200);
@@ -143,6 +144,41 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_device_desk_defects_total",
     help: "Messages of devices that had no effect on a shadow, command or rule because of a defect.",
   },
+  shadows: {
+    type: "gauge",
+    name: "myelin_dispatcher_shadows",
+    help: "Shadows in memory; the others lie in their store.",
+  },
+  shadowBytes: {
+    type: "gauge",
+    name: "myelin_dispatcher_shadow_memory_bytes",
+    help: "What the shadows in memory take, about.",
+  },
+  shadowsDrifting: {
+    type: "gauge",
+    name: "myelin_dispatcher_shadows_drifting",
+    help: "Shadows whose devices do not show what is desired of them.",
+  },
+  shadowReadings: {
+    type: "counter",
+    name: "myelin_dispatcher_shadow_readings_total",
+    help: "Readings of devices with a profile that came to their shadows.",
+  },
+  shadowDropped: {
+    type: "counter",
+    name: "myelin_dispatcher_shadow_dropped_readings_total",
+    help: "Readings that are in no shadow because there was no room: in memory, or in the shadow.",
+  },
+  shadowWrites: {
+    type: "counter",
+    name: "myelin_dispatcher_shadow_writes_total",
+    help: "Changes of shadows that were stored; readings are gathered before.",
+  },
+  shadowLoads: {
+    type: "counter",
+    name: "myelin_dispatcher_shadow_loads_total",
+    help: "Shadows read from their store because they were not in memory.",
+  },
   filters: {
     type: "gauge",
     name: "myelin_dispatcher_filters",
@@ -167,10 +203,12 @@ export interface Counted {
   readonly retained: RetainedKeeper;
   readonly sinks: Sinks;
   readonly desk: DeviceDesk;
+  readonly shadows: Shadows;
 }
 
 /** Registers the list and fills it from the core before each scrape. */
-export function foldMetrics(registry: MetricsRegistry, { core, door, retained, sinks, desk }: Counted): void {
+export function foldMetrics(registry: MetricsRegistry, counted: Counted): void {
+  const { core, door, retained, sinks, desk, shadows } = counted;
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
@@ -178,6 +216,13 @@ export function foldMetrics(registry: MetricsRegistry, { core, door, retained, s
     page.appsRefused.with().value = core.appsRefused;
     page.routingErrors.with().value = core.routingErrors;
     page.deskDefects.with().value = desk.defects;
+    page.shadows.with().set(shadows.figures.shadows);
+    page.shadowBytes.with().set(shadows.budget.used);
+    page.shadowsDrifting.with().set(shadows.figures.drifting);
+    page.shadowReadings.with().value = shadows.counters.readings;
+    page.shadowDropped.with().value = shadows.counters.dropped;
+    page.shadowWrites.with().value = shadows.counters.writes;
+    page.shadowLoads.with().value = shadows.counters.loads;
     page.filters.with().set(core.compiler.listeners.filters.filters);
     page.filtersRefused.with().value = core.compiler.listeners.refused;
     page.generation.with().set(core.compiler.generation);

@@ -43,6 +43,8 @@ import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
 import type { QueueLimits } from "./sessions/session.js";
 import { Sessions } from "./sessions/sessions.js";
+import { createShadows } from "./shadow/create.js";
+import type { Shadows } from "./shadow/shadows.js";
 import { TargetPlugins } from "./targets/plugins.js";
 
 /** What a dispatcher needs of its process. The bus is started by the caller, and its streams exist. */
@@ -72,6 +74,7 @@ export interface DispatcherService extends Component {
   readonly sinks: Sinks;
   /** Where modules are added before the start, and how they publish. */
   readonly devices: { readonly desk: DeviceDesk; readonly publisher: DevicePublisher };
+  readonly shadows: Shadows;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
   /** What can be told of routes and device profiles. */
@@ -191,6 +194,8 @@ export async function createDispatcher(
     profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
   });
   desk.add(commands);
+  const shadows = createShadows(config.shadows, { bus, clock, log, core, publisher, deviceProfiles });
+  desk.add(shadows);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
@@ -204,7 +209,7 @@ export async function createDispatcher(
   });
   core.keepRetained();
   core.attendDevices((head) => desk.interest(head));
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, { core, door, retained, sinks, desk });
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, { core, door, retained, sinks, desk, shadows });
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
     acquired: async (ownership) => {
@@ -263,6 +268,7 @@ export async function createDispatcher(
     sessions: sessions!,
     sinks,
     devices: { desk, publisher },
+    shadows,
     owner,
     ledger,
     door,

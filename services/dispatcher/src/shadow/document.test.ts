@@ -41,7 +41,6 @@ describe("a shadow", () => {
       reported: { a: 2, o: { p: 1 }, l: [1, { x: 1 }], same: "s", more: 1 },
     });
     expect(document.delta()).toEqual({ a: 1, o: { q: 2 } });
-    expect(document.deltaMetadata({ o: { q: 2 } })).toEqual({ o: { q: { timestamp: T / 1e6 } } });
     document.update({ reported: { a: 1, o: { q: 2 } } }, T);
     expect(document.delta()).toBeUndefined();
   });
@@ -98,6 +97,19 @@ describe("a shadow", () => {
     expect(document.desired.live).toBe(2_048);
     document.update({ desired: { ...many(2_048, 1), k0: null } }, T);
     expect(document.desired.live).toBe(2_048);
+  });
+});
+
+describe("the size of a shadow", () => {
+  it("is bounded whatever it is made of, and what is replaced makes room", () => {
+    const text = "x".repeat(30_000);
+    const document = updated({ desired: { a: text }, reported: { b: text } });
+    expect(() => document.update({ reported: { c: [text] } }, T)).toThrow(
+      expect.objectContaining({ code: "shadow.too_large" }),
+    );
+    expect(document.version).toBe(1);
+    document.update({ reported: { b: null, c: [text] } }, T);
+    expect(document.state).toEqual({ desired: { a: text }, reported: { c: [text] } });
   });
 });
 

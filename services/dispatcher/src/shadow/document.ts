@@ -120,11 +120,6 @@ export class ShadowDocument {
     return difference([], this.desired.json, this.reported.json, tolerance);
   }
 
-  /** When the fields of a delta were desired. */
-  deltaMetadata(delta: JsonObject): JsonObject {
-    return sameShape(delta, this.desired.metadata);
-  }
-
   /**
    * Takes what the other site has, or a part of it, in whatever order parts come. Later writes win; of those that crossed the hub's wins in the
    * desired state and the device's in the reported one.
@@ -176,24 +171,40 @@ export class ShadowDocument {
     this.isGone = false;
   }
 
-  /** Looked at before anything is changed, by what the change could add at most. */
+  /** Looked at before anything is changed, first by what the change could add at most. */
   #expectRoom({ desired, reported }: ShadowChange): void {
     const halves = [
       ["desired", desired, this.desired],
       ["reported", reported, this.reported],
     ] as const;
+    let bytes = this.desired.bytes + this.reported.bytes;
     for (const [name, patch, section] of halves) {
       if (!patch) continue;
-      if (section.fields.size + countLeaves(patch) <= SHADOW_LIMITS.fields) continue;
+      const added = measureOf(patch);
+      const isSmall = bytes + added.bytes <= SHADOW_LIMITS.bytes;
+      if (isSmall && section.fields.size + added.fields <= SHADOW_LIMITS.fields) {
+        bytes += added.bytes;
+        continue;
+      }
       const next = new Section(section.preferred);
       for (const [path, field] of section.fields) next.merge(path, field);
       next.patch(patch, nextStamp(this.site, this.seen), 0, this.isShared);
-      if (next.fields.size <= SHADOW_LIMITS.fields) continue;
-      const rule = `would have ${next.fields.size} fields; ${SHADOW_LIMITS.fields} are taken`;
+      bytes += next.bytes - section.bytes;
       const path = `state.${name}`;
-      throw new AppError("shadow.invalid", `${path} ${rule}`, { details: { path, rule } });
+      if (next.fields.size > SHADOW_LIMITS.fields) {
+        const rule = `would have ${next.fields.size} fields; ${SHADOW_LIMITS.fields} are taken`;
+        throw new AppError("shadow.invalid", `${path} ${rule}`, { details: { path, rule } });
+      }
+      if (bytes > SHADOW_LIMITS.bytes) {
+        const rule = `would make the shadow larger than ${SHADOW_LIMITS.bytes} bytes`;
+        throw new AppError("shadow.too_large", `${path} ${rule}`, { details: { path, rule } });
+      }
     }
   }
+}
+
+function measureOf(value: JsonObject): { readonly fields: number; readonly bytes: number } {
+  return { fields: countLeaves(value), bytes: JSON.stringify(value).length };
 }
 
 function countLeaves(value: JsonObject): number {
@@ -219,17 +230,6 @@ function difference(
     if (left === undefined) continue;
     found ??= {};
     found[key] = left;
-  }
-  return found;
-}
-
-function sameShape(shape: JsonObject, source: JsonObject): JsonObject {
-  const found: Record<string, Json> = {};
-  for (const [key, child] of Object.entries(shape)) {
-    const value = source[key];
-    if (value === undefined) continue;
-    found[key] =
-      isObject(child) && isObject(value) ? sameShape(child as JsonObject, value as JsonObject) : value;
   }
   return found;
 }

@@ -28,6 +28,7 @@ export class Section {
   /** Paths with fields below them, and how many. */
   readonly #inner = new Map<string, number>();
   #live = 0;
+  #bytes = 0;
   #json: JsonObject | undefined;
 
   /** Writes that crossed are decided for this site. */
@@ -36,6 +37,11 @@ export class Section {
   /** Fields that have a value. */
   get live(): number {
     return this.#live;
+  }
+
+  /** About the bytes of its JSON. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** The state as JSON; do not change it. */
@@ -73,6 +79,7 @@ export class Section {
       return;
     }
     if (known.value === undefined) this.#live += 1;
+    this.#bytes += sizeOf(value) - sizeOf(known.value);
     known.value = value;
     known.timeUs = timeUs;
     known.stamp = stamp;
@@ -97,6 +104,7 @@ export class Section {
     if (wins) {
       this.#json = undefined;
       this.#live += (field.value === undefined ? 0 : 1) - (known.value === undefined ? 0 : 1);
+      this.#bytes += sizeOf(field.value) - sizeOf(known.value);
       Object.assign(known, field);
     }
     if (found !== "crossed") return undefined;
@@ -140,6 +148,7 @@ export class Section {
       return;
     }
     this.#live -= 1;
+    this.#bytes -= sizeOf(known.value);
     known.value = undefined;
     known.timeUs = timeUs;
     known.stamp = stamp;
@@ -154,12 +163,15 @@ export class Section {
 
   #add(path: string, field: Field): void {
     this.fields.set(path, field);
+    this.#bytes += path.length + sizeOf(field.value);
     if (field.value !== undefined) this.#live += 1;
     for (const above of pathsAbove(path)) this.#inner.set(above, (this.#inner.get(above) ?? 0) + 1);
   }
 
   #drop(path: string): void {
-    if (this.fields.get(path)?.value !== undefined) this.#live -= 1;
+    const known = this.fields.get(path);
+    if (known?.value !== undefined) this.#live -= 1;
+    this.#bytes -= path.length + sizeOf(known?.value);
     this.fields.delete(path);
     for (const above of pathsAbove(path)) {
       const left = this.#inner.get(above)! - 1;
@@ -224,4 +236,10 @@ function pathsAbove(path: string): string[] {
 
 function timesOf(value: Json, time: JsonObject): Json {
   return Array.isArray(value) ? value.map((item) => timesOf(item, time)) : time;
+}
+
+function sizeOf(value: Leaf | undefined): number {
+  if (value === undefined) return 0;
+  if (typeof value === "string") return value.length + 2;
+  return typeof value === "object" ? JSON.stringify(value).length : 8;
 }

@@ -1,0 +1,49 @@
+/** Puts the module of shadows together. */
+import type { Bus } from "@myelin/bus";
+import type { Clock } from "@myelin/kernel";
+import type { DispatcherConfig } from "../config.js";
+import type { Dispatcher } from "../core/dispatcher.js";
+import type { CoreLog } from "../core/ports.js";
+import type { DeviceProfiles } from "../devices/device-profiles.js";
+import type { DevicePublisher } from "../devices/module.js";
+import { Shadows } from "./shadows.js";
+import { KeyValueShadowStore } from "./store.js";
+import { Voice } from "./voice.js";
+
+/** What shadows need of their dispatcher. */
+export interface ShadowsDependencies {
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly log: CoreLog;
+  readonly core: Pick<Dispatcher, "partitions">;
+  readonly publisher: DevicePublisher;
+  readonly deviceProfiles: DeviceProfiles;
+}
+
+/** Does no I/O by itself. */
+export function createShadows(
+  { memory: memoryBytes, gather: gatherMs, mirror }: DispatcherConfig["shadows"],
+  { bus, clock, log, core, publisher, deviceProfiles }: ShadowsDependencies,
+): Shadows {
+  const voice = new Voice({
+    publisher,
+    log,
+    locate: (partition, tenant, device) => core.partitions.get(partition)?.devices.find(tenant, device),
+    request: (subject, data, timeoutMs) => bus.request(subject, data, timeoutMs),
+  });
+  return new Shadows({
+    store: new KeyValueShadowStore(bus),
+    clock,
+    log,
+    voice,
+    memoryBytes,
+    gatherMs,
+    mirror,
+    profileOf: (tenant, device) => {
+      const found = deviceProfiles.of(tenant, device);
+      return found === "unknown" ? undefined : found;
+    },
+    publish: (subject, data) => bus.publish(subject, data),
+    serve: (subject, handler) => bus.serve(subject, handler),
+  });
+}

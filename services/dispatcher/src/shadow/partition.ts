@@ -1,0 +1,317 @@
+/** The shadows of one partition with all that goes with a change: condition, news, mirror, watchers, reconciler. */
+import { subjects, shadow as wire } from "@myelin/contract";
+import { AppError, type Clock, type Timer } from "@myelin/kernel";
+import type { Profile } from "@myelin/profile";
+import type { CoreLog, Ownership } from "../core/ports.js";
+import type { ShadowChanged, ShadowKey } from "./api.js";
+import { conditionAs, conditionOf, toleranceOf } from "./condition.js";
+import { deltaDocument, snapshotOf, wholeDocument } from "./documents.js";
+import type { JsonObject } from "./json.js";
+import { Reconciler } from "./reconciler.js";
+import { fromRecord, type StoredShadow } from "./records.js";
+import { type ShadowBudget, type ShadowCounters, ShadowShard, type ShadowTask } from "./shard.js";
+import type { ShadowStore } from "./store.js";
+import { shadowTopic } from "./topics.js";
+import type { Voice } from "./voice.js";
+
+export interface PartitionOptions {
+  readonly ownership: Ownership;
+  readonly store: ShadowStore;
+  readonly clock: Clock;
+  readonly log: CoreLog;
+  readonly budget: ShadowBudget;
+  readonly counters: ShadowCounters;
+  readonly gatherMs: number;
+  readonly mirror: "never" | "desired" | "always";
+  readonly voice: Voice;
+  profileOf(tenant: string, device: string): Profile | undefined;
+  publish(subject: string, data: Uint8Array): boolean;
+  changed(partition: number, change: ShadowChanged): void;
+  /** Somebody wants to be told of changes. */
+  isHeard(): boolean;
+}
+
+const TICK_MS = 250;
+/** A watcher asks again well within this. */
+const WATCH_MS = 30_000;
+const MAX_WATCHED = 10_000;
+/** Shadows of a device that have a name, deleted ones that are still remembered among them. */
+const MAX_NAMED = 32;
+/** How long the version of a deleted shadow is remembered. */
+const REMEMBER_GONE_US = 48 * 3_600 * 1e6;
+/** Told so often without any reaction. */
+const MANY_ATTEMPTS = 5;
+
+export class ShadowPartition {
+  readonly shard: ShadowShard;
+  readonly reconciler: Reconciler;
+  readonly #watched = new Map<string, number>();
+  /** Named shadows that are being looked for, so that requests stay in order. */
+  readonly #lookups = new Map<string, Promise<void>>();
+  readonly #ending = new AbortController();
+  #tick: Timer | undefined;
+
+  constructor(readonly options: PartitionOptions) {
+    const { ownership, store, clock, log, budget, counters, gatherMs, voice } = options;
+    const { partition, epoch } = ownership;
+    this.shard = new ShadowShard({
+      partition,
+      epoch,
+      store,
+      clock,
+      log,
+      budget,
+      counters,
+      gatherMs,
+      settle: (key, shadow) => this.#settle(key, shadow),
+      stored: (key, shadow) => this.#stored(key, shadow),
+    });
+    this.reconciler = new Reconciler({
+      nowMs: () => clock.nowMs(),
+      isConnected: ({ tenant, device }) => voice.isConnected(partition, tenant, device),
+      drive: (key, attempt) => this.#drive(key, attempt),
+      reachable: (key, isReachable) => this.#reachable(key, isReachable),
+    });
+  }
+
+  get number(): number {
+    return this.options.ownership.partition;
+  }
+
+  start(): void {
+    const { clock } = this.options;
+    this.shard.start();
+    this.#tick = clock.setInterval(() => this.reconciler.tick(), TICK_MS).unref();
+    void this.#warm();
+  }
+
+  async close(deadlineMs: number): Promise<void> {
+    this.options.clock.clear(this.#tick);
+    this.#ending.abort();
+    await this.shard.close(deadlineMs);
+  }
+
+  /** Somebody looks at it, or its device is being driven: what it measures is stored soon. */
+  isUrgent(tenant: string, device: string): boolean {
+    return (
+      (this.#watched.size > 0 && this.#watched.has(`${tenant}\0${device}\0`)) ||
+      this.reconciler.isDriven(tenant, device)
+    );
+  }
+
+  watch(key: ShadowKey): void {
+    const { clock } = this.options;
+    const nowMs = clock.nowMs();
+    if (this.#watched.size >= MAX_WATCHED)
+      for (const [name, untilMs] of this.#watched) if (untilMs < nowMs) this.#watched.delete(name);
+    if (this.#watched.size >= MAX_WATCHED) throw new AppError("limit.rate", "too many shadows are watched");
+    this.#watched.set(nameOf(key), nowMs + WATCH_MS);
+  }
+
+  /** Puts a task behind those of its shadow; a named one that is made by it must have room beside the others. */
+  submit(key: ShadowKey, task: ShadowTask, makes: boolean): void {
+    const name = nameOf(key);
+    const running = this.#lookups.get(name);
+    if (key.name === "" || (running === undefined && (!makes || this.shard.isThere(key)))) {
+      this.shard.submit(key, task);
+      return;
+    }
+    const lookup = (running ?? Promise.resolve())
+      .then(() => this.#expectRoom(key, makes))
+      .then(
+        () => this.shard.submit(key, task),
+        (thrown: unknown) => task.refused(AppError.from(thrown)),
+      )
+      .finally(() => {
+        if (this.#lookups.get(name) === lookup) this.#lookups.delete(name);
+      });
+    this.#lookups.set(name, lookup);
+  }
+
+  deltaOf(key: ShadowKey, { document }: StoredShadow): JsonObject | undefined {
+    if (document.desired.live === 0) return undefined;
+    return document.delta(toleranceOf(key, this.options.profileOf(key.tenant, key.device)));
+  }
+
+  /** The whole document for programs. */
+  documentOf(key: ShadowKey, shadow: StoredShadow): wire.Document {
+    const { document, condition } = shadow;
+    const whole = wholeDocument(snapshotOf(document), this.deltaOf(key, shadow), this.options.clock.wallUs());
+    return {
+      json: Buffer.from(JSON.stringify(whole)),
+      version: document.version,
+      gone: document.isGone,
+      condition,
+    };
+  }
+
+  /** Tells the device what is desired of it, where that is anything. */
+  tellDelta(key: ShadowKey, shadow: StoredShadow, clientToken?: string): void {
+    const delta = this.deltaOf(key, shadow);
+    this.reconciler.note(key, delta, true);
+    if (delta === undefined) return;
+    const { clock, voice } = this.options;
+    const news = {
+      ...deltaDocument(shadow.document, delta, clock.wallUs()),
+      ...(clientToken !== undefined && { clientToken }),
+    };
+    const { tenant, device, name } = key;
+    voice.tell(this.number, tenant, device, shadowTopic({ device, name, verb: "update" }, "delta"), news);
+  }
+
+  #settle(key: ShadowKey, shadow: StoredShadow): void {
+    const { voice, clock } = this.options;
+    const { document } = shadow;
+    if (document.isGone || document.desired.live === 0) {
+      shadow.condition = document.isGone
+        ? undefined
+        : conditionAs(shadow.condition, "synced", "", clock.wallMs());
+      return;
+    }
+    const isConnected = voice.isConnected(this.number, key.tenant, key.device);
+    const delta = this.deltaOf(key, shadow);
+    shadow.condition = conditionOf(shadow.condition, delta, isConnected, clock.wallMs());
+  }
+
+  #stored(key: ShadowKey, shadow: StoredShadow): void {
+    const { publish, changed, isHeard, mirror, voice } = this.options;
+    const { document, condition } = shadow;
+    const hasDesired = document.desired.live > 0;
+    if (hasDesired || this.reconciler.size > 0)
+      this.reconciler.note(key, hasDesired ? this.deltaOf(key, shadow) : undefined, false);
+    const name = nameOf(key);
+    const { tenant, device } = key;
+    const isWatched = this.#isWatched(name);
+    const isMirrored = mirror === "always" || (mirror === "desired" && (hasDesired || document.isGone));
+    if (isWatched || isMirrored) {
+      const news = this.documentOf(key, shadow);
+      if (isWatched)
+        publish(
+          subjects.shadowChange(this.number, tenant, device, key.name),
+          wire.Document.encode(news).finish(),
+        );
+      if (isMirrored)
+        voice.publish(
+          tenant,
+          device,
+          mirrorTopic(key),
+          document.isGone ? new Uint8Array(0) : news.json,
+          true,
+        );
+    }
+    if (!isHeard()) return;
+    changed(this.number, {
+      key,
+      version: document.version,
+      desired: document.desired.json,
+      reported: document.reported.json,
+      delta: this.deltaOf(key, shadow),
+      condition,
+      isGone: document.isGone,
+    });
+  }
+
+  #isWatched(name: string): boolean {
+    const untilMs = this.#watched.get(name);
+    if (untilMs === undefined) return false;
+    if (untilMs >= this.options.clock.nowMs()) return true;
+    this.#watched.delete(name);
+    return false;
+  }
+
+  #drive(key: ShadowKey, attempt: number): void {
+    const { clock } = this.options;
+    const run = (shadow: StoredShadow): (() => void) => {
+      const { condition } = shadow;
+      if (attempt >= MANY_ATTEMPTS && condition?.state === "drifted")
+        shadow.condition = conditionAs(
+          condition,
+          "drifted",
+          `the device was told ${MANY_ATTEMPTS} times and does not follow`,
+          clock.wallMs(),
+        );
+      return () => {
+        const delta = this.deltaOf(key, shadow);
+        this.reconciler.note(key, delta, false);
+        if (delta === undefined) return;
+        const { device, name } = key;
+        const path = shadowTopic({ device, name, verb: "update" }, "delta");
+        const news = deltaDocument(shadow.document, delta, clock.wallUs());
+        this.options.voice.tell(this.number, key.tenant, device, path, news);
+      };
+    };
+    this.shard.submit(key, { run, refused: () => undefined });
+  }
+
+  #reachable(key: ShadowKey, isReachable: boolean): void {
+    const { clock } = this.options;
+    const run = (shadow: StoredShadow): (() => void) => {
+      const { condition } = shadow;
+      if (isReachable && condition?.state === "unreachable")
+        shadow.condition = conditionAs(
+          condition,
+          "drifted",
+          "the device was told and has not followed yet",
+          clock.wallMs(),
+        );
+      else if (!isReachable && condition?.state === "drifted")
+        shadow.condition = conditionAs(
+          condition,
+          "unreachable",
+          "the device is not connected",
+          clock.wallMs(),
+        );
+      return () => undefined;
+    };
+    this.shard.submit(key, { run, refused: () => undefined });
+  }
+
+  /** Finds those whose devices are to be driven, and fills the memory as far as it goes. Nobody waits for it. */
+  async #warm(): Promise<void> {
+    const { store, clock, log } = this.options;
+    const { signal } = this.#ending;
+    while (!signal.aborted) {
+      try {
+        for await (const found of store.read(this.number, signal)) {
+          const { record } = found;
+          const key = { tenant: record.tenant, device: record.device, name: record.name };
+          if (record.gone) {
+            if (record.updatedAtUs + REMEMBER_GONE_US < clock.wallUs() && !this.shard.has(key))
+              await store.remove(this.number, key, found.revision).catch(() => undefined);
+            continue;
+          }
+          this.shard.warm(key, found);
+          const state = record.condition?.state;
+          if (state === undefined || state === "synced") continue;
+          const shadow = fromRecord(record);
+          this.reconciler.note(key, this.deltaOf(key, shadow), false);
+        }
+        return;
+      } catch (err) {
+        log.debug({ err, partition: this.number }, "shadows cannot be read ahead, will retry");
+        await clock.sleep(1_000, signal).catch(() => undefined);
+      }
+    }
+  }
+
+  async #expectRoom(key: ShadowKey, makes: boolean): Promise<void> {
+    if (!makes || this.shard.isThere(key)) return;
+    const { tenant, device, name } = key;
+    const all = await this.options.store.ofDevice(this.number, tenant, device);
+    const named = all.filter(({ record }) => record.name !== "");
+    if (named.length < MAX_NAMED || named.some(({ record }) => record.name === name)) return;
+    throw new AppError(
+      "shadow.too_large",
+      `${device} has ${named.length} named shadows; ${MAX_NAMED} are taken`,
+    );
+  }
+}
+
+/** Where the document of a shadow is retained. */
+export function mirrorTopic({ device, name }: ShadowKey): string {
+  return name === "" ? `devices/${device}/shadow` : `devices/${device}/shadows/${name}`;
+}
+
+function nameOf({ tenant, device, name }: ShadowKey): string {
+  return `${tenant}\0${device}\0${name}`;
+}
