@@ -1,5 +1,5 @@
 /** A device's record as programs, files and the HTTP API see it. */
-import { registry } from "@myelin/contract";
+import { envelope, Protocol, registry } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 
 /** A device's record as programs see it. */
@@ -18,6 +18,19 @@ export interface DeviceRecord {
   readonly updatedAtMs: number;
   /** Grows with each change. */
   readonly version: number;
+  /** Absent: it has not been seen. */
+  readonly presence?: DevicePresence;
+}
+
+/** Whether a device is connected, as its owner sees it: one that is back within a few seconds was not away. */
+export interface DevicePresence {
+  readonly online: boolean;
+  readonly sinceMs: number;
+  /** When its last connection ended; absent while it is online. */
+  readonly seenMs?: number;
+  /** Of its last connection; empty: not known. */
+  readonly protocol: string;
+  readonly address: string;
 }
 
 /** What somebody may say of a device; what is left out is empty, and the device enabled. */
@@ -38,6 +51,7 @@ const KNOWN = new Set([
   "createdAt",
   "updatedAt",
   "version",
+  "presence",
 ]);
 
 /**
@@ -75,13 +89,28 @@ export function deviceFields(tenant: string, id: string, value: unknown): Device
 }
 
 /** A record as JSON, as the HTTP API and the command line show it. */
-export function deviceJson({ tenant, createdAtMs, updatedAtMs, ...rest }: DeviceRecord): object {
+export function deviceJson({ tenant, createdAtMs, updatedAtMs, presence, ...rest }: DeviceRecord): object {
   return {
     ...(tenant !== "" && { tenant }),
     ...rest,
-    createdAt: new Date(createdAtMs).toISOString(),
-    updatedAt: new Date(updatedAtMs).toISOString(),
+    createdAt: timeOf(createdAtMs),
+    updatedAt: timeOf(updatedAtMs),
+    ...(presence !== undefined && { presence: presenceJson(presence) }),
   };
+}
+
+function presenceJson({ online, sinceMs, seenMs, protocol, address }: DevicePresence): object {
+  return {
+    state: online ? "online" : "offline",
+    since: timeOf(sinceMs),
+    ...(seenMs !== undefined && { lastSeen: timeOf(seenMs) }),
+    ...(protocol !== "" && { protocol }),
+    ...(address !== "" && { address }),
+  };
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }
 
 /** The fields of a record after a JSON merge patch (RFC 7396). @throws AppError `device.invalid` */
@@ -117,7 +146,7 @@ export function toWire(
 /** As the owner gives it. */
 export function fromWire(device: registry.Device): DeviceRecord {
   const { tenant, id, profile, description, disabled, tags, groups } = device;
-  const { createdAtMs, updatedAtMs, version } = device;
+  const { createdAtMs, updatedAtMs, version, presence } = device;
   return {
     tenant,
     id,
@@ -129,8 +158,19 @@ export function fromWire(device: registry.Device): DeviceRecord {
     createdAtMs,
     updatedAtMs,
     version,
+    ...(presence !== undefined && { presence: presenceOf(presence) }),
   };
 }
+
+function presenceOf({ online, sinceMs, seenMs, protocol, address }: registry.Presence): DevicePresence {
+  const word =
+    protocol === Protocol.UNSPECIFIED
+      ? ""
+      : envelope.protocolToJSON(protocol).slice(PREFIX.length).toLowerCase();
+  return { online, sinceMs, ...(seenMs > 0 && { seenMs }), protocol: word, address };
+}
+
+const PREFIX = "PROTOCOL_";
 
 type Json = Readonly<Record<string, unknown>>;
 

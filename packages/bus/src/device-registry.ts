@@ -19,6 +19,8 @@ const BYTES_AT_ONCE = 512 * 1024;
 const PATCH_TRIES = 8;
 const HASH_BYTES = 16;
 
+const WISHES = { online: registry.PresenceWish.ONLINE, offline: registry.PresenceWish.OFFLINE } as const;
+
 /** Tags, groups and a profile that one list can ask for. */
 export const MAX_CONDITIONS = 16;
 
@@ -51,6 +53,8 @@ export interface DeviceList {
   readonly idPrefix?: string;
   /** Only those that are disabled. */
   readonly disabled?: boolean;
+  /** Offline ones are those too that have not been seen. */
+  readonly presence?: "online" | "offline" | undefined;
 }
 
 /** Some devices, and whether there are more behind the last of them. */
@@ -143,10 +147,12 @@ export class DeviceRegistryClient {
    */
   async list(wanted: DeviceList): Promise<DevicePage> {
     const { tenant, limit, after = "", profile = "", groups = [], idPrefix = "", disabled = false } = wanted;
+    const presence =
+      wanted.presence === undefined ? registry.PresenceWish.UNSPECIFIED : WISHES[wanted.presence];
     const tags = tagList(wanted.tags ?? {});
     if (tags.length + groups.length > MAX_CONDITIONS)
       throw new AppError("device.invalid", `a list takes ${MAX_CONDITIONS} tags and groups at most`);
-    const value = { tenant, limit, after, profile, tags, groups: [...groups], idPrefix, disabled };
+    const value = { tenant, limit, after, profile, tags, groups: [...groups], idPrefix, disabled, presence };
     const answers = await Promise.all(
       Array.from({ length: this.partitions }, (_, partition) =>
         this.#ask(partition, { $case: "list", value }),

@@ -15,7 +15,13 @@ export {
   hasReached,
   isNewer,
 } from "./device-commands.js";
-export { type DeviceFields, type DeviceRecord, deviceFields, deviceJson } from "./device-record.js";
+export {
+  type DeviceFields,
+  type DevicePresence,
+  type DeviceRecord,
+  deviceFields,
+  deviceJson,
+} from "./device-record.js";
 export {
   type DeviceChange,
   type DeviceList,

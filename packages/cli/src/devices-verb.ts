@@ -1,5 +1,5 @@
 /** The verb for the registry of devices. */
-import { Argument, type Command, type Option } from "commander";
+import { Argument, type Command, Option } from "commander";
 import { integer, list } from "./arguments.js";
 
 /** Makes a verb as `program.ts` does. */
@@ -46,6 +46,12 @@ export function addDevicesVerb(verb: Verb, nats: () => Option): void {
     )
     .option("--id-prefix <text>", "list, export: only ids that begin with this")
     .option("--disabled", "list, export: only devices that may not connect", false)
+    .addOption(
+      new Option("--presence <state>", "list, export: only devices that are so").choices([
+        "online",
+        "offline",
+      ]),
+    )
     .option("--description <text>", "set: what people should know")
     .option(
       "--if-version <n>",

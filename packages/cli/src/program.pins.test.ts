@@ -36,7 +36,7 @@ it("keeps its verbs and options", () => {
       "sessions | [action] | [client] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n> | --cursor <text>",
       "trace | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -c, --client <id> | -t, --topic <filter> | -n, --count <n> | --rate <n> | --payload <bytes>",
       "history | <device> | [path] | --json | --data-dir <folder> | --nats <url> | --sink <name> | --tenant <name> | --point <name> | --from <when> | --to <when> | --order <which> | --latest | --every <duration> | --agg <fields> | --limit <n> | --csv",
-      "devices | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --profile <name> | --group <name> | --tag <name=value> | --id-prefix <text> | --disabled | --description <text> | --if-version <n> | --csv | --limit <n> | --after <id>",
+      "devices | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --profile <name> | --group <name> | --tag <name=value> | --id-prefix <text> | --disabled | --presence <state> | --description <text> | --if-version <n> | --csv | --limit <n> | --after <id>",
       "retained | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n>",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",

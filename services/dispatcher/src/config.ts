@@ -147,6 +147,13 @@ export const dispatcherSchema = object({
         description:
           "Records of devices that this process holds in memory; all of them lie in a file of its own, which is made anew at each start.",
       }),
+      offlineAfter: durationMs({
+        default: "5s",
+        min: "0s",
+        max: "1h",
+        description:
+          "How long a device must be away before it is offline: one that is back by then was not away. 0s tells every end of a connection.",
+      }),
       keepDeleted: durationMs({
         default: "1d",
         min: "0s",

@@ -73,7 +73,11 @@ export interface DispatcherService extends Component {
   readonly sessions: Sessions;
   readonly sinks: Sinks;
   /** Where modules are added before the start, and how they publish. */
-  readonly devices: { readonly desk: DeviceDesk; readonly publisher: DevicePublisher };
+  readonly devices: {
+    readonly desk: DeviceDesk;
+    readonly publisher: DevicePublisher;
+    readonly registry: DeviceRegistry;
+  };
   readonly shadows: Shadows;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
@@ -131,6 +135,9 @@ export async function createDispatcher(
     directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),
     memoryBytes: config.registry.memory,
     keepDeletedMs: config.registry.keepDeleted,
+    offlineAfterMs: config.registry.offlineAfter,
+    isConnected: (partition, key) => core.partitions.get(partition)?.devices.has(key) ?? false,
+    openPresence: createJournals(bus, STREAMS.presence.name, subjects.presenceJournal),
     partitions,
     publish: (subject, data) => bus.publish(subject, data),
     serve: (subject, handler) => bus.serve(subject, handler),
@@ -170,7 +177,10 @@ export async function createDispatcher(
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
-    onOnline: (partition, tenant, device) => commands.online(partition, tenant, device),
+    onDevice: (partition, key, change) => {
+      registry.told(partition, key, change);
+      if (change !== undefined) commands.online(partition, change.tenant, change.deviceId);
+    },
     createSessions: (dispatcher) => {
       const openJournal = createJournals(bus, STREAMS.sessions.name, subjects.sessionJournal);
       sessions = createSessions(dispatcher, ports, openJournal, config.sessions);
@@ -220,12 +230,12 @@ export async function createDispatcher(
     },
     released: async ({ partition }, reason) => {
       const settle = reason !== "lost";
-      if (!settle) registry.release(partition);
+      if (!settle) void registry.release(partition);
       const left = settle ? undefined : retained.release(partition, settle);
       const leftDesk = settle ? undefined : desk.release(partition, settle);
       await core.release(partition, settle);
       await (leftDesk ?? desk.release(partition, settle));
-      registry.release(partition);
+      await registry.release(partition);
       await (left ?? retained.release(partition, settle));
     },
   });
@@ -267,7 +277,7 @@ export async function createDispatcher(
     core,
     sessions: sessions!,
     sinks,
-    devices: { desk, publisher },
+    devices: { desk, publisher, registry },
     shadows,
     owner,
     ledger,

@@ -22,6 +22,7 @@ export interface DevicesOptions extends ReachOptions {
   readonly tag: readonly string[];
   readonly idPrefix?: string;
   readonly disabled: boolean;
+  readonly presence?: "online" | "offline";
   readonly description?: string;
   readonly ifVersion?: number;
   readonly limit: number;
@@ -83,8 +84,18 @@ function tagsOf({ tag }: DevicesOptions): Record<string, string> {
 }
 
 function wantedOf(options: DevicesOptions, limit: number, after: string): DeviceList {
-  const { tenant, profile = "", group, idPrefix = "", disabled } = options;
-  return { tenant, limit, after, profile, tags: tagsOf(options), groups: group, idPrefix, disabled };
+  const { tenant, profile = "", group, idPrefix = "", disabled, presence } = options;
+  return {
+    tenant,
+    limit,
+    after,
+    profile,
+    tags: tagsOf(options),
+    groups: group,
+    idPrefix,
+    disabled,
+    presence,
+  };
 }
 
 async function showList(client: DeviceRegistryClient, options: DevicesOptions): Promise<number> {
@@ -94,11 +105,13 @@ async function showList(client: DeviceRegistryClient, options: DevicesOptions): 
     return EXIT.ok;
   }
   table(
-    ["id", "profile", "enabled", "groups", "tags", "changed", "version"],
-    found.map(({ id, profile, enabled, groups, tags, updatedAtMs, version }) => [
+    ["id", "profile", "enabled", "presence", "since", "groups", "tags", "changed", "version"],
+    found.map(({ id, profile, enabled, presence, groups, tags, updatedAtMs, version }) => [
       id,
       profile,
       enabled ? "yes" : "no",
+      presence === undefined ? "" : presence.online ? "online" : "offline",
+      presence === undefined ? "" : new Date(presence.sinceMs).toISOString().slice(0, 19),
       groups.join(" "),
       Object.entries(tags)
         .map(([name, value]) => `${name}=${value}`)

@@ -92,6 +92,16 @@ export const STREAMS = {
     maxPerSubject: 0,
     duplicateWindowMs: 120_000,
   },
+  presence: {
+    name: "MLN_PRESENCE",
+    subjects: [subjects.allPresenceJournals()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 1 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
   retained: {
     name: "MLN_RETAINED",
     subjects: [subjects.allRetainedMessages()],

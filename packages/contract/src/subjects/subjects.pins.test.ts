@@ -30,6 +30,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   ],
   linkAck: ["mln.link.ack.listener-0", ["name", "listener-0"]],
   presence: ["mln.pres.batch.3", ["partition", 3]],
+  presenceJournal: ["mln.pres.journal.3", ["partition", 3]],
+  allPresenceJournals: ["mln.pres.journal.*"],
   presenceSync: ["mln.pres.sync.3", ["partition", 3]],
   allPresenceSyncs: ["mln.pres.sync.*"],
   interest: ["mln.int.batch"],
@@ -189,6 +191,7 @@ describe("streams and buckets", () => {
       sessions: ["MLN_SESSIONS", "mln.ses.journal.*", "limits", "refuse_new"],
       audit: ["MLN_AUDIT", "mln.aud.log.*", "limits", "discard_old"],
       commands: ["MLN_COMMANDS", "mln.cmd.journal.*", "limits", "refuse_new"],
+      presence: ["MLN_PRESENCE", "mln.pres.journal.*", "limits", "refuse_new"],
       retained: ["MLN_RETAINED", "mln.ret.msg.>", "limits", "refuse_new"],
     });
     expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([

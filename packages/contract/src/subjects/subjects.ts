@@ -46,6 +46,10 @@ export const presence = (partition: number): string => `mln.pres.batch.${part(pa
 export const presenceSync = (partition: number): string => `mln.pres.sync.${part(partition)}`;
 /** Every request for a complete PresenceBatch, of whatever partition. */
 export const allPresenceSyncs = (): string => "mln.pres.sync.*";
+/** PresenceBatch of the registry: who is connected, of one partition; stream PRESENCE. */
+export const presenceJournal = (partition: number): string => `mln.pres.journal.${part(partition)}`;
+/** The journals of all partitions: what the stream PRESENCE takes. */
+export const allPresenceJournals = (): string => "mln.pres.journal.*";
 /** InterestBatch of every listener, for all dispatchers. */
 export const interest = (): string => "mln.int.batch";
 /** Asks one listener, or all ("all"), to replay its interest whole. */

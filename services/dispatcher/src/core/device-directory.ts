@@ -10,13 +10,15 @@ export interface DeviceLocation {
   readonly atUs: number;
 }
 
+/** Told of each connection, also when a listener tells all of its own again, or, without a change, of one that is connected nowhere; by tenant, NUL, device. */
+export type DeviceWatch = (key: string, change: control.PresenceChange | undefined) => void;
+
 /** One per owned partition; refilled by a replay after each change of owner. */
 export class DeviceDirectory {
   private readonly devices = new Map<string, DeviceLocation>();
-  /** @param onOnline told of each connection, also when a listener tells all of its own again */
-  constructor(private readonly onOnline?: (tenant: string, deviceId: string) => void) {}
-
   private readonly listeners = new Map<string, { incarnation: number; readonly devices: Set<string> }>();
+
+  constructor(private readonly watch?: DeviceWatch) {}
 
   /** Devices connected at the moment. */
   get size(): number {
@@ -25,6 +27,11 @@ export class DeviceDirectory {
 
   find(tenant: string, deviceId: string): DeviceLocation | undefined {
     return this.devices.get(`${tenant}\0${deviceId}`);
+  }
+
+  /** @param key tenant, NUL, device */
+  has(key: string): boolean {
+    return this.devices.has(key);
   }
 
   /** Takes a report. Connections of different listeners are ordered by their time, those of one by their epoch. */
@@ -53,17 +60,21 @@ export class DeviceDirectory {
           protocol: change.protocol,
           atUs: change.atUs,
         });
-        this.onOnline?.(change.tenant, change.deviceId);
+        this.watch?.(key, change);
       } else if (own && known.connectionEpoch <= change.connectionEpoch) {
         this.devices.delete(key);
         listener.devices.delete(key);
+        this.watch?.(key, undefined);
       }
     }
   }
 
   /** A listener is gone, and with it its connections. */
   forget(listener: string): void {
-    for (const key of this.listeners.get(listener)?.devices ?? []) this.devices.delete(key);
+    for (const key of this.listeners.get(listener)?.devices ?? []) {
+      this.devices.delete(key);
+      this.watch?.(key, undefined);
+    }
     this.listeners.delete(listener);
   }
 }

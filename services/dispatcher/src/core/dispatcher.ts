@@ -42,10 +42,12 @@ export interface DispatcherOptions {
   readonly keepApp: (record: AppRecord) => void;
   /** Absent: there are no sessions. */
   readonly createSessions?: ((dispatcher: Dispatcher) => SessionHomes) | undefined;
-  /** Told of each connection of a device in a partition owned here, also when a listener tells all of its own again. */
-  readonly onOnline?: ((partition: number, tenant: string, deviceId: string) => void) | undefined;
   /** Told of batches that carry a trace context; undefined: nothing is traced. */
   readonly onTraced?: ((view: BatchView) => void) | undefined;
+  /** Told of devices in the partitions owned here, see `DeviceWatch`. */
+  readonly onDevice?:
+    | ((partition: number, key: string, change: control.PresenceChange | undefined) => void)
+    | undefined;
 }
 
 /** The homes of MQTT sessions, as the core sees them. */
@@ -210,7 +212,7 @@ export class Dispatcher {
 
   /** The lease of a partition was taken: resolves when its messages are being taken. */
   async acquire(ownership: Ownership): Promise<void> {
-    const { ports, limits, maxPending, maxPendingBytes, order, onTraced, onOnline } = this.options;
+    const { ports, limits, maxPending, maxPendingBytes, order, onTraced } = this.options;
     await this.introduced;
     await this.sessions?.acquire(ownership);
     await this.sessions?.known();
@@ -223,7 +225,7 @@ export class Dispatcher {
       maxPendingBytes,
       order,
       onTraced,
-      onOnline,
+      onDevice: (key, change) => this.options.onDevice?.(ownership.partition, key, change),
       ledger: this.ledger,
       router: this.router,
       tap: this.tap,

@@ -2,7 +2,7 @@
 import { BATCH_FLAGS, BatchView, control, subjects } from "@myelin/contract";
 import { AppError, type Timer } from "@myelin/kernel";
 import { DedupeWindow } from "./dedupe.js";
-import { DeviceDirectory } from "./device-directory.js";
+import { DeviceDirectory, type DeviceWatch } from "./device-directory.js";
 import { answerDownlink } from "./downlink.js";
 import { EventLinks } from "./event-links.js";
 import { EventTracker, type SourceDelivery, type TrackedBatch } from "./event-tracker.js";
@@ -34,8 +34,8 @@ export interface PartitionOptions {
   readonly onRoutingError: (events: number) => void;
   /** Told of each routed batch that carries a trace context. */
   readonly onTraced: ((view: BatchView) => void) | undefined;
-  /** Told of each connection of a device, also when a listener tells all of its own again. */
-  readonly onOnline?: ((partition: number, tenant: string, deviceId: string) => void) | undefined;
+  /** Told of devices that come and go. */
+  readonly onDevice?: DeviceWatch | undefined;
   /** See `EventLinksOptions`. */
   readonly order?: { readonly settleMs?: number; readonly waitMs?: number } | undefined;
 }
@@ -70,7 +70,7 @@ export class Partition {
     const { ports, ledger, limits, targetOf } = options;
     const { partition, epoch } = options.ownership;
     this.number = partition;
-    this.devices = new DeviceDirectory((tenant, id) => options.onOnline?.(partition, tenant, id));
+    this.devices = new DeviceDirectory(options.onDevice);
     const way = { partition, epoch };
     this.telemetry = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "telemetry" } });
     this.events = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "event" } });

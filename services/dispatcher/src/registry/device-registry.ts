@@ -1,11 +1,14 @@
 /** The registry: the devices of the partitions that this process owns, and the answers to whoever asks for them. */
 import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { partitionOf, registry, subjects } from "@myelin/contract";
+import { type control, partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError, backoff, type Clock, type Component } from "@myelin/kernel";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
+import type { JournalPort } from "../journal/journal.js";
 import { BarTeller } from "./bar-teller.js";
 import { DeviceTable } from "./device-table.js";
+import { PresenceBook, type PresenceEvent } from "./presence.js";
+import { PresenceJournal } from "./presence-journal.js";
 import { DeviceShard } from "./shard.js";
 import type { DeviceStore } from "./store.js";
 
@@ -20,6 +23,11 @@ export interface RegistryOptions {
   readonly partitions: number;
   /** How long it is known of a deleted device that it may not connect. */
   readonly keepDeletedMs: number;
+  /** A device that is back by then was not away. */
+  readonly offlineAfterMs: number;
+  /** Is a device, by tenant, NUL, id, connected anywhere as far as the listeners have told? */
+  readonly isConnected: (partition: number, key: string) => boolean;
+  readonly openPresence: (partition: number) => JournalPort;
   publish(subject: string, data: Uint8Array): void;
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
 }
@@ -31,6 +39,8 @@ interface Owned {
   isLoaded: boolean;
   table: DeviceTable | undefined;
   bars: BarTeller | undefined;
+  presence: PresenceBook | undefined;
+  journal: PresenceJournal | undefined;
   release: Release | undefined;
 }
 
@@ -45,6 +55,7 @@ const PURGED_AT_ONCE = 100;
 export class DeviceRegistry implements Component {
   readonly name = "registry";
   readonly #owned = new Map<number, Owned>();
+  readonly #presenceListeners: ((event: PresenceEvent) => void)[] = [];
   readonly #listeners: ((tenant?: string, device?: string) => void)[] = [];
 
   constructor(private readonly options: RegistryOptions) {}
@@ -56,7 +67,7 @@ export class DeviceRegistry implements Component {
   }
 
   async stop(): Promise<void> {
-    for (const partition of [...this.#owned.keys()]) this.release(partition);
+    await Promise.all([...this.#owned.keys()].map((partition) => this.release(partition)));
   }
 
   /** Devices of the partitions that are loaded here. */
@@ -74,23 +85,37 @@ export class DeviceRegistry implements Component {
       isLoaded: false,
       table: undefined,
       bars: undefined,
+      presence: undefined,
+      journal: undefined,
       release: undefined,
     };
     this.#owned.set(ownership.partition, owned);
     void this.#load(owned, ownership);
   }
 
-  /** The lease ends. */
-  release(partition: number): void {
+  /** The lease ends: nothing is answered any more. Resolves when what is known of presence is written down, within a second. */
+  async release(partition: number): Promise<void> {
     const owned = this.#owned.get(partition);
     if (owned === undefined) return;
     this.#owned.delete(partition);
     owned.release?.();
     owned.bars?.stop();
+    owned.presence?.stop();
     owned.ending.abort();
     owned.loaded.resolve();
     owned.table?.close();
     owned.table = undefined;
+    await owned.journal?.stop();
+  }
+
+  /** What a listener has told of a device's connections, see `DeviceWatch`. */
+  told(partition: number, key: string, change: control.PresenceChange | undefined): void {
+    this.#owned.get(partition)?.presence?.told(key, change);
+  }
+
+  /** Called with every device of the registry that comes or goes, a few hundred milliseconds later at most; one that is back at once has not gone. */
+  onPresence(listener: (event: PresenceEvent) => void): void {
+    this.#presenceListeners.push(listener);
   }
 
   /** Resolves when the records of a partition that was taken are there, or the lease has ended. */
@@ -127,11 +152,29 @@ export class DeviceRegistry implements Component {
         const isOwner = (): boolean => ownership.held && !signal.aborted;
         const onChange = this.#changed.bind(this);
         const bars = new BarTeller({ partition, epoch, clock, publish: this.options.publish });
-        const shard = new DeviceShard({ partition, store, table, bars, clock, isOwner, onChange });
+        const journal = new PresenceJournal({
+          port: this.options.openPresence(partition),
+          ...{ ownership, table, clock, log },
+        });
+        const presence = this.#presenceBook(partition, table, journal);
+        owned.presence = presence;
+        const onCreated = (tenant: string, id: string): void => presence.registered(tenant, id);
+        const shard = new DeviceShard({
+          ...{ partition, store, table, bars, clock, isOwner, onChange, onCreated },
+        });
         // The name goes at once: the file goes with the process, however that ends.
         await rm(path, { force: true });
         await shard.load(signal);
         if (signal.aborted) return;
+        await journal.start(signal);
+        if (signal.aborted) {
+          await journal.stop();
+          return;
+        }
+        owned.journal = journal;
+        presence.start();
+        // What was told during an attempt that failed is told again.
+        if (attempt > 1) this.options.publish(subjects.presenceSync(partition), new Uint8Array(0));
         owned.isLoaded = true;
         owned.loaded.resolve();
         this.#changed();
@@ -143,6 +186,7 @@ export class DeviceRegistry implements Component {
         void this.#purge(shard, signal);
         return;
       } catch (err) {
+        owned.presence?.stop();
         owned.table?.close();
         owned.table = undefined;
         if (signal.aborted) return;
@@ -150,6 +194,18 @@ export class DeviceRegistry implements Component {
         await clock.sleep(waits.nextMs(), signal).catch(() => undefined);
       }
     }
+  }
+
+  #presenceBook(partition: number, table: DeviceTable, journal: PresenceJournal): PresenceBook {
+    const { clock, log, offlineAfterMs, isConnected } = this.options;
+    return new PresenceBook({
+      ...{ table, clock, log, graceMs: offlineAfterMs },
+      isConnected: (key) => isConnected(partition, key),
+      keep: (kept) => journal.add(kept),
+      onEvent: (event) => {
+        for (const listener of this.#presenceListeners) listener(event);
+      },
+    });
   }
 
   /** Markers go some at a time: each is a request to the store. */

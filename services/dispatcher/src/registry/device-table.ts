@@ -1,6 +1,6 @@
 /** The records of one partition's devices in SQLite: a copy of the store that can be looked up and listed. The only file that knows the library. */
 import { DatabaseSync, type StatementSync } from "node:sqlite";
-import { registry } from "@myelin/contract";
+import { type Protocol, registry } from "@myelin/contract";
 
 /** A record and its version. */
 export interface StoredDevice {
@@ -17,6 +17,8 @@ const SCHEMA = `
   CREATE TABLE devices (tenant TEXT, id TEXT, version INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE TABLE terms (tenant TEXT, term TEXT, id TEXT, PRIMARY KEY (tenant, term, id)) WITHOUT ROWID;
   CREATE INDEX terms_of ON terms (tenant, id);
+  CREATE TABLE presence (tenant TEXT, id TEXT, online INTEGER NOT NULL, since_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL,
+    protocol INTEGER NOT NULL, address TEXT NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE TABLE bars (tenant TEXT, id TEXT, version INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE INDEX markers ON bars (at_ms) WHERE version > 0;
 `;
@@ -28,10 +30,23 @@ export interface Marker {
   readonly version: number;
 }
 
-interface Row {
+interface Row extends Partial<PresenceRow> {
   readonly version: number;
   readonly record: Uint8Array;
 }
+
+interface PresenceRow {
+  readonly online: number;
+  readonly since_ms: number;
+  readonly seen_ms: number;
+  readonly protocol: Protocol;
+  readonly address: string;
+}
+
+const WITH_PRESENCE = "d.version, d.record, p.online, p.since_ms, p.seen_ms, p.protocol, p.address";
+const JOIN_PRESENCE = "LEFT JOIN presence p ON p.tenant = d.tenant AND p.id = d.id";
+/** The term of devices that are online. */
+const ONLINE = "o";
 
 /**
  * Made anew whenever a partition is taken, so it needs no care: what is on disk is never read again after a crash. Not for many hundred
@@ -40,6 +55,12 @@ interface Row {
 export class DeviceTable {
   readonly #db: DatabaseSync;
   readonly #get: StatementSync;
+  readonly #has: StatementSync;
+  readonly #presence: StatementSync;
+  readonly #putPresence: StatementSync;
+  readonly #removePresence: StatementSync;
+  readonly #pagePresence: StatementSync;
+  readonly #removeTerm: StatementSync;
   readonly #put: StatementSync;
   readonly #remove: StatementSync;
   readonly #putTerm: StatementSync;
@@ -50,7 +71,7 @@ export class DeviceTable {
   readonly #bar: StatementSync;
   readonly #free: StatementSync;
   readonly #listBars: StatementSync;
-  readonly #lists = new Map<number, StatementSync>();
+  readonly #lists = new Map<string, StatementSync>();
   #size = 0;
 
   /** Opens a file that must not exist; `cacheBytes` is what it keeps in memory. */
@@ -59,7 +80,17 @@ export class DeviceTable {
     this.#db.exec(SCHEMA);
     this.#db.exec(`PRAGMA cache_size = -${Math.ceil(cacheBytes / 1024)}`);
     const prepare = (sql: string): StatementSync => this.#db.prepare(sql);
-    this.#get = prepare("SELECT version, record FROM devices WHERE tenant = ? AND id = ?");
+    this.#get = prepare(
+      `SELECT ${WITH_PRESENCE} FROM devices d ${JOIN_PRESENCE} WHERE d.tenant = ? AND d.id = ?`,
+    );
+    this.#has = prepare("SELECT 1 FROM devices WHERE tenant = ? AND id = ?");
+    this.#presence = prepare("SELECT * FROM presence WHERE tenant = ? AND id = ?");
+    this.#putPresence = prepare("INSERT OR REPLACE INTO presence VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#removePresence = prepare("DELETE FROM presence WHERE tenant = ? AND id = ?");
+    this.#removeTerm = prepare("DELETE FROM terms WHERE tenant = ? AND term = ? AND id = ?");
+    this.#pagePresence = prepare(
+      "SELECT * FROM presence WHERE (tenant, id) > (?, ?) ORDER BY tenant, id LIMIT ?",
+    );
     this.#put = prepare("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)");
     this.#remove = prepare("DELETE FROM devices WHERE tenant = ? AND id = ?");
     this.#putTerm = prepare("INSERT OR IGNORE INTO terms VALUES (?, ?, ?)");
@@ -122,27 +153,67 @@ export class DeviceTable {
     }
     if (disabled) this.#bar.run(tenant, id, 0, updatedAtMs);
     else this.#free.run(tenant, id);
-    const isNew = this.#get.get(tenant, id) === undefined;
+    const isNew = !this.has(tenant, id);
     if (isNew) this.#size += 1;
     else this.#removeTerms.run(tenant, id);
     this.#put.run(tenant, id, version, record);
     for (const term of termsOf(device)) this.#putTerm.run(tenant, term, id);
+    if (this.presence(tenant, id)?.online === true) this.#putTerm.run(tenant, ONLINE, id);
+  }
+
+  /** Is there such a device? */
+  has(tenant: string, id: string): boolean {
+    return this.#has.get(tenant, id) !== undefined;
+  }
+
+  /** What is known of a device's connection. */
+  presence(tenant: string, id: string): registry.Presence | undefined {
+    const row = this.#presence.get(tenant, id) as unknown as PresenceRow | undefined;
+    return row === undefined ? undefined : presenceOf(row);
+  }
+
+  /** Takes the place of what was known. */
+  putPresence(tenant: string, id: string, presence: registry.Presence): void {
+    const { online, sinceMs, seenMs, protocol, address } = presence;
+    this.#putPresence.run(tenant, id, online ? 1 : 0, sinceMs, seenMs, protocol, address);
+    if (!online) this.#removeTerm.run(tenant, ONLINE, id);
+    else if (this.has(tenant, id)) this.#putTerm.run(tenant, ONLINE, id);
+  }
+
+  /** Presences behind a device, in the order of their keys. */
+  presences(after: registry.Key, limit: number): registry.KeptPresence[] {
+    const rows = this.#pagePresence.all(after.tenant, after.id, limit);
+    return (rows as unknown as (PresenceRow & registry.Key)[]).map((row) => ({
+      tenant: row.tenant,
+      id: row.id,
+      presence: presenceOf(row),
+    }));
   }
 
   /** Nothing is left of it, not even a marker. */
   remove(tenant: string, id: string): void {
     this.#free.run(tenant, id);
+    this.#removePresence.run(tenant, id);
     if (this.#remove.run(tenant, id).changes === 0) return;
     this.#size -= 1;
     this.#removeTerms.run(tenant, id);
   }
 
   /** Those that all conditions hold for, in the order of their ids' bytes; one more than `limit` where there are more. Walked to an end before the table is changed. */
-  *list({ tenant, after, limit, idPrefix, ...conditions }: registry.ListDevices): Iterable<StoredDevice> {
+  *list({
+    tenant,
+    after,
+    limit,
+    idPrefix,
+    presence,
+    ...conditions
+  }: registry.ListDevices): Iterable<StoredDevice> {
+    const isOffline = presence === registry.PresenceWish.OFFLINE;
     const terms = termsOf(conditions);
+    if (presence === registry.PresenceWish.ONLINE) terms.push(ONLINE);
     // Behind every id with the prefix, in the order of UTF-8 bytes.
     const end = idPrefix === "" ? "\u{10ffff}" : `${idPrefix}\u{10ffff}`;
-    const rows = this.#list(terms.length).iterate(
+    const rows = this.#list(terms.length, isOffline).iterate(
       ...terms.flatMap((term) => [tenant, term]),
       tenant,
       after,
@@ -157,8 +228,9 @@ export class DeviceTable {
     this.#db.close();
   }
 
-  #list(terms: number): StatementSync {
-    let statement = this.#lists.get(terms);
+  #list(terms: number, isOffline: boolean): StatementSync {
+    const kind = `${terms}${isOffline}`;
+    let statement = this.#lists.get(kind);
     if (statement === undefined) {
       const names = Array.from({ length: terms }, (_, i) => `t${i}`);
       const joins = names.map((t, i) => (i === 0 ? `terms t0 CROSS JOIN` : `terms ${t} CROSS JOIN`));
@@ -168,10 +240,10 @@ export class DeviceTable {
       const first = terms === 0 ? "d" : "t0";
       const same = terms === 0 ? "" : "AND d.id = t0.id";
       statement = this.#db.prepare(
-        `SELECT d.version AS version, d.record AS record FROM ${joins.join(" ")} devices d WHERE ${holds.join("")} d.tenant = ? ${same}
-         AND ${first}.id > ? AND ${first}.id >= ? AND ${first}.id < ? ORDER BY ${first}.id LIMIT ?`,
+        `SELECT ${WITH_PRESENCE} FROM ${joins.join(" ")} devices d ${JOIN_PRESENCE} WHERE ${holds.join("")} d.tenant = ? ${same}
+         ${isOffline ? "AND coalesce(p.online, 0) = 0" : ""} AND ${first}.id > ? AND ${first}.id >= ? AND ${first}.id < ? ORDER BY ${first}.id LIMIT ?`,
       );
-      this.#lists.set(terms, statement);
+      this.#lists.set(kind, statement);
     }
     return statement;
   }
@@ -192,6 +264,11 @@ function termsOf({
   ];
 }
 
-function stored({ version, record }: Row): StoredDevice {
-  return { device: { ...registry.Device.decode(record), version }, version, bytes: record.length };
+function stored({ version, record, ...row }: Row): StoredDevice {
+  const presence = row.online === null ? undefined : presenceOf(row as PresenceRow);
+  return { device: { ...registry.Device.decode(record), version, presence }, version, bytes: record.length };
+}
+
+function presenceOf({ online, since_ms, seen_ms, protocol, address }: PresenceRow): registry.Presence {
+  return { online: online === 1, sinceMs: since_ms, seenMs: seen_ms, protocol, address };
 }

@@ -17,6 +17,8 @@ export interface ShardOptions {
   readonly store: DeviceStore;
   readonly table: DeviceTable;
   readonly bars: BarTeller;
+  /** A device is new. */
+  readonly onCreated: (tenant: string, id: string) => void;
   readonly clock: Pick<Clock, "wallMs" | "sleep">;
   /** False once the lease is lost: what another owner has written since must not be overwritten or told wrong. */
   readonly isOwner: () => boolean;
@@ -153,9 +155,11 @@ export class DeviceShard {
       throw new AppError("device.invalid", problem.rule, { details: { path: problem.path } });
     const { createdAtMs, creationKey, creationDigest } = known?.device ?? { ...device, createdAtMs: nowMs };
     const set = { createdAtMs, creationKey, creationDigest, updatedAtMs: nowMs, deleted: false, version: 0 };
-    const next = { ...device, ...set };
+    const next = { ...device, ...set, presence: undefined };
     const written = await this.#store(next, known === undefined ? table.marker(tenant, id) : version);
-    return { device: { ...next, version: written }, created: known === undefined };
+    if (known === undefined) this.options.onCreated(tenant, id);
+    const presence = table.presence(tenant, id);
+    return { device: { ...next, version: written, presence }, created: known === undefined };
   }
 
   async #store(next: registry.Device, expected: number): Promise<number> {

@@ -14,7 +14,7 @@ import { deviceText } from "../../../device-lines/write.js";
 import { operatorOf } from "../admin/operator.js";
 import { numberOf, type Query } from "../admin/query.js";
 import { importStream } from "./import-stream.js";
-import { etagOf, isAmong, preconditionFailed, preconditionsOf } from "./preconditions.js";
+import { etagOf, isShown, isVersion, preconditionFailed, preconditionsOf } from "./preconditions.js";
 import { formatOf, toCursor, wishOf } from "./query.js";
 import { DEFAULT_DEVICES, MAX_DEVICES } from "./routes.js";
 
@@ -83,8 +83,8 @@ export function registryHandlers(ctx: ProtocolContext) {
     readDevice: handler(async ({ tenant, id, request, reply }) => {
       const device = await registry.get(tenant, id);
       const { match, noneMatch } = preconditionsOf(request.headers);
-      if (match !== undefined && !isAmong(match, device)) throw changed(device);
-      if (noneMatch !== undefined && isAmong(noneMatch, device))
+      if (match !== undefined && !isVersion(match, device)) throw changed(device);
+      if (noneMatch !== undefined && isShown(noneMatch, device))
         return reply.code(304).header("etag", etagOf(device)).send();
       return show(reply, device);
     }),
@@ -145,8 +145,8 @@ async function conditionally(
       if (!creates) throw new AppError("device.unknown", `there is no device ${id}`);
       if (match !== undefined) throw preconditionFailed(`there is no device ${id}`);
     } else {
-      if (match !== undefined && !isAmong(match, known)) throw changed(known);
-      if (noneMatch !== undefined && isAmong(noneMatch, known)) throw changed(known);
+      if (match !== undefined && !isVersion(match, known)) throw changed(known);
+      if (noneMatch !== undefined && isVersion(noneMatch, known)) throw changed(known);
     }
     try {
       return await work(known?.version ?? 0);

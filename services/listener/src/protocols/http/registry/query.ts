@@ -12,6 +12,7 @@ export function wishOf(query: Query, tenant: string): Omit<DeviceList, "limit"> 
     idPrefix: textOf(query, "idPrefix"),
     groups: repeated(query, "group"),
     disabled: truthOf(query, "disabled"),
+    presence: presenceOf(query),
     tags: tagsOf(query),
   };
 }
@@ -25,6 +26,13 @@ function tagsOf(query: Query): Readonly<Record<string, string>> {
       return [text.slice(0, at), text.slice(at + 1)];
     }),
   );
+}
+
+/** @throws AppError `protocol.malformed` */
+function presenceOf(query: Query): "online" | "offline" | undefined {
+  const text = textOf(query, "presence");
+  if (text === "" || text === "online" || text === "offline") return text === "" ? undefined : text;
+  throw new AppError("protocol.malformed", "presence is online or offline");
 }
 
 /** @throws AppError `protocol.malformed` */

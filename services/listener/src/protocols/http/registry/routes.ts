@@ -39,9 +39,21 @@ const DEVICE = {
     tenant: { ...text, description: "Absent: the default one." },
     id: text,
     ...FIELDS,
-    version: { ...count, description: "Grows with each change; the ETag." },
+    version: { ...count, description: "Grows with each change; part of the ETag." },
     createdAt: time,
     updatedAt: time,
+    presence: {
+      type: "object",
+      description:
+        "Absent for a device that has not been seen. One that is back within seconds was not away.",
+      properties: {
+        state: { type: "string", enum: ["online", "offline"] },
+        since: time,
+        lastSeen: { ...time, description: "When its last connection ended; absent while it is online." },
+        protocol: text,
+        address: text,
+      },
+    },
   },
 };
 const SETTING = { type: "object", properties: { id: text, ...FIELDS } };
@@ -67,7 +79,9 @@ const REPORT = {
     },
   },
 };
-const ETAG = { ETag: { schema: text, description: "The version, for If-Match." } };
+const ETAG = {
+  ETag: { schema: text, description: "Of the version and presence; If-Match looks at the version alone." },
+};
 const device = (description: string) => ({ ...json(description, DEVICE), headers: ETAG });
 const body = (description: string, types: readonly string[], schema: object) => ({
   description,
@@ -107,6 +121,11 @@ export const REGISTRY_ROUTES = {
           group: words("Only devices in this group; in all of them where several are given."),
           tag: words("`name=value`: only devices with this tag; with all of them where several are given."),
           disabled: { type: "boolean", default: false, description: "Only devices that may not connect." },
+          presence: {
+            type: "string",
+            enum: ["online", "offline"],
+            description: "Only devices that are so; offline ones are those too that have not been seen.",
+          },
           idPrefix: { ...text, description: "Only ids that begin with this." },
           limit: { type: "integer", minimum: 1, maximum: MAX_DEVICES, default: DEFAULT_DEVICES },
           cursor: { ...text, description: "`next` of the page before." },

@@ -6,10 +6,60 @@
 
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { Protocol, protocolFromJSON, protocolToJSON } from "../../envelope/v1/envelope.js";
 
 export const protobufPackage = "myelin.registry.v1";
 
 export const protobufFileName = "myelin/registry/v1/registry.proto";
+
+export const PresenceWish = {
+  UNSPECIFIED: 0,
+  ONLINE: 1,
+  /** OFFLINE - Devices that have not been seen are among them. */
+  OFFLINE: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type PresenceWish = typeof PresenceWish[keyof typeof PresenceWish];
+
+export namespace PresenceWish {
+  export type UNSPECIFIED = typeof PresenceWish.UNSPECIFIED;
+  export type ONLINE = typeof PresenceWish.ONLINE;
+  export type OFFLINE = typeof PresenceWish.OFFLINE;
+  export type UNRECOGNIZED = typeof PresenceWish.UNRECOGNIZED;
+}
+
+export function presenceWishFromJSON(object: any): PresenceWish {
+  switch (object) {
+    case 0:
+    case "PRESENCE_WISH_UNSPECIFIED":
+      return PresenceWish.UNSPECIFIED;
+    case 1:
+    case "PRESENCE_WISH_ONLINE":
+      return PresenceWish.ONLINE;
+    case 2:
+    case "PRESENCE_WISH_OFFLINE":
+      return PresenceWish.OFFLINE;
+    case -1:
+    case "UNRECOGNIZED":
+    default:
+      return PresenceWish.UNRECOGNIZED;
+  }
+}
+
+export function presenceWishToJSON(object: PresenceWish): string {
+  switch (object) {
+    case PresenceWish.UNSPECIFIED:
+      return "PRESENCE_WISH_UNSPECIFIED";
+    case PresenceWish.ONLINE:
+      return "PRESENCE_WISH_ONLINE";
+    case PresenceWish.OFFLINE:
+      return "PRESENCE_WISH_OFFLINE";
+    case PresenceWish.UNRECOGNIZED:
+    default:
+      return "UNRECOGNIZED";
+  }
+}
 
 export interface Device {
   /** Empty: the default one. */
@@ -32,6 +82,36 @@ export interface Device {
   disabled: boolean;
   /** A marker: there was such a device until `updated_at_ms`. It may not connect either, as long as the marker stays. */
   deleted: boolean;
+  /** In answers only: absent for one that has not been seen. */
+  presence: Presence | undefined;
+}
+
+/** Whether a device is connected, as its owner sees it: one that is back within a few seconds was not away. */
+export interface Presence {
+  online: boolean;
+  /** Milliseconds since the Unix epoch. */
+  sinceMs: number;
+  /** When its last connection ended; 0 while it is online. */
+  seenMs: number;
+  /** Of its last connection. */
+  protocol: Protocol;
+  address: string;
+}
+
+/** What an owner keeps over its restarts, in the stream MLN_PRESENCE. */
+export interface PresenceBatch {
+  epoch: number;
+  /** Grows by one with each batch of the partition. */
+  number: number;
+  /** 0: none; 1, 2, 3: the first, a middle, the last part of a snapshot; 4: all of it. */
+  snapshot: number;
+  records: KeptPresence[];
+}
+
+export interface KeptPresence {
+  tenant: string;
+  id: string;
+  presence: Presence | undefined;
 }
 
 export interface Tag {
@@ -116,6 +196,7 @@ export interface ListDevices {
   idPrefix: string;
   /** Only those that may not connect. */
   disabled: boolean;
+  presence: PresenceWish;
 }
 
 /** Which devices of a partition may not connect, in the order of their keys; asked by listeners, which keep them. */
@@ -164,6 +245,7 @@ function createBaseDevice(): Device {
     creationDigest: Buffer.alloc(0),
     disabled: false,
     deleted: false,
+    presence: undefined,
   };
 }
 
@@ -207,6 +289,9 @@ export const Device: MessageFns<Device> = {
     }
     if (message.deleted !== false) {
       writer.uint32(104).bool(message.deleted);
+    }
+    if (message.presence !== undefined) {
+      Presence.encode(message.presence, writer.uint32(114).fork()).join();
     }
     return writer;
   },
@@ -328,6 +413,14 @@ export const Device: MessageFns<Device> = {
             message.deleted = reader.bool();
             continue;
           }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.presence = Presence.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -371,6 +464,7 @@ export const Device: MessageFns<Device> = {
         : Buffer.alloc(0),
       disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
       deleted: isSet(object.deleted) ? globalThis.Boolean(object.deleted) : false,
+      presence: isSet(object.presence) ? Presence.fromJSON(object.presence) : undefined,
     };
   },
 
@@ -415,6 +509,9 @@ export const Device: MessageFns<Device> = {
     if (message.deleted !== false) {
       obj.deleted = message.deleted;
     }
+    if (message.presence !== undefined) {
+      obj.presence = Presence.toJSON(message.presence);
+    }
     return obj;
   },
 
@@ -436,6 +533,372 @@ export const Device: MessageFns<Device> = {
     message.creationDigest = object.creationDigest ?? Buffer.alloc(0);
     message.disabled = object.disabled ?? false;
     message.deleted = object.deleted ?? false;
+    message.presence = (object.presence !== undefined && object.presence !== null)
+      ? Presence.fromPartial(object.presence)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePresence(): Presence {
+  return { online: false, sinceMs: 0, seenMs: 0, protocol: 0, address: "" };
+}
+
+export const Presence: MessageFns<Presence> = {
+  encode(message: Presence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.online !== false) {
+      writer.uint32(8).bool(message.online);
+    }
+    if (message.sinceMs !== 0) {
+      writer.uint32(17).fixed64(message.sinceMs);
+    }
+    if (message.seenMs !== 0) {
+      writer.uint32(25).fixed64(message.seenMs);
+    }
+    if (message.protocol !== 0) {
+      writer.uint32(32).int32(message.protocol);
+    }
+    if (message.address !== "") {
+      writer.uint32(42).string(message.address);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Presence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePresence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.online = reader.bool();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.sinceMs = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.seenMs = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.protocol = reader.int32() as any;
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Presence {
+    return {
+      online: isSet(object.online) ? globalThis.Boolean(object.online) : false,
+      sinceMs: isSet(object.sinceMs)
+        ? globalThis.Number(object.sinceMs)
+        : isSet(object.since_ms)
+        ? globalThis.Number(object.since_ms)
+        : 0,
+      seenMs: isSet(object.seenMs)
+        ? globalThis.Number(object.seenMs)
+        : isSet(object.seen_ms)
+        ? globalThis.Number(object.seen_ms)
+        : 0,
+      protocol: isSet(object.protocol) ? protocolFromJSON(object.protocol) : 0,
+      address: isSet(object.address) ? globalThis.String(object.address) : "",
+    };
+  },
+
+  toJSON(message: Presence): unknown {
+    const obj: any = {};
+    if (message.online !== false) {
+      obj.online = message.online;
+    }
+    if (message.sinceMs !== 0) {
+      obj.sinceMs = Math.round(message.sinceMs);
+    }
+    if (message.seenMs !== 0) {
+      obj.seenMs = Math.round(message.seenMs);
+    }
+    if (message.protocol !== 0) {
+      obj.protocol = protocolToJSON(message.protocol);
+    }
+    if (message.address !== "") {
+      obj.address = message.address;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Presence>): Presence {
+    return Presence.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Presence>): Presence {
+    const message = createBasePresence();
+    message.online = object.online ?? false;
+    message.sinceMs = object.sinceMs ?? 0;
+    message.seenMs = object.seenMs ?? 0;
+    message.protocol = object.protocol ?? 0;
+    message.address = object.address ?? "";
+    return message;
+  },
+};
+
+function createBasePresenceBatch(): PresenceBatch {
+  return { epoch: 0, number: 0, snapshot: 0, records: [] };
+}
+
+export const PresenceBatch: MessageFns<PresenceBatch> = {
+  encode(message: PresenceBatch, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.epoch !== 0) {
+      writer.uint32(8).uint64(message.epoch);
+    }
+    if (message.number !== 0) {
+      writer.uint32(16).uint64(message.number);
+    }
+    if (message.snapshot !== 0) {
+      writer.uint32(24).uint32(message.snapshot);
+    }
+    for (const v of message.records) {
+      KeptPresence.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PresenceBatch {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePresenceBatch();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.number = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.snapshot = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.records.push(KeptPresence.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): PresenceBatch {
+    return {
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      number: isSet(object.number) ? globalThis.Number(object.number) : 0,
+      snapshot: isSet(object.snapshot) ? globalThis.Number(object.snapshot) : 0,
+      records: globalThis.Array.isArray(object?.records)
+        ? object.records.map((e: any) => KeptPresence.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: PresenceBatch): unknown {
+    const obj: any = {};
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.number !== 0) {
+      obj.number = Math.round(message.number);
+    }
+    if (message.snapshot !== 0) {
+      obj.snapshot = Math.round(message.snapshot);
+    }
+    if (message.records?.length) {
+      obj.records = message.records.map((e) => KeptPresence.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<PresenceBatch>): PresenceBatch {
+    return PresenceBatch.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PresenceBatch>): PresenceBatch {
+    const message = createBasePresenceBatch();
+    message.epoch = object.epoch ?? 0;
+    message.number = object.number ?? 0;
+    message.snapshot = object.snapshot ?? 0;
+    message.records = object.records?.map((e) => KeptPresence.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseKeptPresence(): KeptPresence {
+  return { tenant: "", id: "", presence: undefined };
+}
+
+export const KeptPresence: MessageFns<KeptPresence> = {
+  encode(message: KeptPresence, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.id !== "") {
+      writer.uint32(18).string(message.id);
+    }
+    if (message.presence !== undefined) {
+      Presence.encode(message.presence, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptPresence {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptPresence();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.presence = Presence.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptPresence {
+    return {
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : "",
+      id: isSet(object.id) ? globalThis.String(object.id) : "",
+      presence: isSet(object.presence) ? Presence.fromJSON(object.presence) : undefined,
+    };
+  },
+
+  toJSON(message: KeptPresence): unknown {
+    const obj: any = {};
+    if (message.tenant !== "") {
+      obj.tenant = message.tenant;
+    }
+    if (message.id !== "") {
+      obj.id = message.id;
+    }
+    if (message.presence !== undefined) {
+      obj.presence = Presence.toJSON(message.presence);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptPresence>): KeptPresence {
+    return KeptPresence.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptPresence>): KeptPresence {
+    const message = createBaseKeptPresence();
+    message.tenant = object.tenant ?? "";
+    message.id = object.id ?? "";
+    message.presence = (object.presence !== undefined && object.presence !== null)
+      ? Presence.fromPartial(object.presence)
+      : undefined;
     return message;
   },
 };
@@ -1343,7 +1806,17 @@ export const Outcome: MessageFns<Outcome> = {
 };
 
 function createBaseListDevices(): ListDevices {
-  return { tenant: "", after: "", limit: 0, profile: "", tags: [], groups: [], idPrefix: "", disabled: false };
+  return {
+    tenant: "",
+    after: "",
+    limit: 0,
+    profile: "",
+    tags: [],
+    groups: [],
+    idPrefix: "",
+    disabled: false,
+    presence: 0,
+  };
 }
 
 export const ListDevices: MessageFns<ListDevices> = {
@@ -1371,6 +1844,9 @@ export const ListDevices: MessageFns<ListDevices> = {
     }
     if (message.disabled !== false) {
       writer.uint32(64).bool(message.disabled);
+    }
+    if (message.presence !== 0) {
+      writer.uint32(72).int32(message.presence);
     }
     return writer;
   },
@@ -1452,6 +1928,14 @@ export const ListDevices: MessageFns<ListDevices> = {
             message.disabled = reader.bool();
             continue;
           }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.presence = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1478,6 +1962,7 @@ export const ListDevices: MessageFns<ListDevices> = {
         ? globalThis.String(object.id_prefix)
         : "",
       disabled: isSet(object.disabled) ? globalThis.Boolean(object.disabled) : false,
+      presence: isSet(object.presence) ? presenceWishFromJSON(object.presence) : 0,
     };
   },
 
@@ -1507,6 +1992,9 @@ export const ListDevices: MessageFns<ListDevices> = {
     if (message.disabled !== false) {
       obj.disabled = message.disabled;
     }
+    if (message.presence !== 0) {
+      obj.presence = presenceWishToJSON(message.presence);
+    }
     return obj;
   },
 
@@ -1523,6 +2011,7 @@ export const ListDevices: MessageFns<ListDevices> = {
     message.groups = object.groups?.map((e) => e) || [];
     message.idPrefix = object.idPrefix ?? "";
     message.disabled = object.disabled ?? false;
+    message.presence = object.presence ?? 0;
     return message;
   },
 };
