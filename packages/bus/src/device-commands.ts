@@ -289,12 +289,17 @@ export function commandJson(command: DeviceCommand): object {
     expiresAt: timeOf(expiresAtUs),
     ...(idempotencyKey !== "" && { idempotencyKey }),
     ...(overrideReason !== "" && { overrideReason }),
-    steps: steps.map(({ state, atUs, cause, message }) => ({
-      state,
-      at: timeOf(atUs),
-      ...(cause !== "" && { cause }),
-      ...(message !== "" && { message }),
-    })),
+    steps: steps.map(commandStepJson),
+  };
+}
+
+/** A step as JSON. */
+export function commandStepJson({ state, atUs, cause, message }: CommandStep): object {
+  return {
+    state,
+    at: timeOf(atUs),
+    ...(cause !== "" && { cause }),
+    ...(message !== "" && { message }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** The bus: NATS behind interfaces that the services use. */
 export type * from "./api.js";
+export { type BulkOutcome, type BulkWish, commandGroup } from "./bulk-commands.js";
 export { sentAccounts } from "./counters.js";
 export {
   type CommandAuthor,
@@ -10,6 +11,7 @@ export {
   type CommandWish,
   commandFromWire,
   commandJson,
+  commandStepJson,
   type DeviceCommand,
   DeviceCommandClient,
   hasReached,

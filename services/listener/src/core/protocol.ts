@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { DeviceRegistryClient } from "@myelin/bus";
+import type { DeviceCommandClient, DeviceRegistryClient } from "@myelin/bus";
 import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -52,6 +52,8 @@ export interface ProtocolContext {
   readonly operations: OperationsClient;
   /** Asks the dispatchers what was stored, for operators. */
   readonly history: HistoryClient;
+  /** Asks the owners of devices to command them, for operators. */
+  readonly commands: DeviceCommandClient;
   /** Asks the owners of devices for their records, for operators. */
   readonly registry: DeviceRegistryClient;
   /** Who looks at the packets of clients. */

@@ -18,6 +18,8 @@ import { TcpPort } from "../../core/tcp-port.js";
 import { adminHandlers } from "./admin/handlers.js";
 import { ADMIN_ROUTES } from "./admin/routes.js";
 import { NDJSON_TYPES } from "./body-type.js";
+import { commandHandlers } from "./commands/handlers.js";
+import { COMMAND_ROUTES } from "./commands/routes.js";
 import type { HttpConfig } from "./config.js";
 import { DeviceMessages } from "./device-messages.js";
 import { AcceptedAnswer } from "./direct-answer.js";
@@ -162,6 +164,7 @@ export class HttpPort implements ProtocolPort {
     });
     app.after(() => {
       addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
+      addRoutes(app, COMMAND_ROUTES, commandHandlers(ctx));
       addRoutes(app, HISTORY_ROUTES, historyHandlers(ctx));
       void app.register(async (scope) => {
         scope.addContentTypeParser("text/csv", (_request, payload, done) => done(null, payload));

@@ -13,15 +13,23 @@ export interface Operator {
   readonly identity: Identity;
   /** The tenant it asks for; undefined: all. */
   readonly tenant: ops.Tenant | undefined;
+  /** It has used up its rate. */
+  readonly isOverRate: boolean;
 }
 
 /**
  * Asks admission for each request: a role that was taken away counts at once. The query may name a tenant.
+ * @param onRate what happens to one who has used up its rate: it is refused, or that is told to whoever asks
  * @throws AppError `auth.*`, `limit.*`
  */
-export async function operatorOf(ctx: ProtocolContext, request: FastifyRequest): Promise<Operator> {
+export async function operatorOf(
+  ctx: ProtocolContext,
+  request: FastifyRequest,
+  onRate: "refuse" | "tellRate" = "refuse",
+): Promise<Operator> {
   const connection = connectionOf(request.raw.socket);
-  if ((connection.held & HOLD.rate) !== 0) throw new AppError("limit.rate", "this client asks too often");
+  const isOverRate = (connection.held & HOLD.rate) !== 0;
+  if (isOverRate && onRate === "refuse") throw new AppError("limit.rate", "this client asks too often");
   const { authorization = "", host } = request.headers;
   const verdict = await ctx.admission.connect({
     protocol: "http",
@@ -43,9 +51,9 @@ export async function operatorOf(ctx: ProtocolContext, request: FastifyRequest):
   const { tenant } = request.query as { readonly tenant?: unknown };
   if (scope === "tenant") {
     if (tenant !== undefined && tenant !== identity.tenant) throw notOpen();
-    return { identity, tenant: { name: identity.tenant } };
+    return { identity, tenant: { name: identity.tenant }, isOverRate };
   }
-  return { identity, tenant: typeof tenant === "string" ? { name: tenant } : undefined };
+  return { identity, tenant: typeof tenant === "string" ? { name: tenant } : undefined, isOverRate };
 }
 
 function notOpen(): AppError {
