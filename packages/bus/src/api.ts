@@ -149,6 +149,8 @@ export interface EventConsumer extends Component {
   resume(): void;
   /** Batches delivered and not acknowledged. */
   readonly pending: number;
+  /** True: what the stream held of the partition when this was called was delivered here. @throws AppError `bus.*` */
+  hasAll(): Promise<boolean>;
   /**
    * Stops taking, waits until everything in hand is acknowledged and NATS knows it. For a handover.
    * False when `deadlineMs` passed first: the rest goes to the next owner, flagged `redelivered`.

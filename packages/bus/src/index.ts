@@ -43,7 +43,7 @@ export { createEventSender } from "./nats/event-transport.js";
 export { type ExternalMessage, type ExternalSubjects, externalSubjects } from "./nats/external-subjects.js";
 export { createFencedLog, type FencedLog } from "./nats/fenced-log.js";
 export { type BucketSpec, openKeyValue } from "./nats/key-value.js";
-export { createLatestLog, type LatestLog } from "./nats/latest-log.js";
+export { createLatestLog, type LatestEntry, type LatestLog, MAX_LATEST_ENTRIES } from "./nats/latest-log.js";
 export { type BusCredentials, type BusOptions, createBus } from "./nats/nats-bus.js";
 export { createNamedLeases, createPartitionOwner } from "./nats/owner.js";
 export { createStreamDoor, type StreamDoor, type StreamRoom } from "./nats/stream-door.js";

@@ -118,14 +118,23 @@ export async function createDispatcher(
   let sessions: Sessions | undefined;
   const liveness = createLiveness(bus, { service: "dispatcher", clock });
   const { messages, memory: memoryBytes } = config.retained;
-  const routedEvents = (): number => {
-    let sum = 0;
-    for (const partition of core.partitions.values()) sum += partition.routed;
-    return sum;
+  const ofEvents = {
+    routed: (): number => {
+      let sum = 0;
+      for (const partition of core.partitions.values()) sum += partition.routed;
+      return sum;
+    },
+    areAllRouted: async (): Promise<boolean> => {
+      const all = [...core.partitions.values()].map((partition) => partition.hasRoutedAll());
+      return (await Promise.all(all)).every(Boolean);
+    },
   };
   const retained = new RetainedKeeper(
-    createKeeperPorts({ bus, liveness, partitions, clock, log, routedEvents }),
-    { messages, memoryBytes },
+    createKeeperPorts({ bus, liveness, partitions, clock, log, events: ofEvents }),
+    {
+      messages,
+      memoryBytes,
+    },
   );
   const sinks = new Sinks({ dataDir, clock, log });
   const registry = new DeviceRegistry({

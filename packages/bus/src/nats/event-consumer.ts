@@ -104,6 +104,16 @@ class PullingEventConsumer implements EventConsumer {
     return this.#inHand.size;
   }
 
+  async hasAll(): Promise<boolean> {
+    try {
+      const { consumers } = await jetstreamManager(this.#bus.client, { checkAPI: false });
+      const { num_pending, delivered } = await consumers.info(STREAMS.events.name, this.#consumer);
+      return num_pending === 0 && delivered.stream_seq <= this.#delivered;
+    } catch (thrown) {
+      throw busError(thrown, `cannot look at the events of partition ${this.#partition}`);
+    }
+  }
+
   onDelivery(handler: (delivery: EventDelivery) => void): void {
     this.#handler = handler;
   }

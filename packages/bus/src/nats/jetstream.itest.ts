@@ -260,13 +260,14 @@ describe("the event consumer", () => {
     await waitFor(() => deliveries.length >= 5, { what: "a first share" });
     await bus.flush();
     expect(made.pending * 100_000).toBeLessThanOrEqual(1_000_000);
+    expect(await made.hasAll()).toBe(false);
     for (let n = 0; n < 60; n++) {
       await waitFor(() => deliveries.length > n, { what: `delivery ${n}` });
       expect(made.pending).toBeLessThanOrEqual(10);
       deliveries[n]!.ack();
       deliveries[n]!.ack();
     }
-    expect(made.pending).toBe(0);
+    expect([made.pending, await made.hasAll()]).toEqual([0, true]);
     expect(deliveries.map((delivery) => delivery.streamSequence)).toEqual(
       Array.from({ length: 60 }, (_, i) => i + 1),
     );

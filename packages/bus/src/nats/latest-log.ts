@@ -1,17 +1,36 @@
-/** A stream with one message per subject: written one by one, read whole by filter, or one at a time. */
+/** A stream with one message per subject: written one by one or many together, read whole by filter, or one at a time. */
+
+import { randomUUID } from "node:crypto";
+import { AppError } from "@myelin/kernel";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import type { Bus } from "../api.js";
-import { busError, JS_ERROR, jetStreamErrorNumber } from "./errors.js";
+import { busError, JS_ERROR, jetStreamError, jetStreamErrorNumber } from "./errors.js";
 import { natsBusOf } from "./nats-bus.js";
+
+/** What a subject is to hold. `ttlMs`: after which the stream forgets it, rounded up to seconds; 0: never. */
+export interface LatestEntry {
+  readonly subject: string;
+  readonly data: Uint8Array;
+  readonly ttlMs: number;
+}
+
+/** Most entries that a stream takes together. */
+export const MAX_LATEST_ENTRIES = 1_000;
 
 /** The newest message of a subject is all there is of it. */
 export interface LatestLog {
   /**
    * Takes the place of what the subject holds. Several may be under way at once; of one subject, only one. Trying again does no harm.
-   * @param ttlMs after which the stream forgets it, rounded up to seconds; 0: never
    * @throws AppError `bus.*`; `bus.stream_full` when there is no room
    */
-  store(subject: string, data: Uint8Array, ttlMs: number): Promise<void>;
+  store(entry: LatestEntry): Promise<void>;
+  /**
+   * The same for many subjects, each of them once: all or none, and one sync to disk for all of them (an atomic batch, ADR-50), which costs as
+   * much as a dozen.
+   * @param entries 1 to `MAX_LATEST_ENTRIES`
+   * @throws AppError `bus.*`, `request.*`; which of them are refused is told only to those that are stored alone
+   */
+  storeAll(entries: readonly LatestEntry[]): Promise<void>;
   /** Everything below a filter, in the order of storing. @throws AppError `bus.*` */
   read(filter: string, signal: AbortSignal): AsyncIterable<Buffer>;
   /** What a subject holds; undefined: nothing. @throws AppError `bus.*` */
@@ -26,13 +45,30 @@ export function createLatestLog(bus: Bus, stream: string): LatestLog {
   const nats = natsBusOf(bus);
   const manager = () => jetstreamManager(nats.client, { checkAPI: false, timeout: ANSWER_TIMEOUT_MS });
   return {
-    async store(subject, data, ttlMs) {
+    async store({ subject, data, ttlMs }) {
       try {
-        const ttl = ttlMs > 0 ? { ttl: `${Math.ceil(ttlMs / 1_000)}s` } : {};
+        const ttl = ttlMs > 0 ? { ttl: ttlOf(ttlMs) } : {};
         await jetstream(nats.client).publish(subject, data, { timeout: ANSWER_TIMEOUT_MS, ...ttl });
       } catch (thrown) {
         throw busError(thrown, `cannot store ${data.length} bytes on ${subject}`);
       }
+    },
+
+    async storeAll(entries) {
+      const what = `cannot store ${entries.length} messages together`;
+      const id = randomUUID();
+      const last = entries.length - 1;
+      for (let i = 0; i < last; i++) {
+        const { subject, data, ttlMs } = entries[i]!;
+        // One that is not sent makes the last one be refused.
+        nats.publishWithHeaders(subject, data, { ...ttlField(ttlMs), ...placeFields(id, i) });
+      }
+      const { subject, data, ttlMs } = entries[last]!;
+      const fields = { ...ttlField(ttlMs), ...placeFields(id, last), "Nats-Batch-Commit": "1" };
+      const answer = await nats.requestWithHeaders(subject, data, fields, ANSWER_TIMEOUT_MS);
+      const { error, count } = JSON.parse(Buffer.from(answer).toString()) as BatchAnswer;
+      if (error !== undefined) throw jetStreamError(error.err_code, error.code, what, error.description);
+      if (count !== entries.length) throw new AppError("bus.refused", `${what}: the stream took ${count}`);
     },
 
     async *read(filter, signal) {
@@ -67,6 +103,24 @@ export function createLatestLog(bus: Bus, stream: string): LatestLog {
       }
     },
   };
+}
+
+/** Error, or how many were stored. */
+interface BatchAnswer {
+  readonly count?: number;
+  readonly error?: { readonly code: number; readonly err_code: number; readonly description: string };
+}
+
+function placeFields(batch: string, at: number): Record<string, string> {
+  return { "Nats-Batch-Id": batch, "Nats-Batch-Sequence": String(at + 1) };
+}
+
+function ttlField(ttlMs: number): Record<string, string> {
+  return ttlMs > 0 ? { "Nats-TTL": ttlOf(ttlMs) } : {};
+}
+
+function ttlOf(ttlMs: number): string {
+  return `${Math.ceil(ttlMs / 1_000)}s`;
 }
 
 function isNothing(thrown: unknown): boolean {

@@ -224,6 +224,16 @@ export class NatsBus implements Bus {
     return this.#requests.ask(subject, data, timeoutMs);
   }
 
+  /** As `request`, with headers; names and values must be fit for a header line. */
+  requestWithHeaders(
+    subject: string,
+    data: Uint8Array,
+    fields: Readonly<Record<string, string>>,
+    timeoutMs: number,
+  ): Promise<Uint8Array> {
+    return this.#requests.ask(subject, data, timeoutMs, fields);
+  }
+
   requestMany(
     subject: string,
     data: Uint8Array,

@@ -26,7 +26,12 @@ export class Requests {
   }
 
   /** @throws AppError as `Bus.request` says */
-  async ask(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+  async ask(
+    subject: string,
+    data: Uint8Array,
+    timeoutMs: number,
+    fields?: Readonly<Record<string, string>>,
+  ): Promise<Uint8Array> {
     const { clock } = this.#bus;
     this.#inbox ??= this.#listen();
     const token = String(this.#next++);
@@ -37,7 +42,12 @@ export class Requests {
     );
     this.#waiting.set(token, resolve);
     try {
-      if (!this.#bus.publish(subject, data, `${this.#inbox}.${token}`)) {
+      const reply = `${this.#inbox}.${token}`;
+      const isSent =
+        fields === undefined
+          ? this.#bus.publish(subject, data, reply)
+          : this.#bus.publishWithHeaders(subject, data, fields, reply);
+      if (!isSent) {
         throw new AppError("bus.disconnected", `the request on ${subject} could not be sent: NATS is away`);
       }
       const message = await promise;

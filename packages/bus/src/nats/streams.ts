@@ -130,5 +130,6 @@ function configOf(spec: StreamSpec, replicas: number): StreamConfig {
     // Overflow and sender ids are read by subject, without a consumer.
     allow_direct: true,
     ...(spec.messageTtl === true && { allow_msg_ttl: true }),
+    ...(spec.atomicBatches === true && { allow_atomic: true }),
   } as StreamConfig;
 }

@@ -16,6 +16,8 @@ export interface StreamSpec {
   readonly duplicateWindowMs: number;
   /** Messages may carry a time to live of their own. */
   readonly messageTtl?: boolean;
+  /** Many messages may be stored together, all or none, with one sync to disk. */
+  readonly atomicBatches?: boolean;
 }
 
 const GIB = 1024 ** 3;
@@ -112,6 +114,7 @@ export const STREAMS = {
     maxPerSubject: 1,
     duplicateWindowMs: 120_000,
     messageTtl: true,
+    atomicBatches: true,
   },
 } as const satisfies Record<string, StreamSpec>;
 

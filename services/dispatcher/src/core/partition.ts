@@ -109,6 +109,14 @@ export class Partition {
     return reader.pending - this.links.heldBatches;
   }
 
+  /** True: every event is routed that was stored when this was called, or another process has to see to it. @throws AppError `bus.*` */
+  async hasRoutedAll(): Promise<boolean> {
+    const { reader, isTaking } = this;
+    if (!this.options.ownership.held) return true;
+    if (reader === undefined || !isTaking) return false;
+    return (await reader.hasAll()) && this.links.heldBatches === 0;
+  }
+
   /** Resolves when messages of both lanes are being taken. */
   async start(): Promise<void> {
     const { signal } = this.stopping;

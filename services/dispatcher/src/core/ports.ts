@@ -20,6 +20,8 @@ export interface EventReader {
   stop(): Promise<void>;
   /** Batches delivered whose acknowledgement was not sent yet: it may wait for more than their targets. */
   readonly pending: number;
+  /** True: what was stored when this was called was delivered. @throws AppError `bus.*` */
+  hasAll(): Promise<boolean>;
   /** Stops, waits for acknowledgements of what was delivered, and for NATS to have heard them. Safe after `stop`. */
   drain(deadlineMs: number): Promise<boolean>;
 }

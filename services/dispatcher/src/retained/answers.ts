@@ -2,6 +2,7 @@
 import { BATCH_FLAGS, HopHeader, Lane, type retained } from "@myelin/contract";
 import type { RetainedMessage } from "./message.js";
 import type { Kept, Shard } from "./shard.js";
+import type { Turns } from "./turns.js";
 
 const NOTHING: retained.Found = { batch: Buffer.alloc(0), more: false };
 const TAG_ENVELOPE = 0x1a;
@@ -25,6 +26,11 @@ export class Answers {
     private readonly shard: Shard,
     sender: { readonly instance: string; readonly incarnation: number },
     private readonly nowMs: () => number,
+    /**
+     * Shared by all shards of the process: a subscriber of a wildcard asks all partitions at the same time, and is given the first part while the
+     * others are put together.
+     */
+    private readonly turns: Turns,
   ) {
     this.header = new HopHeader({
       sender: sender.instance,
@@ -40,7 +46,11 @@ export class Answers {
    * One answer per want. What finds no room in `maxBytes` is to be asked for again.
    * @throws AppError `bus.*` when messages must be read from the stream and cannot be
    */
-  async of(wants: readonly retained.Want[], maxBytes: number): Promise<retained.Found[]> {
+  of(wants: readonly retained.Want[], maxBytes: number): Promise<retained.Found[]> {
+    return this.turns.take(() => this.answer(wants, maxBytes));
+  }
+
+  private async answer(wants: readonly retained.Want[], maxBytes: number): Promise<retained.Found[]> {
     const found: retained.Found[] = [];
     let left = maxBytes;
     for (const want of wants) {

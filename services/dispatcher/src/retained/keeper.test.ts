@@ -23,6 +23,7 @@ async function rig(topics: readonly string[]) {
     log: SILENT,
     store: {
       store: async () => undefined,
+      storeAll: async () => undefined,
       async *read() {
         for (const topic of topics) yield messageOf(topic);
       },

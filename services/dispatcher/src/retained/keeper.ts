@@ -6,6 +6,7 @@ import { Answers } from "./answers.js";
 import { RetainedBudget, type RetainedLimits } from "./budget.js";
 import { clearing, type RetainedMessage, retainedFrom } from "./message.js";
 import { type Kept, type RetainedStore, Shard } from "./shard.js";
+import { Pace, Turns } from "./turns.js";
 
 /** NATS as the keeper sees it. */
 export interface KeeperPorts {
@@ -64,6 +65,8 @@ export class RetainedKeeper implements Component {
   private readonly owned = new Map<number, Owned>();
   private readonly sources = new Set<RetainedSource>();
   private readonly releases: Release[] = [];
+  private readonly answering = new Turns();
+  private readonly pace: Pace;
   private timer: Timer | undefined;
   private wasFull = false;
   private round: Promise<void> = Promise.resolve();
@@ -75,6 +78,7 @@ export class RetainedKeeper implements Component {
     limits: RetainedLimits,
   ) {
     this.budget = new RetainedBudget(limits, ports.partitions);
+    this.pace = new Pace(ports.clock);
   }
 
   async start(): Promise<void> {
@@ -97,8 +101,8 @@ export class RetainedKeeper implements Component {
   acquire({ partition }: Ownership): void {
     const { store, clock, log } = this.ports;
     const { budget } = this;
-    const shard = new Shard({ partition, store, budget, clock, log });
-    const answers = new Answers(shard, this.ports, () => clock.nowMs());
+    const shard = new Shard({ partition, store, budget, clock, log, pace: this.pace });
+    const answers = new Answers(shard, this.ports, () => clock.nowMs(), this.answering);
     budget.owned += 1;
     const owned: Owned = { shard, answers, loaded: this.load(shard), isReady: false, releases: [] };
     this.owned.set(partition, owned);

@@ -4,10 +4,19 @@ import type { CoreLog } from "../core/ports.js";
 import type { RetainedBudget } from "./budget.js";
 import { isBefore, type RetainedMessage, type RetainedStamp, retainedFrom } from "./message.js";
 import { TopicTree } from "./topic-tree.js";
+import type { Pace } from "./turns.js";
+
+/** A message and how long the stream is to keep it; 0: for ever. */
+export interface RetainedEntry {
+  readonly message: RetainedMessage;
+  readonly ttlMs: number;
+}
 
 /** The stream as a shard sees it; the bus's `LatestLog`, with subjects filled in. */
 export interface RetainedStore {
-  store(partition: number, message: RetainedMessage, ttlMs: number): Promise<void>;
+  store(partition: number, entry: RetainedEntry): Promise<void>;
+  /** All or none, each topic once; at most `STORED_TOGETHER`. */
+  storeAll(partition: number, entries: readonly RetainedEntry[]): Promise<void>;
   read(partition: number, signal: AbortSignal): AsyncIterable<Buffer>;
   get(partition: number, tenant: string, topic: string): Promise<Buffer | undefined>;
 }
@@ -18,6 +27,8 @@ export interface ShardOptions {
   readonly budget: RetainedBudget;
   readonly clock: Clock;
   readonly log: CoreLog;
+  /** Shared by all shards of the process, which write one after the other. */
+  readonly pace: Pace;
 }
 
 /** Told when a message, or a newer one of its topic, is stored, or that this shard will not do it. */
@@ -38,8 +49,15 @@ export interface Kept {
   waiting: Stored[] | undefined;
 }
 
-/** Messages written at a time; the stream answers them together. */
-const WRITE_AT_ONCE = 512;
+/** Messages written at a time. */
+export const STORED_TOGETHER = 1_000;
+const STORED_TOGETHER_BYTES = 2 * 1024 * 1024;
+/** Fewer are sooner stored one by one. */
+const WORTH_A_BATCH = 12;
+/** Nobody but its event waits for a message to be stored: a topic that changes all the time, and many that change at once, are written seldom. */
+const GATHER_MS = 50;
+/** More that wait are written without a rest. */
+const MANY = 2_000;
 const SWEEP_MS = 10_000;
 /** How long a cleared topic is remembered: an older message of it that comes again after a crash must not bring it back. */
 const CLEARED_MS = 120_000;
@@ -54,8 +72,12 @@ export class Shard {
   private readonly stopping = new AbortController();
   private sweeping: Timer | undefined;
   private writing: Promise<void> | undefined;
-  private retryTimer: Timer | undefined;
+  private timer: Timer | undefined;
+  private goOn: () => void = () => undefined;
+  private isClosing = false;
   private failing = false;
+  /** The stream has refused messages together, and since then one of them at least. */
+  private isRefused = false;
   private readonly waits = backoff({ initialMs: 50, maxMs: 5_000 });
 
   constructor(private readonly options: ShardOptions) {
@@ -132,10 +154,14 @@ export class Shard {
   async close(deadlineMs: number): Promise<void> {
     const { clock } = this.options;
     const untilMs = clock.nowMs() + deadlineMs;
-    while (this.dirty.size > 0 && clock.nowMs() < untilMs) await clock.sleep(10);
+    this.isClosing = true;
+    this.goOn();
+    while ((this.dirty.size > 0 || this.writing !== undefined) && clock.nowMs() < untilMs)
+      await clock.sleep(10);
     this.stopping.abort();
     clock.clear(this.sweeping);
-    clock.clear(this.retryTimer);
+    clock.clear(this.timer);
+    this.goOn();
     const givenUp = new AppError("bus.stream_unavailable", `partition ${this.partition} was given up`);
     for (const kept of this.all()) {
       this.uncount(kept);
@@ -198,20 +224,15 @@ export class Shard {
   }
 
   private async writeAll(): Promise<void> {
-    // What else comes in this turn goes along.
-    await Promise.resolve();
+    const { pace } = this.options;
+    const isHurried = (): boolean => this.isClosing || this.dirty.size >= MANY;
     while (this.dirty.size > 0 && !this.closed) {
-      const round: Kept[] = [];
-      for (const kept of this.dirty) {
-        round.push(kept);
-        if (round.length === WRITE_AT_ONCE) break;
-      }
-      const outcomes = await Promise.all(round.map((kept) => this.write(kept)));
+      if (!isHurried()) await this.pause(GATHER_MS);
+      const error = await pace.take(isHurried, () => this.writeRound(this.nextRound()));
       if (this.closed) return;
-      const error = outcomes.find((outcome) => outcome !== undefined);
       if (error === undefined) {
         this.waits.reset();
-        this.failing = false;
+        this.failing = this.isRefused = false;
         continue;
       }
       if (!this.failing) {
@@ -221,33 +242,65 @@ export class Shard {
         );
       }
       this.failing = true;
-      await new Promise<void>((resolve) => {
-        this.stopping.signal.addEventListener("abort", () => resolve(), { once: true });
-        this.retryTimer = this.options.clock.setTimeout(resolve, this.waits.nextMs());
-      });
+      await this.pause(this.waits.nextMs());
     }
     this.writing = undefined;
   }
 
-  private async write(kept: Kept): Promise<AppError | undefined> {
-    const { message, waiting, expiresAtUs } = kept;
-    kept.waiting = undefined;
-    this.dirty.delete(kept);
-    if (message === undefined) return undefined;
-    const leftMs =
-      expiresAtUs === 0 ? 0 : Math.max(1_000, (expiresAtUs - this.options.clock.wallUs()) / 1_000);
-    try {
-      await this.options.store.store(this.partition, message, leftMs);
-    } catch (thrown) {
-      // A newer message of the topic waits for its own turn; whoever waited for this one waits for that.
-      if (waiting !== undefined) kept.waiting = [...waiting, ...(kept.waiting ?? [])];
-      if (this.closed) tell(kept, AppError.from(thrown));
-      else this.dirty.add(kept);
-      return AppError.from(thrown);
+  /** Ends early when the shard closes. */
+  private pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.goOn = resolve;
+      this.timer = this.options.clock.setTimeout(resolve, ms);
+    });
+  }
+
+  private nextRound(): Writing[] {
+    const round: Writing[] = [];
+    let bytes = 0;
+    const nowUs = this.options.clock.wallUs();
+    for (const kept of this.dirty) {
+      if (round.length === STORED_TOGETHER || bytes >= STORED_TOGETHER_BYTES) break;
+      this.dirty.delete(kept);
+      const { message, waiting, expiresAtUs } = kept;
+      kept.waiting = undefined;
+      if (message === undefined) continue;
+      bytes += kept.bytes;
+      const ttlMs = expiresAtUs === 0 ? 0 : Math.max(1_000, (expiresAtUs - nowUs) / 1_000);
+      round.push({ kept, waiting, message, ttlMs });
     }
-    for (const stored of waiting ?? []) stored(undefined);
-    this.release(kept);
-    return undefined;
+    return round;
+  }
+
+  /** Together where that is worth it. What the stream refuses so is tried one by one, which tells whom it refuses. */
+  private async writeRound(round: readonly Writing[]): Promise<AppError | undefined> {
+    const { store } = this.options;
+    if (round.length >= WORTH_A_BATCH && !this.isRefused) {
+      const error = await failureOf(store.storeAll(this.partition, round));
+      if (error === undefined || !isRefusal(error)) {
+        for (const writing of round) this.written(writing, error);
+        return error;
+      }
+      this.isRefused = true;
+    }
+    const one = async (writing: Writing): Promise<AppError | undefined> => {
+      const error = await failureOf(store.store(this.partition, writing));
+      this.written(writing, error);
+      return error;
+    };
+    return (await Promise.all(round.map(one))).find((error) => error !== undefined);
+  }
+
+  private written({ kept, waiting }: Writing, error: AppError | undefined): void {
+    if (error === undefined) {
+      for (const stored of waiting ?? []) stored(undefined);
+      this.release(kept);
+      return;
+    }
+    // A newer message of the topic waits for its own turn; whoever waited for this one waits for that.
+    if (waiting !== undefined) kept.waiting = [...waiting, ...(kept.waiting ?? [])];
+    if (this.closed) tell(kept, error);
+    else this.dirty.add(kept);
   }
 
   private sweep(): void {
@@ -262,6 +315,26 @@ export class Shard {
       if (tree?.size === 0) this.tenants.delete(kept.tenant);
     }
   }
+}
+
+/** A message on its way to the stream. */
+interface Writing extends RetainedEntry {
+  readonly kept: Kept;
+  readonly waiting: Stored[] | undefined;
+}
+
+async function failureOf(storing: Promise<void>): Promise<AppError | undefined> {
+  try {
+    await storing;
+    return undefined;
+  } catch (thrown) {
+    return AppError.from(thrown);
+  }
+}
+
+/** The stream has answered. */
+function isRefusal({ code }: AppError): boolean {
+  return code !== "bus.disconnected" && code !== "request.timeout" && code !== "request.no_responder";
 }
 
 const NOTHING = {

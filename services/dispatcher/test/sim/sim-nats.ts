@@ -211,6 +211,7 @@ export class SimNats {
         open = false;
         this.readers.delete(pump);
       },
+      hasAll: async () => next >= this.events.length,
       drain: async () => inHand.size === 0,
     };
   }

@@ -8,10 +8,15 @@ const LEVELS = [0, 1] as const;
 
 export const scenario: Scenario = {
   name: "retained",
-  summary: `${MESSAGES} retained messages to a new subscriber of a wildcard, from its SUBSCRIBE to the last of them`,
+  summary: `${MESSAGES} retained messages to a new subscriber of a wildcard, from its SUBSCRIBE to the last of them, when some had them before`,
   protocols: ["mqtt"],
   rounds: 3,
-  columns: { all_ms_qos0: "ms, QoS 0", all_ms_qos1: "ms, QoS 1", store_per_second_qos0: "stored/s" },
+  columns: {
+    all_ms_qos0: "ms, QoS 0",
+    all_ms_qos1: "ms, QoS 1",
+    first_ms_qos0: "first one",
+    store_per_second_qos0: "stored/s",
+  },
   compared: { all_ms_qos0: "all_ms_qos0", all_ms_qos1: "all_ms_qos1" },
   goals: LEVELS.map((qos) => ({
     name: `retained.qos${qos}_vs_mosquitto`,
