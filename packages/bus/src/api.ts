@@ -249,6 +249,13 @@ export interface KeyValue {
   get(key: string): Promise<KeyValueEntry | undefined>;
   /** @throws AppError `store.conflict` when the revision is not `expected` (0: must not exist) */
   put(key: string, value: Uint8Array, expected?: number): Promise<number>;
+  /**
+   * Writes many, all or none of them, each as `put` with `expected`; the revisions are in their order. Keys are different, at most 1,000. Only for
+   * buckets that are said to be atomic.
+   */
+  putAll(
+    entries: readonly { readonly key: string; readonly value: Uint8Array; readonly expected: number }[],
+  ): Promise<readonly number[]>;
   /** @throws AppError `store.conflict` when the revision is not `expected`; left out, whatever it is */
   delete(key: string, expected?: number): Promise<void>;
   /** Removes what was written up to the revision, without a trace; what was written since stays. */

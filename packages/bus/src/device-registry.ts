@@ -14,7 +14,7 @@ import {
 } from "./device-record.js";
 
 const ANSWER_WITHIN_MS = 10_000;
-const AT_ONCE = 500;
+const AT_ONCE = 800;
 const BYTES_AT_ONCE = 512 * 1024;
 const PATCH_TRIES = 8;
 const HASH_BYTES = 16;

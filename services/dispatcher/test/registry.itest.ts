@@ -166,6 +166,22 @@ describe("the registry of devices", () => {
     });
   });
 
+  it("makes the others of many changes when one is overtaken in the store", async () => {
+    await using box = await TestBox.open();
+    await owning(await box.dispatcher("core"), PARTITIONS);
+    const bus = await box.connect("asker");
+    const client = await open(bus);
+    const bucket = await openKeyValue(bus, BUCKETS.devices);
+    const theirs = registry.Device.encode(registry.Device.fromPartial({ id: "d7" })).finish();
+    await bucket.put(subjects.deviceKey(partitionOf("", "d7", PARTITIONS), "", "d7"), theirs, 0);
+    const ids = Array.from({ length: 40 }, (_, i) => `d${i}`);
+    const outcomes = await client.writeAll(ids.map((id) => ({ device: { tenant: "", id } })));
+    expect(outcomes.map(({ error, created }) => error?.code ?? created)).toEqual(
+      ids.map((id) => (id === "d7" ? "store.conflict" : true)),
+    );
+    expect((await client.list({ tenant: "", limit: 100 })).devices).toHaveLength(40);
+  });
+
   it("agrees with a plain map after any changes", async () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);

@@ -406,6 +406,27 @@ describe("streams and buckets", () => {
     }
   });
 
+  test("write many keys as one, all or none, and erase without a trace", async () => {
+    await using nats = await startNats();
+    const bus = await setUp(nats);
+    const bucket = await openKeyValue(bus, BUCKETS.devices);
+    const entry = (key: string, expected = 0) => ({ key, value: Buffer.from(key), expected });
+    const keys = Array.from({ length: 1_000 }, (_, i) => `0.k${i}`);
+    const revisions = await bucket.putAll(keys.map((key) => entry(key)));
+    expect(revisions).toEqual(keys.map((_, i) => revisions[0]! + i));
+    expect(await bucket.get("0.k7")).toMatchObject({ revision: revisions[7], value: Buffer.from("0.k7") });
+    const wrong = bucket.putAll([entry("0.new"), entry("0.k1", 5_000), entry("0.other")]);
+    await expect(wrong).rejects.toMatchObject({ code: "store.conflict" });
+    expect([await bucket.get("0.new"), await bucket.get("0.other")]).toEqual([undefined, undefined]);
+
+    const later = await bucket.put("0.k1", Buffer.from("later"), revisions[1]);
+    await bucket.erase("0.k1", revisions[1]!);
+    expect(await bucket.get("0.k1")).toMatchObject({ revision: later });
+    await bucket.erase("0.k1", later);
+    expect(await bucket.get("0.k1")).toBeUndefined();
+    expect((await bucket.putAll([entry("0.k1"), entry("0.new")])).length).toBe(2);
+  });
+
   test("store a message id once", async () => {
     await using nats = await startNats();
     const bus = await setUp(nats);

@@ -3,9 +3,9 @@
 import { AppError } from "@myelin/kernel";
 import { jetstream, jetstreamManager, type StoredMsg } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import type { NatsConnection } from "@nats-io/nats-core";
+import { headers, type NatsConnection, nuid } from "@nats-io/nats-core";
 import type { Bus, KeyValue, KeyValueEntry } from "../api.js";
-import { busError } from "./errors.js";
+import { busError, jetStreamError } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
 
 /** A bucket as the contract lists it. */
@@ -13,6 +13,8 @@ export interface BucketSpec {
   readonly name: string;
   readonly history: number;
   readonly ttlMs: number;
+  /** Many can be written as one. */
+  readonly atomic?: boolean;
 }
 
 const ANSWER_TIMEOUT_MS = 2_000;
@@ -30,6 +32,15 @@ export async function openKeyValue(
   const store = new NatsKeyValue(natsBusOf(bus), bucket, options.replicas ?? 1);
   await store.open();
   return store;
+}
+
+const BATCH_TIMEOUT_MS = 5_000;
+
+/** To the commit of an atomic batch. */
+interface BatchAnswer {
+  readonly seq?: number;
+  readonly count?: number;
+  readonly error?: { readonly err_code?: number; readonly code?: number; readonly description?: string };
 }
 
 class NatsKeyValue implements KeyValue {
@@ -60,6 +71,38 @@ class NatsKeyValue implements KeyValue {
     return this.#run(`write ${key} of`, async (bucket) => {
       if (expected === undefined) return await bucket.put(key, value);
       return expected === 0 ? await bucket.create(key, value) : await bucket.update(key, value, expected);
+    });
+  }
+
+  putAll(
+    entries: readonly { readonly key: string; readonly value: Uint8Array; readonly expected: number }[],
+  ): Promise<readonly number[]> {
+    const { name } = this.#spec;
+    const what = `write ${entries.length} keys of`;
+    return this.#run(what, async (_bucket, client) => {
+      const id = nuid.next();
+      const prepared = entries.map(({ key, value, expected }, i) => {
+        const head = headers();
+        head.set("Nats-Batch-Id", id);
+        head.set("Nats-Batch-Sequence", String(i + 1));
+        head.set("Nats-Expected-Last-Subject-Sequence", String(expected));
+        if (i === entries.length - 1) head.set("Nats-Batch-Commit", "1");
+        return { subject: `$KV.${name}.${key}`, value, head };
+      });
+      const last = prepared.pop();
+      if (last === undefined) return [];
+      // The client's own batches leave out what is expected of all messages but the first, and tell no reason of a refusal (ADR-50).
+      for (const { subject, value, head } of prepared) client.publish(subject, value, { headers: head });
+      const options = { headers: last.head, timeout: BATCH_TIMEOUT_MS };
+      const answer: BatchAnswer = (await client.request(last.subject, last.value, options)).json();
+      if (answer.error !== undefined) {
+        const { err_code: number = 0, code = 0, description = "" } = answer.error;
+        throw jetStreamError(number, code, `cannot ${what} the bucket ${name}`, description);
+      }
+      if (answer.count !== entries.length || answer.seq === undefined)
+        throw new AppError("bus.refused", `cannot ${what} the bucket ${name}: ${answer.count} were taken`);
+      const first = answer.seq - entries.length + 1;
+      return entries.map((_, i) => first + i);
     });
   }
 
@@ -141,12 +184,13 @@ class NatsKeyValue implements KeyValue {
   }
 
   async #run<T>(what: string, task: (bucket: KV, client: NatsConnection) => Promise<T>): Promise<T> {
-    const { name, history, ttlMs } = this.#spec;
+    const { name, history, ttlMs, atomic = false } = this.#spec;
     try {
       const { client } = this.#bus;
       if (this.#opened?.client !== client) {
         const manager = new Kvm(jetstream(client, { timeout: ANSWER_TIMEOUT_MS }));
         const bucket = await manager.create(name, { history, ttl: ttlMs, replicas: this.#replicas });
+        if (atomic) await allowAtomic(client, `KV_${name}`);
         this.#opened = { client, bucket };
       }
       return await task(this.#opened.bucket, client);
@@ -156,6 +200,13 @@ class NatsKeyValue implements KeyValue {
       throw new AppError("store.conflict", error.message, { cause: thrown });
     }
   }
+}
+
+/** The library makes buckets without it. */
+async function allowAtomic(client: NatsConnection, stream: string): Promise<void> {
+  const { streams } = await jetstreamManager(client, { checkAPI: false, timeout: ANSWER_TIMEOUT_MS });
+  const { config } = await streams.info(stream);
+  if (config.allow_atomic !== true) await streams.update(stream, { ...config, allow_atomic: true });
 }
 
 const PAGE = { batch: 4_096, max_bytes: 4 * 1024 * 1024 };

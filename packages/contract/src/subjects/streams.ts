@@ -129,7 +129,7 @@ export const BUCKETS = {
   /** Names and subscriptions of apps, so that events wait for an app that is away. */
   apps: { name: "MLN_APPS", history: 1, ttlMs: 0 },
   /** Records of network devices; key = `deviceKey`, value = `myelin.registry.v1.Device`. */
-  devices: { name: "MLN_DEVICES", history: 1, ttlMs: 0 },
+  devices: { name: "MLN_DEVICES", history: 1, ttlMs: 0, atomic: true },
   /** Shadows of devices; key = `shadowKey`, value = `myelin.shadow.v1.Record`. */
   shadows: { name: "MLN_SHADOWS", history: 1, ttlMs: 0 },
 } as const;

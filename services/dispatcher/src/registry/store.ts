@@ -3,11 +3,20 @@
 import type { KeyValue } from "@myelin/bus";
 import { type Bus, openKeyValue } from "@myelin/bus";
 import { BUCKETS, subjects } from "@myelin/contract";
+import { AppError } from "@myelin/kernel";
 
 /** A record and the version that the store has given it. */
 export interface StoredRecord {
   readonly record: Uint8Array;
   readonly version: number;
+}
+
+/** What is to be written. */
+export interface StoreEntry {
+  readonly tenant: string;
+  readonly id: string;
+  readonly record: Uint8Array;
+  readonly expected: number;
 }
 
 /** What every store must do. Called by the owner of the partition only. */
@@ -16,10 +25,10 @@ export interface DeviceStore {
   read(partition: number, signal: AbortSignal): AsyncIterable<StoredRecord>;
   get(partition: number, tenant: string, id: string): Promise<StoredRecord | undefined>;
   /**
-   * Takes the place of the version `expected` (0: there must be none); resolves with the new one, which is larger.
-   * @throws AppError `store.conflict`, `bus.*`
+   * Each takes the place of the version it expects (0: there must be none), as one write where that goes. Resolves with the new version of
+   * each, which is larger, or why it was not written: `store.conflict`, `bus.*`, `store.*`. Never rejects. Devices are different.
    */
-  put(partition: number, tenant: string, id: string, record: Uint8Array, expected: number): Promise<number>;
+  putAll(partition: number, entries: readonly StoreEntry[]): Promise<readonly (number | AppError)[]>;
   /** Leaves nothing of it, if it is still that version. @throws as `put`, without the conflict */
   erase(partition: number, tenant: string, id: string, version: number): Promise<void>;
 }
@@ -41,14 +50,31 @@ export class KeyValueDeviceStore implements DeviceStore {
     return found === undefined ? undefined : { record: found.value, version: found.revision };
   }
 
-  async put(
-    partition: number,
-    tenant: string,
-    id: string,
-    record: Uint8Array,
-    expected: number,
-  ): Promise<number> {
-    return (await this.#open()).put(subjects.deviceKey(partition, tenant, id), record, expected);
+  async putAll(partition: number, entries: readonly StoreEntry[]): Promise<readonly (number | AppError)[]> {
+    const all = entries.map(({ tenant, id, record: value, expected }) => ({
+      key: subjects.deviceKey(partition, tenant, id),
+      value,
+      expected,
+    }));
+    try {
+      const bucket = await this.#open();
+      if (all.length > 1) {
+        try {
+          return await bucket.putAll(all);
+        } catch (thrown) {
+          const error = AppError.from(thrown);
+          // Nothing of it is written: one by one, so that one that is wrong does not refuse the others.
+          if (error.code !== "store.conflict" && error.code !== "bus.refused") throw error;
+        }
+      }
+      const puts = all.map(({ key, value, expected }) =>
+        bucket.put(key, value, expected).catch((thrown: unknown) => AppError.from(thrown)),
+      );
+      return await Promise.all(puts);
+    } catch (thrown) {
+      const error = AppError.from(thrown);
+      return all.map(() => error);
+    }
   }
 
   async erase(partition: number, tenant: string, id: string, version: number): Promise<void> {

@@ -4,7 +4,7 @@ import type { AppError } from "@myelin/kernel";
 import type { DeviceLine } from "./read.js";
 
 /** Goes out at once: enough for every partition to have a full request. */
-const AT_ONCE = 2_000;
+const AT_ONCE = 6_400;
 
 /** A line that was not imported. */
 export interface RefusedLine {
