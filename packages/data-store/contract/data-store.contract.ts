@@ -234,6 +234,22 @@ export function describeDataStore(name: string, open: () => Promise<StorePlace>)
       expect(await ascending(device)).toEqual([reading(number(5, 3))]);
     });
 
+    it("takes names of any length, and tells those apart that differ at their end only", async () => {
+      const device = freshDevice();
+      // No two characters alike for long, so that no store can make it short.
+      const path = Array.from({ length: 8_000 }, (_, i) => ((i * 7919) % 99_991).toString(36))
+        .join("/")
+        .slice(0, 30_000);
+      const all = [
+        number(1, 1, { path }),
+        number(2, 2, { path: `${path} ` }),
+        number(3, 3, { path: `${path}X` }),
+      ];
+      await store.write(blockOf(device, [...all, number(4, 4, { path: `${path}x` })]));
+      expect(await ascending(device)).toEqual([...all, number(4, 4, { path: `${path}x` })].map(reading));
+      expect(await ascending(device, { path })).toEqual([reading(all[0]!)]);
+    });
+
     it("keeps tenants, devices, paths and points apart", async () => {
       const device = freshDevice();
       await store.write(

@@ -38,10 +38,13 @@ export async function startMariadb({ tls, args: more = [] }: MariadbOptions = {}
   const data = dir.join("data");
   try {
     await mkdir(data, { mode: 0o700 });
+    // A server that starts removes temporary tables that lie beside its own, those of others that run included.
+    const scratch = dir.join("tmp");
+    await mkdir(scratch, { mode: 0o700 });
     const files = await writeTls(dir, tls);
     await writeFile(dir.join("init.sql"), INIT.replaceAll(/\s+/g, " ").replaceAll(";", ";\n"));
-    const as = await asAccount(ACCOUNT, dir.path, [data, ...Object.values(files)]);
-    const common = ["--no-defaults", `--datadir=${data}`];
+    const as = await asAccount(ACCOUNT, dir.path, [data, scratch, ...Object.values(files)]);
+    const common = ["--no-defaults", `--datadir=${data}`, `--tmpdir=${scratch}`];
     const init = [
       "mariadb-install-db",
       ...common,

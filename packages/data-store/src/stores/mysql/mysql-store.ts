@@ -16,6 +16,7 @@ import { afterOf, bySeries, encodePosition } from "../../position.js";
 import { checkPage, checkRange, pageBytes, positionOf, windowOf } from "../../queries.js";
 import { KIND_CODES, type ReadingBlock, storable } from "../../reading-block.js";
 import { SeriesIds, type SeriesName } from "../../series-ids.js";
+import { nameKey } from "../../series-key.js";
 import { isNumeric, readingOf } from "../../stored-reading.js";
 import { MysqlConnections, type MysqlServer, type Query } from "./connections.js";
 import { insertSql } from "./insert.js";
@@ -24,7 +25,6 @@ import {
   aggregatesSql,
   findSeriesSql,
   latestSql,
-  nameKey,
   nextNumberSql,
   oldSeriesSql,
   rangeSql,
@@ -213,7 +213,7 @@ export class MysqlStore implements DataStore {
       const found = await this.connections.use((ask) =>
         ask<{ id: number; name: string }>(findSeriesSql(some)),
       );
-      for (const { id, name } of found) ids.set(`X'${name.toLowerCase()}'`, id);
+      for (const { id, name } of found) ids.set(name, id);
     }
     return names.map((name) => ids.get(nameKey(name))!);
   }
@@ -254,7 +254,10 @@ async function seriesOf(ask: Query, { tenant, device, path, point }: SeriesFilte
       `${device} has more than ${MAX_QUERY_SERIES} points: ask for a path or a point`,
     );
   }
-  return found.sort(bySeries);
+  // To the server texts that differ in spaces at their end are equal.
+  const isWanted = ({ path: its, point: one }: Series): boolean =>
+    its === (filter.path ?? its) && one === (filter.point ?? one);
+  return found.filter(isWanted).sort(bySeries);
 }
 
 /** As many rows as there is room for, with their values. */

@@ -1,8 +1,8 @@
 /** The statements that find readings. Whatever stands in them is a number, or comes from `sql.ts`. */
-
 import type { SeriesFilter } from "../../data-store.js";
 import type { SeriesName } from "../../series-ids.js";
-import { hashSql, textSql } from "./sql.js";
+import { deviceKey, nameKey } from "../../series-key.js";
+import { keySql, textSql } from "./sql.js";
 
 /** What is summed up: neither NaN, nor infinite, nor bad. */
 const COUNTED = "kind <= 1 AND quality < 2";
@@ -19,27 +19,23 @@ export interface From {
 export function seriesSql({ tenant, device, path, point }: SeriesFilter, limit: number): string {
   const of = path === undefined ? "" : ` AND path = ${textSql(path)}`;
   const at = point === undefined ? "" : ` AND point = ${textSql(point)}`;
-  return `SELECT id, path, point FROM myelin_series WHERE device_key = ${hashSql(tenant, device)}${of}${at} LIMIT ${limit + 1}`;
+  return `SELECT id, path, point FROM myelin_series WHERE device_key = ${keySql(deviceKey({ tenant, device }))}${of}${at} LIMIT ${limit + 1}`;
 }
 
 /** Makes series that are not there. */
 export function addSeriesSql(names: readonly SeriesName[]): string {
-  const rows = names.map(({ tenant, device, path, point }) => {
-    const keys = `${hashSql(tenant, device)}, ${hashSql(tenant, device, path, point)}`;
+  const rows = names.map((name) => {
+    const { tenant, device, path, point } = name;
+    const keys = `${keySql(deviceKey(name))}, ${keySql(nameKey(name))}`;
     return `(${keys}, ${[tenant, device, path, point].map(textSql).join(", ")})`;
   });
   return `INSERT IGNORE INTO myelin_series (device_key, name_key, tenant, device, path, point) VALUES ${rows.join(", ")}`;
 }
 
-/** Identities by the hash of the names, in hexadecimal digits. */
+/** Identities with their keys, see `nameKey`. */
 export function findSeriesSql(names: readonly SeriesName[]): string {
-  const keys = names.map(nameKey);
-  return `SELECT id, HEX(name_key) AS name FROM myelin_series WHERE name_key IN (${keys.join(", ")})`;
-}
-
-/** As in the column. */
-export function nameKey({ tenant, device, path, point }: SeriesName): string {
-  return hashSql(tenant, device, path, point);
+  const keys = names.map((name) => keySql(nameKey(name)));
+  return `SELECT id, LOWER(HEX(name_key)) AS name FROM myelin_series WHERE name_key IN (${keys.join(", ")})`;
 }
 
 const FOUND = "time, ref, kind, quality, number, size, reason FROM myelin_readings";

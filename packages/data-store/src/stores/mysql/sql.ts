@@ -1,5 +1,4 @@
 /** Values as they stand in a statement. */
-import { createHash } from "node:crypto";
 
 /** Codes of numbers that the server has no value for, beside those of `KIND_CODES`; what is summed up leaves them out. */
 export const NOT_FINITE: ReadonlyMap<number, number> = new Map([
@@ -18,10 +17,7 @@ export function bytesSql(bytes: Uint8Array): string {
   return bytes.length === 0 ? "''" : `X'${Buffer.from(bytes).toString("hex")}'`;
 }
 
-/** Stands for names in an index. */
-export function hashSql(...names: readonly string[]): string {
-  const hash = createHash("sha256");
-  // With their lengths, so that no two lists of names are one text.
-  for (const name of names) hash.update(`${Buffer.byteLength(name)}:${name}`);
-  return `X'${hash.digest("hex")}'`;
+/** A key of `series-key.ts`. */
+export function keySql(key: string): string {
+  return `X'${key}'`;
 }

@@ -2,13 +2,15 @@
 import { type Identified, sortRows } from "../../sorted-rows.js";
 import { isNumeric } from "../../stored-reading.js";
 
-/** Replaces what is there: the same reading again, or a later one without a reference. */
+/** Replaces what is there: a later one without a reference. The same reading again writes nothing. */
 export const INSERT = `
-  INSERT INTO myelin_readings (series, time, ref, kind, quality, number, text, bytes, reason)
+  INSERT INTO myelin_readings AS r (series, time, ref, kind, quality, number, text, bytes, reason)
   SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::smallint[], $6::float8[], $7::text[], $8::bytea[], $9::text[])
   ON CONFLICT (series, time, ref) DO UPDATE SET
     kind = excluded.kind, quality = excluded.quality, number = excluded.number, text = excluded.text, bytes = excluded.bytes,
-    reason = excluded.reason`;
+    reason = excluded.reason
+  WHERE (r.kind, r.quality, r.number, r.text, r.bytes, r.reason) IS DISTINCT FROM
+    (excluded.kind, excluded.quality, excluded.number, excluded.text, excluded.bytes, excluded.reason)`;
 
 /** A list for each column. A statement may not touch a row twice, and does not: of readings with the same key only the last one is left. */
 export function toParameters(blocks: readonly Identified[]): string[] {

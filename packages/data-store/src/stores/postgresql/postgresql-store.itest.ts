@@ -33,6 +33,24 @@ function block(from: number, count: number): ReadingBlock {
   return made;
 }
 
+const FIRST_VERSION = `
+  CREATE TABLE myelin_store (version int NOT NULL);
+  INSERT INTO myelin_store VALUES (1);
+  CREATE TABLE myelin_series (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant text COLLATE "C" NOT NULL, device text COLLATE "C" NOT NULL,
+    path text COLLATE "C" NOT NULL, point text COLLATE "C" NOT NULL,
+    UNIQUE (tenant, device, path, point)
+  );
+  CREATE TABLE myelin_readings (
+    series bigint NOT NULL, time bigint NOT NULL, ref bigint NOT NULL,
+    kind smallint NOT NULL, quality smallint NOT NULL, number float8, text text, bytes bytea,
+    PRIMARY KEY (series, time, ref)
+  );
+  INSERT INTO myelin_series (tenant, device, path, point) VALUES ('', 'd', 'p', 't');
+  INSERT INTO myelin_readings VALUES (1, 0, 1, 0, 0, 0, NULL, NULL);
+`;
+
 async function execute({ host, port }: TestServer, sql: string): Promise<void> {
   const { default: pg } = await import("pg");
   const client = new pg.Client({ host, port, database: "postgres", user: "myelin" });
@@ -82,15 +100,27 @@ describe("PostgreSQL", requires.program("pg_createcluster"), () => {
     await store.stop();
   });
 
+  it("is away when the server dies while the tables are looked at, and takes nothing else with it", async () => {
+    await using server = await startPostgresql();
+    const { default: pg } = await import("pg");
+    const { host, port } = server;
+    const first = new pg.Client({ host, port, database: "postgres", user: "myelin" });
+    first.on("error", () => undefined);
+    await first.connect();
+    await first.query("SELECT pg_advisory_lock(4715283019)");
+    const store = storeOn(server);
+    const starting = store.start().catch((thrown: unknown) => thrown);
+    const waits = "SELECT count(*)::int AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    const isWaiting = async () => (await first.query<{ n: number }>(waits)).rows[0]?.n === 1;
+    await waitFor(isWaiting, { what: "the store to wait", deadlineMs: 30_000 });
+    await server.kill();
+    expect(await starting).toMatchObject({ code: "store.unavailable" });
+    await store.stop();
+  });
+
   it("opens what an earlier version has written, and keeps reasons there from then on", async () => {
     await using server = await startPostgresql();
-    const first = storeOn(server);
-    await first.write(block(0, 1));
-    await first.stop();
-    await execute(
-      server,
-      "ALTER TABLE myelin_readings DROP COLUMN reason; UPDATE myelin_store SET version = 1",
-    );
+    await execute(server, FIRST_VERSION);
     const store = storeOn(server);
     const made = block(1, 1);
     made.add(0, 2, { kind: "none", value: null }, "bad", 3, "fault");

@@ -17,6 +17,7 @@ import { afterOf, bySeries, encodePosition } from "../../position.js";
 import { checkPage, checkRange, pageBytes, positionOf, windowOf } from "../../queries.js";
 import { type ReadingBlock, storable } from "../../reading-block.js";
 import { SeriesIds, type SeriesName } from "../../series-ids.js";
+import { deviceKey, nameKey } from "../../series-key.js";
 import { readingOf } from "../../stored-reading.js";
 import { INSERT, quoted, toParameters } from "./insert.js";
 import {
@@ -28,6 +29,7 @@ import {
   RANGE_DOWN,
   RANGE_UP,
   REMOVE,
+  SERIES,
 } from "./queries.js";
 import { ensureTables } from "./schema.js";
 
@@ -77,6 +79,12 @@ const MAX_CANDIDATES = 200_000;
 const SUM_BYTES = 96;
 const REMOVE_SERIES = 1_000;
 const REMOVE_ROWS = 20_000;
+/**
+ * What is asked for always lies in one index, in order. The server takes another way while it has not yet looked at what a young
+ * table holds, or has looked too early, or takes longer to compile a statement than it runs. What is acknowledged is on its disk, whatever the default.
+ */
+const SESSION =
+  "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET synchronous_commit = on";
 /** disk_full (PostgreSQL, appendix A). */
 const DISK_FULL = "53100";
 /** Classes of errors that the same readings would meet again: data exceptions and violated constraints. */
@@ -189,17 +197,10 @@ export class PostgresqlStore implements DataStore {
   }
 
   private async seriesOf({ tenant, device, path, point }: SeriesFilter): Promise<readonly Series[]> {
-    const found = await this.query<Series>(
-      `SELECT id::float8, path, point FROM myelin_series WHERE tenant = $1 AND device = $2
-         AND ($3::text IS NULL OR path = $3) AND ($4::text IS NULL OR point = $4) LIMIT $5`,
-      [
-        storable(tenant),
-        storable(device),
-        path && storable(path),
-        point && storable(point),
-        MAX_QUERY_SERIES + 1,
-      ].map((value, i) => (value === undefined && i < 4 ? null : value)),
-    );
+    const key = bytea(deviceKey({ tenant: storable(tenant), device: storable(device) }));
+    const only = (name: string | undefined): string | null => (name === undefined ? null : storable(name));
+    const parameters = [key, only(path), only(point), MAX_QUERY_SERIES + 1];
+    const found = await this.query<Series>(SERIES, parameters);
     if (found.length > MAX_QUERY_SERIES) {
       throw new AppError(
         "history.too_many_series",
@@ -218,11 +219,14 @@ export class PostgresqlStore implements DataStore {
     const columns = (["tenant", "device", "path", "point"] as const).map(
       (column) => `{${names.map((name) => quoted(name[column])).join(",")}}`,
     );
-    await this.query(ADD_SERIES, columns);
-    const found = await this.query<{ n: number; id: number }>(FIND_SERIES, columns);
-    const ids: number[] = [];
-    for (const { n, id } of found) ids[n - 1] = id;
-    return ids;
+    const keys = names.map(nameKey);
+    const keyLists = [names.map(deviceKey), keys].map(
+      (list) => `{${list.map((key) => quoted(bytea(key))).join(",")}}`,
+    );
+    await this.query(ADD_SERIES, [...columns, ...keyLists]);
+    const found = await this.query<{ name: string; id: number }>(FIND_SERIES, keyLists.slice(1));
+    const ids = new Map(found.map(({ name, id }) => [name, id]));
+    return keys.map((key) => ids.get(key)!);
   }
 
   private async query<R extends object>(text: string, values: readonly unknown[]): Promise<R[]> {
@@ -263,11 +267,14 @@ export class PostgresqlStore implements DataStore {
       keepAlive: true,
       allowExitOnIdle: true,
       application_name: "myelin",
+      onConnect: async (client) => void (await client.query(SESSION)),
     });
     // A connection that breaks while nobody uses it is replaced at the next use; there is nobody to tell.
     pool.on("error", () => undefined);
     try {
       const client = await pool.connect();
+      // What it fails with while it is lent is told by the call that is under way; nobody else is there to hear it.
+      client.on("error", () => undefined);
       try {
         const { version, isKnown } = await ensureTables(client);
         if (!isKnown) throw newer(this.name, version);
@@ -296,6 +303,11 @@ export class PostgresqlStore implements DataStore {
 function newer(name: string, version: number): AppError {
   const text = `${name} was written by a newer version of the platform (${version})`;
   return new AppError("store.unavailable", text);
+}
+
+/** Hexadecimal digits as bytes (PostgreSQL, 8.4.1). */
+function bytea(hex: string): string {
+  return `\\x${hex}`;
 }
 
 function list(numbers: readonly number[]): string {

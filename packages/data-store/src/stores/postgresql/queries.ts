@@ -4,19 +4,30 @@
 const COUNTED = `kind <= 1 AND quality < 2 AND number BETWEEN -${Number.MAX_VALUE} AND ${Number.MAX_VALUE}`;
 
 /** What a reading takes in a page: names, value, and time, quality and what stands between them. */
-const SIZE =
-  "s.names + coalesce(octet_length(r.text), 0) + coalesce(octet_length(r.bytes), 0) + coalesce(octet_length(r.reason), 0) + 48";
+const SIZE = `s.names + coalesce(octet_length(v.text), 0) + coalesce(octet_length(v.bytes), 0)
+  + coalesce(octet_length(r.reason), 0) + 48`;
 
-const NAMES = "unnest($1::text[], $2::text[], $3::text[], $4::text[])";
+/** What stands in the index, */
+const INDEXED = "SELECT time, ref, kind, quality, number, reason FROM myelin_readings";
+/** and the values that do not. */
+const OTHERS = `LEFT JOIN LATERAL (
+    SELECT text, bytes FROM myelin_readings WHERE series = s.id AND time = r.time AND ref = r.ref AND r.kind BETWEEN 2 AND 5
+  ) v ON true`;
 
-/** Makes series that are not there. Parameters: tenants, devices, paths, points. */
+/** Makes series that are not there. Parameters: tenants, devices, paths, points, and the keys of `series-key.ts`. */
 export const ADD_SERIES = `
-  INSERT INTO myelin_series (tenant, device, path, point) SELECT * FROM ${NAMES} ON CONFLICT DO NOTHING`;
+  INSERT INTO myelin_series (tenant, device, path, point, device_key, name_key)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bytea[])
+  ON CONFLICT DO NOTHING`;
 
-/** Identities, with the place in the lists. Parameters as `ADD_SERIES`. */
+/** Identities with their keys. Parameter: the keys. */
 export const FIND_SERIES = `
-  SELECT n::int, s.id::float8 FROM ${NAMES} WITH ORDINALITY AS w(tenant, device, path, point, n)
-  JOIN myelin_series s ON s.tenant = w.tenant AND s.device = w.device AND s.path = w.path AND s.point = w.point`;
+  SELECT encode(name_key, 'hex') AS name, id::float8 FROM myelin_series WHERE name_key = ANY($1::bytea[])`;
+
+/** Series of a device. Parameters: its key, path and point or null, most rows. */
+export const SERIES = `
+  SELECT id::float8, path, point FROM myelin_series WHERE device_key = $1::bytea
+    AND ($2::text IS NULL OR path = $2) AND ($3::text IS NULL OR point = $3) LIMIT $4`;
 
 /** Rows of the series in $1 (with the bytes of their names in $2) behind the times in $3 and references in $4, up to $5. */
 const range = (isUp: boolean): string => {
@@ -26,13 +37,13 @@ const range = (isUp: boolean): string => {
   return `
     SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, reason, found::float8 FROM (
       SELECT x.*, row_number() OVER w AS n, sum(size) OVER w AS total, count(*) OVER () AS found FROM (
-        SELECT s.ord, r.*, ${SIZE} AS size
+        SELECT s.ord, r.*, v.text, v.bytes, ${SIZE} AS size
         FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS s(id, names, after_time, after_ref, ord)
         CROSS JOIN LATERAL (
-          SELECT * FROM myelin_readings
+          ${INDEXED}
           WHERE series = s.id AND (time, ref) ${compare} (s.after_time, s.after_ref) AND ${end}
           ORDER BY time ${way}, ref ${way} LIMIT $6 + 1
-        ) r
+        ) r ${OTHERS}
       ) x WINDOW w AS (ORDER BY time ${way}, ord ${way}, ref ${way} ROWS UNBOUNDED PRECEDING)
     ) y WHERE n = 1 OR (n <= $6 AND total <= $7) ORDER BY n`;
 };
@@ -46,11 +57,11 @@ export const RANGE_DOWN = range(false);
 export const LATEST = `
   SELECT ord::float8, time::float8, ref::float8, kind, quality, number, text, bytes, reason, found::float8 FROM (
     SELECT x.*, row_number() OVER w AS n, sum(size) OVER w AS total, count(*) OVER () AS found FROM (
-      SELECT s.ord, r.*, ${SIZE} AS size
+      SELECT s.ord, r.*, v.text, v.bytes, ${SIZE} AS size
       FROM unnest($1::bigint[], $2::int[]) WITH ORDINALITY AS s(id, names, ord)
       CROSS JOIN LATERAL (
-        SELECT * FROM myelin_readings WHERE series = s.id ORDER BY time DESC, ref DESC LIMIT 1
-      ) r
+        ${INDEXED} WHERE series = s.id ORDER BY time DESC, ref DESC LIMIT 1
+      ) r ${OTHERS}
     ) x WINDOW w AS (ORDER BY ord ROWS UNBOUNDED PRECEDING)
   ) y WHERE n = 1 OR (n <= $3 AND total <= $4) ORDER BY n`;
 
