@@ -32,6 +32,22 @@ export {
   DeviceRegistryClient,
   MAX_CONDITIONS,
 } from "./device-registry.js";
+export {
+  type AwaitedMessage,
+  type FlowAuthor,
+  FlowClient,
+  type FlowFailure,
+  type FlowInfo,
+  type FlowRun,
+  type FlowRunFilter,
+  type FlowRunStatus,
+  type FlowStep,
+  type FlowTask,
+  type FlowWish,
+  flowPartition,
+  flowRunJson,
+  isNewerRun,
+} from "./flow-runs.js";
 export { createHeartbeat, createLiveness } from "./heartbeat.js";
 export { closeBooks, LedgerKeeper, type LedgerKeeperOptions } from "./ledger-keeper.js";
 export { closeByLinks } from "./ledger-links.js";

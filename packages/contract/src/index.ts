@@ -18,6 +18,7 @@ export * as command from "./generated/myelin/command/v1/command.js";
 export * as control from "./generated/myelin/control/v1/control.js";
 export * as envelope from "./generated/myelin/envelope/v1/envelope.js";
 export { Kind, Lane, Protocol, Quality } from "./generated/myelin/envelope/v1/envelope.js";
+export * as flow from "./generated/myelin/flow/v1/flow.js";
 export * as history from "./generated/myelin/history/v1/history.js";
 export * as mcp from "./generated/myelin/mcp/v1/mcp.js";
 export * as ops from "./generated/myelin/ops/v1/ops.js";

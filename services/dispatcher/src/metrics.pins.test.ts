@@ -35,6 +35,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "counter myelin_dispatcher_shadow_dropped_readings_total",
     "counter myelin_dispatcher_shadow_writes_total",
     "counter myelin_dispatcher_shadow_loads_total",
+    "gauge myelin_dispatcher_flow_runs",
     "gauge myelin_dispatcher_filters",
     "counter myelin_dispatcher_filters_refused_total",
     "gauge myelin_dispatcher_plan_generation",

@@ -4,6 +4,7 @@ import type { Dispatcher } from "./core/dispatcher.js";
 import type { EventDoor } from "./core/event-door.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
 import type { DeviceDesk } from "./devices/device-desk.js";
+import type { FlowModule } from "./flows/flow-module.js";
 import type { Sinks } from "./history/sinks.js";
 import type { RetainedKeeper } from "./retained/keeper.js";
 import type { Shadows } from "./shadow/shadows.js";
@@ -179,6 +180,11 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_shadow_loads_total",
     help: "Shadows read from their store because they were not in memory.",
   },
+  flowRuns: {
+    type: "gauge",
+    name: "myelin_dispatcher_flow_runs",
+    help: "Runs of flows that are not over.",
+  },
   filters: {
     type: "gauge",
     name: "myelin_dispatcher_filters",
@@ -204,11 +210,12 @@ export interface Counted {
   readonly sinks: Sinks;
   readonly desk: DeviceDesk;
   readonly shadows: Shadows;
+  readonly flows: Pick<FlowModule, "openRuns">;
 }
 
 /** Registers the list and fills it from the core before each scrape. */
 export function foldMetrics(registry: MetricsRegistry, counted: Counted): void {
-  const { core, door, retained, sinks, desk, shadows } = counted;
+  const { core, door, retained, sinks, desk, shadows, flows } = counted;
   const page = registry.register(dispatcherMetricsList);
   page.partitions.onCollect(() => {
     page.partitions.with().set(core.partitions.size);
@@ -223,6 +230,7 @@ export function foldMetrics(registry: MetricsRegistry, counted: Counted): void {
     page.shadowDropped.with().value = shadows.counters.dropped;
     page.shadowWrites.with().value = shadows.counters.writes;
     page.shadowLoads.with().value = shadows.counters.loads;
+    page.flowRuns.with().set(flows.openRuns);
     page.filters.with().set(core.compiler.listeners.filters.filters);
     page.filtersRefused.with().value = core.compiler.listeners.refused;
     page.generation.with().set(core.compiler.generation);

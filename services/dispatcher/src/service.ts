@@ -8,6 +8,7 @@ import {
   createLiveness,
   createPartitionOwner,
   createTelemetrySender,
+  DeviceRegistryClient,
   LedgerKeeper,
   openKeyValue,
   type PartitionOwner,
@@ -31,6 +32,9 @@ import { DeviceDesk } from "./devices/device-desk.js";
 import { DeviceProfiles } from "./devices/device-profiles.js";
 import type { DevicePublisher } from "./devices/module.js";
 import { LanePublisher } from "./devices/publisher.js";
+import { FlowModule } from "./flows/flow-module.js";
+import { FlowTable } from "./flows/flow-table.js";
+import { loadSteps } from "./flows/step-plugins.js";
 import { History } from "./history/history.js";
 import { Sinks } from "./history/sinks.js";
 import type { JournalPort } from "./journal/journal.js";
@@ -215,6 +219,19 @@ export async function createDispatcher(
   desk.add(commands);
   const shadows = createShadows(config.shadows, { bus, clock, log, core, publisher, deviceProfiles });
   desk.add(shadows);
+  const flows = new FlowTable(log, clock);
+  const flowModule = new FlowModule({
+    clock,
+    log,
+    partitions,
+    flows,
+    actions: await loadSteps(bus, partitions, clock),
+    registry: new DeviceRegistryClient(bus, partitions),
+    openJournal: createJournals(bus, STREAMS.flows.name, subjects.flowJournal),
+    serve: (subject, handler) => bus.serve(subject, handler),
+    onInterest: () => core.replan(),
+  });
+  desk.add(flowModule);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
@@ -228,7 +245,8 @@ export async function createDispatcher(
   });
   core.keepRetained();
   core.attendDevices((head) => desk.interest(head));
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, { core, door, retained, sinks, desk, shadows });
+  const counted = { core, door, retained, sinks, desk, shadows, flows: flowModule };
+  if (deps.metrics !== undefined) foldMetrics(deps.metrics, counted);
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
     acquired: async (ownership) => {
@@ -271,15 +289,22 @@ export async function createDispatcher(
     // First: routes name them.
     sinks.apply(resourcesOf(snapshot, "Sink"));
     profiles.apply(resourcesOf(snapshot, "DeviceProfile"));
+    flows.apply(resourcesOf(snapshot, "Flow"));
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
   const resources: DispatcherService["resources"] = {
-    conditions: () => [...profiles.conditions(), ...routes.conditions(), ...sinks.conditions()],
+    conditions: () => [
+      ...profiles.conditions(),
+      ...routes.conditions(),
+      ...sinks.conditions(),
+      ...flows.conditions(),
+    ],
     async check(all) {
       const isProfile = (r: Resource): r is Resource<"DeviceProfile"> => r.kind === "DeviceProfile";
       const { profile, refusals } = profiles.check(all.filter(isProfile));
       const ofRoutes = all.filter((r): r is Resource<"Route"> => r.kind === "Route");
-      return [...refusals, ...(await routes.check(ofRoutes, profile))];
+      const ofFlows = flows.check(all.filter((r): r is Resource<"Flow"> => r.kind === "Flow"));
+      return [...refusals, ...ofFlows, ...(await routes.check(ofRoutes, profile))];
     },
   };
   return Object.assign(host, {

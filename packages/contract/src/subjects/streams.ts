@@ -104,6 +104,16 @@ export const STREAMS = {
     maxPerSubject: 0,
     duplicateWindowMs: 120_000,
   },
+  flows: {
+    name: "MLN_FLOWS",
+    subjects: [subjects.allFlowJournals()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 1 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
   retained: {
     name: "MLN_RETAINED",
     subjects: [subjects.allRetainedMessages()],

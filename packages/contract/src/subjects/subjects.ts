@@ -152,6 +152,13 @@ export const auditLog = (partition: number): string => `mln.aud.log.${part(parti
 /** The audit logs of all partitions: what the stream AUDIT takes. */
 export const allAuditLogs = (): string => "mln.aud.log.*";
 
+/** Request about flows and their runs, to the owner of the partition of the flow; what a device is awaited to say, to that of the device. Request/reply. */
+export const flowRequest = (partition: number): string => `mln.flw.request.${part(partition)}`;
+/** JournalBatch of the runs of one partition; stream FLOWS. */
+export const flowJournal = (partition: number): string => `mln.flw.journal.${part(partition)}`;
+/** The journals of all partitions: what the stream FLOWS takes. */
+export const allFlowJournals = (): string => "mln.flw.journal.*";
+
 /** Request about the commands of devices, to the owner of their partition. Request/reply. */
 export const commandRequest = (partition: number): string => `mln.cmd.request.${part(partition)}`;
 /** JournalBatch of the commands of one partition; stream COMMANDS. */
