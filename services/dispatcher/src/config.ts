@@ -188,6 +188,18 @@ export const dispatcherSchema = object({
     },
     { description: "Shadows of devices." },
   ),
+  wills: object(
+    {
+      memory: bytes({
+        default: "256MiB",
+        min: "0B",
+        max: "64GiB",
+        description:
+          "Wills of MQTT clients that this process knows, so that they are published when a listener dies; those beyond it are known to their listener alone.",
+      }),
+    },
+    { description: "Wills of the clients of listeners that die." },
+  ),
   handover: durationMs({
     default: "2s",
     min: "0s",

@@ -125,6 +125,22 @@ export const dispatcherMetricsList = defineMetrics({
     name: "myelin_dispatcher_connected_devices",
     help: "Devices known to be connected, in the owned partitions.",
   },
+  wills: {
+    type: "gauge",
+    name: "myelin_dispatcher_wills",
+    help: "Wills of clients that would be published if their listener died, in the owned partitions.",
+  },
+  willsHandedOver: {
+    type: "counter",
+    name: "myelin_dispatcher_wills_handed_over_total",
+    help: "Wills of listeners that have died, handed to others.",
+  },
+  willsLost: {
+    type: "counter",
+    name: "myelin_dispatcher_wills_lost_total",
+    help: "Wills that found no room, or no listener to take them for ten minutes.",
+    labels: { reason: ["no_listener", "no_room"] },
+  },
   planPages: {
     type: "gauge",
     name: "myelin_dispatcher_plan_pages",
@@ -237,9 +253,11 @@ export function foldMetrics(registry: MetricsRegistry, counted: Counted): void {
     let pending = 0;
     let overflowing = 0;
     let devices = 0;
+    let wills = 0;
     for (const partition of core.partitions.values()) {
       pending += partition.pending;
       devices += partition.devices.size;
+      wills += partition.wills.size;
       for (const [, queue] of partition.events.entries()) if (queue.overflowing) overflowing++;
     }
     page.pending.with().set(pending);
@@ -249,6 +267,10 @@ export function foldMetrics(registry: MetricsRegistry, counted: Counted): void {
       page.sideStreamFill.with({ stream }).set(door.fill[stream]);
     }
     page.devices.with().set(devices);
+    page.wills.with().set(wills);
+    page.willsHandedOver.with().value = core.lostWills.handedOver;
+    page.willsLost.with({ reason: "no_listener" }).value = core.lostWills.givenUp;
+    page.willsLost.with({ reason: "no_room" }).value = core.willRoom.refused;
     page.retainedMessages.with().set(retained.budget.messages);
     page.retainedBytes.with().set(retained.budget.bytes);
     page.retainedAccepted.with().set(retained.budget.isFull ? 0 : 1);

@@ -173,6 +173,7 @@ export async function createDispatcher(
     plans: { maxPages: config.plans.pages },
     maxPending: Math.floor(maxPending * RELIEF_SHARE),
     maxPendingBytes: Math.floor(maxPendingBytes * RELIEF_SHARE),
+    willBytes: config.wills.memory,
     handoverMs: config.handover,
     createTarget: (kind, _name, spec, owner) =>
       plugins.of(kind).create(spec as never, {

@@ -50,7 +50,9 @@ import { SharedHandback } from "./core/shared-handback.js";
 import { SubscriptionTable } from "./core/subscription-table.js";
 import { SysTopics } from "./core/sys-topics.js";
 import { Takeover } from "./core/takeover.js";
+import { WillAdoption } from "./core/will-adoption.js";
 import { WillKeeper } from "./core/will-keeper.js";
+import { publishWill } from "./core/will-publisher.js";
 import { foldMetrics, listenerMetricsList } from "./metrics.js";
 import { protocols } from "./protocols/registry.js";
 import { sysFigures } from "./sys-figures.js";
@@ -117,8 +119,8 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
   const limits = { ...config, ...(maxSockets !== undefined && { maxSockets }) };
   const connections = new ConnectionManager(clock, limits, () => ingress.congested, deviceRates, delivered);
   const sessions = new SessionDirectory(partitions, clock);
-  const presence = new Presence(bus, clock, sessions, partitions);
-  const wills = new WillKeeper(clock);
+  const wills = new WillKeeper(clock, (owner, will) => publishWill(ingress, clock, owner, will));
+  const presence = new Presence(bus, clock, sessions, partitions, wills);
   const takeover = new Takeover(bus, clock, sessions, wills, log);
   sessions.addListener(presence);
   sessions.addListener(takeover);
@@ -238,6 +240,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       handback,
       mcpSessions,
       wills,
+      new WillAdoption(bus, wills, sessions, presence, log),
       retained,
       sysTopics,
       sessionHomes,

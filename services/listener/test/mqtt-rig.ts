@@ -23,6 +23,7 @@ import type { RetainedFetch, RetainedMessages, RetainedSink } from "../src/core/
 import { SessionDirectory } from "../src/core/session-directory.js";
 import { SubscriptionTable } from "../src/core/subscription-table.js";
 import { WillKeeper } from "../src/core/will-keeper.js";
+import { publishWill } from "../src/core/will-publisher.js";
 import { type MqttConfig, schema } from "../src/protocols/mqtt/config.js";
 import type { MqttConnection } from "../src/protocols/mqtt/mqtt-connection.js";
 import { MqttPort } from "../src/protocols/mqtt/mqtt-port.js";
@@ -185,7 +186,7 @@ export function mqttRig(
     sessions,
     subscriptions: table,
     retained: nothing,
-    wills: new WillKeeper(clock),
+    wills: new WillKeeper(clock, (owner, will) => publishWill(ingress, clock, owner, will)),
     traces,
     metrics,
     ...more,

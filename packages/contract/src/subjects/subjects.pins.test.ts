@@ -48,6 +48,7 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   sessionClaim: ["mln.lsn.claim.listener-0", ["name", "listener-0"]],
   sessionTakeover: ["mln.lsn.takeover.3", ["partition", 3]],
   allSessionTakeovers: ["mln.lsn.takeover.*"],
+  lostWills: ["mln.lsn.wills"],
   appRequest: ["mln.app.request.climate", ["name", "climate"]],
   ledgerQuery: ["mln.ledger.query"],
   resourceQuery: ["mln.res.query"],

@@ -79,6 +79,8 @@ export const sessionClaim = (listener: string): string => `mln.lsn.claim.${escap
 export const sessionTakeover = (partition: number): string => `mln.lsn.takeover.${part(partition)}`;
 /** Claims of device ids in all partitions. */
 export const allSessionTakeovers = (): string => "mln.lsn.takeover.*";
+/** LostWills of a listener that has died, for one that goes on with them. Request/reply, queue group of the listeners that can. */
+export const lostWills = (): string => "mln.lsn.wills";
 
 /** Request from an app to an app, answered by a bridge that holds an instance. Queue group by app. */
 export const appRequest = (app: string): string => `mln.app.request.${escapeToken(app)}`;

@@ -22,6 +22,7 @@ export interface Listener extends Doors {
 export class Cluster implements AsyncDisposable {
   readonly listeners: Listener[] = [];
   readonly dispatchers: ManagedProcess[] = [];
+  readonly #dispatcherMetrics: string[] = [];
   readonly #folder: TempDir;
   readonly #nats: NatsServer;
   readonly #stack = new AsyncDisposableStack();
@@ -64,7 +65,9 @@ export class Cluster implements AsyncDisposable {
 
   async addDispatcher(): Promise<void> {
     const name = `dispatcher-${this.dispatchers.length}`;
-    this.dispatchers.push(await this.#service("dispatcher", name, { dispatcher: {} }));
+    const port = await freePort();
+    this.dispatchers.push(await this.#service("dispatcher", name, { dispatcher: {} }, port));
+    this.#dispatcherMetrics.push(`http://127.0.0.1:${port}/metrics`);
   }
 
   async addBridge(): Promise<void> {
@@ -76,6 +79,26 @@ export class Cluster implements AsyncDisposable {
       },
     });
     this.appTarget = `127.0.0.1:${port}`;
+  }
+
+  /** Resolves when each dispatcher owns its share of the partitions. */
+  async balanced(): Promise<void> {
+    const share = PARTITIONS / this.dispatchers.length;
+    await waitFor(
+      async () => (await this.figures("myelin_dispatcher_partitions")).every((owned) => owned === share),
+      { what: "partitions to be shared out", deadlineMs: 30_000, everyMs: 200 },
+    );
+  }
+
+  /** What a metric without labels is in each dispatcher. */
+  figures(metric: string): Promise<number[]> {
+    const line = new RegExp(`^${metric} (\\d+)$`, "m");
+    return Promise.all(
+      this.#dispatcherMetrics.map(async (url) => {
+        const response = await fetch(url);
+        return Number(line.exec(await response.text())?.[1]);
+      }),
+    );
   }
 
   /** The books of all services that answer, once nothing is on the way. */
@@ -99,8 +122,9 @@ export class Cluster implements AsyncDisposable {
     verb: string,
     instance: string,
     sections: Readonly<Record<string, unknown>>,
+    adminPort?: number,
   ): Promise<ManagedProcess> {
-    const admin = await freePort();
+    const admin = adminPort ?? (await freePort());
     const file = this.#folder.join(`${instance}.yaml`);
     const config = {
       process: { instance, dataDir: this.#folder.join("output") },

@@ -1,5 +1,6 @@
 /** Which listener holds which device of one partition, as the listeners report it; nothing of it is stored. */
-import type { control, Protocol } from "@myelin/contract";
+import { type control, Protocol } from "@myelin/contract";
+import type { ToldWills } from "./told-wills.js";
 
 /** Where a device is connected. */
 export interface DeviceLocation {
@@ -18,7 +19,12 @@ export class DeviceDirectory {
   private readonly devices = new Map<string, DeviceLocation>();
   private readonly listeners = new Map<string, { incarnation: number; readonly devices: Set<string> }>();
 
-  constructor(private readonly watch?: DeviceWatch) {}
+  /** @param wills those of its devices, told with where they are */
+  constructor(
+    private readonly wills: ToldWills,
+    private readonly nowMs: () => number,
+    private readonly watch?: DeviceWatch,
+  ) {}
 
   /** Devices connected at the moment. */
   get size(): number {
@@ -41,6 +47,7 @@ export class DeviceDirectory {
       this.forget(batch.listener);
       listener = { incarnation: batch.incarnation, devices: new Set() };
       this.listeners.set(batch.listener, listener);
+      if (batch.reset) this.wills.retell(batch);
     }
     for (const change of batch.changes) {
       const key = `${change.tenant}\0${change.deviceId}`;
@@ -60,13 +67,25 @@ export class DeviceDirectory {
           protocol: change.protocol,
           atUs: change.atUs,
         });
+        if (change.protocol !== Protocol.HTTP) this.wills.tell(key, batch, change);
         this.watch?.(key, change);
-      } else if (own && known.connectionEpoch <= change.connectionEpoch) {
+        continue;
+      }
+      if (own && known.connectionEpoch <= change.connectionEpoch) {
         this.devices.delete(key);
         listener.devices.delete(key);
         this.watch?.(key, undefined);
       }
+      this.tellWill(key, batch, change);
     }
+  }
+
+  /** Whose connection has ended may have a will that waits. One that only fetches does not count as here. */
+  private tellWill(key: string, batch: control.PresenceBatch, change: control.PresenceChange): void {
+    const here = this.devices.get(key)?.protocol ?? Protocol.HTTP;
+    if (change.protocol === Protocol.HTTP || here !== Protocol.HTTP) return;
+    if (change.will.length > 0) this.wills.tell(key, batch, change, this.nowMs());
+    else this.wills.settle(key, batch);
   }
 
   /** A listener is gone, and with it its connections. */

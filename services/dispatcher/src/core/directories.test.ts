@@ -6,6 +6,7 @@ import { DeviceDirectory } from "./device-directory.js";
 import { GroupDirectory, homeNamed, nameOfHome } from "./group-directory.js";
 import { ListenerDirectory } from "./listener-directory.js";
 import { SubscriberIndex } from "./matcher/subscriber-index.js";
+import { ToldWills, WillRoom } from "./told-wills.js";
 
 const instance = (app: string, name: string, filters: string[], more: object = {}) =>
   control.AppInstance.fromPartial({
@@ -134,7 +135,7 @@ describe("DeviceDirectory", () => {
     control.PresenceBatch.fromPartial({ listener, incarnation: 1, changes, ...more });
 
   it("follows a device from listener to listener, whoever reports first", () => {
-    const directory = new DeviceDirectory();
+    const directory = new DeviceDirectory(new ToldWills(new WillRoom(0)), () => 0);
     directory.apply(batch("one", [change("d", true, 1, 10)]));
     directory.apply(batch("two", [change("d", true, 1, 20)]));
     directory.apply(batch("one", [change("d", false, 1, 30)]));
@@ -144,7 +145,7 @@ describe("DeviceDirectory", () => {
   });
 
   it("does not let the end of an older connection end the newer one", () => {
-    const directory = new DeviceDirectory();
+    const directory = new DeviceDirectory(new ToldWills(new WillRoom(0)), () => 0);
     directory.apply(batch("one", [change("d", true, 2)]));
     directory.apply(batch("one", [change("d", false, 1), change("d", true, 1)]));
     expect(directory.find("", "d")?.connectionEpoch).toBe(2);
@@ -153,7 +154,7 @@ describe("DeviceDirectory", () => {
   });
 
   it("forgets what a listener said before a replay, a restart, or its end", () => {
-    const directory = new DeviceDirectory();
+    const directory = new DeviceDirectory(new ToldWills(new WillRoom(0)), () => 0);
     directory.apply(batch("one", [change("a", true, 1), change("b", true, 2)]));
     directory.apply(batch("one", [change("b", true, 2)], { reset: true }));
     expect([directory.find("", "a"), directory.find("", "b")?.listener]).toEqual([undefined, "one"]);

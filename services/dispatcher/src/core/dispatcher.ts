@@ -15,6 +15,7 @@ import { Ledger } from "./ledger.js";
 import { LinkHub } from "./link-hub.js";
 import { ListenerDirectory } from "./listener-directory.js";
 import { ListenerFilters } from "./listener-filters.js";
+import { LostWills } from "./lost-wills.js";
 import type { Target } from "./outlet.js";
 import { Partition, type PartitionOptions } from "./partition.js";
 import { type CompiledRoute, type Onlooker, PlanCompiler, type Subscriber, type TargetRef } from "./plan.js";
@@ -23,6 +24,7 @@ import type { DispatcherPorts, Ownership, Release } from "./ports.js";
 import { Router } from "./router.js";
 import { Tap } from "./tap.js";
 import { TargetKeeper } from "./target-keeper.js";
+import { WillRoom } from "./told-wills.js";
 
 export interface DispatcherOptions {
   readonly ports: DispatcherPorts;
@@ -31,6 +33,8 @@ export interface DispatcherOptions {
   /** Event batches of a partition that may be under way before lagging targets are moved to their overflow, and their bytes. */
   readonly maxPending: number;
   readonly maxPendingBytes: number;
+  /** Room for what is known of wills. */
+  readonly willBytes: number;
   /** How long a handover waits for what is on the way. */
   readonly handoverMs: number;
   readonly order?: PartitionOptions["order"];
@@ -86,6 +90,8 @@ export class Dispatcher {
   readonly tap: Tap;
   readonly plans: PlanCache;
   readonly partitions = new Map<number, Partition>();
+  readonly willRoom: WillRoom;
+  readonly lostWills: LostWills;
   /** Events kept with the unrouted because routing them has failed by a defect. */
   routingErrors = 0;
   /** Announcements of apps that were not taken because there are too many. */
@@ -142,6 +148,7 @@ export class Dispatcher {
       }),
       events: {
         listenerUp: (listener) => {
+          for (const partition of this.partitions.values()) partition.meetListener(listener);
           this.notify(`listener:${listener}`, []);
           this.sessions?.listenerChanged(listener);
         },
@@ -152,6 +159,13 @@ export class Dispatcher {
           ports.publish(subjects.interestApplied(listener), control.InterestApplied.encode(receipt).finish());
         },
       },
+    });
+    this.willRoom = new WillRoom(options.willBytes);
+    this.lostWills = new LostWills({
+      ports,
+      partitions: () => this.partitions.values(),
+      incarnationOf: (listener) => this.listeners.incarnationOf(listener),
+      knowsAll: () => this.listeners.knowsAll,
     });
     this.targets = new TargetKeeper({
       log: ports.log,
@@ -183,6 +197,7 @@ export class Dispatcher {
         .setInterval(() => {
           this.apps.sweep();
           this.listeners.sweep();
+          this.lostWills.sweep();
           this.targets.sweep();
         }, SWEEP_MS)
         .unref(),
@@ -206,6 +221,7 @@ export class Dispatcher {
   /** NATS is back. */
   reconnected(): void {
     this.introduce();
+    this.lostWills.reconnected();
     this.links.reconnected();
     this.sessions?.reconnected();
   }
@@ -221,6 +237,7 @@ export class Dispatcher {
       ownership,
       ports,
       limits,
+      willRoom: this.willRoom,
       maxPending,
       maxPendingBytes,
       order,
@@ -338,6 +355,7 @@ export class Dispatcher {
     this.coalesceTimer = undefined;
     for (const number of [...this.partitions.keys()]) await this.release(number, false);
     this.sessions?.stop();
+    this.lostWills.stop();
     this.links.stop();
     await this.targets.stop();
   }

@@ -1,5 +1,5 @@
 /** One owned partition: what comes in, in order and once, is routed; what it owns ends when it is released. */
-import { BATCH_FLAGS, BatchView, control, subjects } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView, control, Protocol, subjects } from "@myelin/contract";
 import { AppError, type Timer } from "@myelin/kernel";
 import { DedupeWindow } from "./dedupe.js";
 import { DeviceDirectory, type DeviceWatch } from "./device-directory.js";
@@ -14,6 +14,7 @@ import type { DispatcherPorts, EventReader, Ownership, Release, TelemetryAcks } 
 import type { RouteLane, Router } from "./router.js";
 import type { Tap } from "./tap.js";
 import { TelemetryLinks } from "./telemetry-links.js";
+import { ToldWills, type WillRoom } from "./told-wills.js";
 
 export interface PartitionOptions {
   readonly ownership: Ownership;
@@ -22,6 +23,7 @@ export interface PartitionOptions {
   readonly router: Router;
   readonly tap: Tap;
   readonly limits: QueueLimits;
+  readonly willRoom: WillRoom;
   readonly targetOf: (ref: TargetRef) => Target | undefined;
   /** Targets that may have something waiting from an earlier owner. */
   readonly targets: () => Iterable<TargetRef>;
@@ -46,6 +48,7 @@ const RELIEF_AFTER_MS = 1_000;
 
 /** Started when the lease was taken, stopped before it is given up. */
 export class Partition {
+  readonly wills: ToldWills;
   readonly devices: DeviceDirectory;
   readonly number: number;
   readonly telemetry: LaneQueues;
@@ -70,7 +73,8 @@ export class Partition {
     const { ports, ledger, limits, targetOf } = options;
     const { partition, epoch } = options.ownership;
     this.number = partition;
-    this.devices = new DeviceDirectory(options.onDevice);
+    this.wills = new ToldWills(options.willRoom);
+    this.devices = new DeviceDirectory(this.wills, () => ports.clock.nowMs(), options.onDevice);
     const way = { partition, epoch };
     this.telemetry = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "telemetry" } });
     this.events = new LaneQueues({ ports, ledger, limits, targetOf, way: { ...way, lane: "event" } });
@@ -150,10 +154,16 @@ export class Partition {
     return this.started && !this.stopped;
   }
 
+  /** It may still be worked on. */
+  get isHeld(): boolean {
+    return !this.stopped && this.options.ownership.held;
+  }
+
   /** Takes nothing more; resolves when nothing more is delivered to this partition. */
   async stopTaking(): Promise<void> {
     if (this.stopped) return;
     this.stopped = true;
+    this.wills.clear();
     this.stopping.abort(new AppError("operation.aborted", `partition ${this.number} is given up`));
     this.options.ports.clock.clear(this.relief);
     for (const release of this.releases.splice(0)) release();
@@ -185,6 +195,24 @@ export class Partition {
   /** A listener is gone. */
   forgetListener(listener: string): void {
     this.devices.forget(listener);
+  }
+
+  /** Tells the listeners once more that a client is here, and where. */
+  claimAgain(tenant: string, deviceId: string): void {
+    const location = this.devices.find(tenant, deviceId);
+    if (location === undefined || location.protocol === Protocol.HTTP) return;
+    const { listener, incarnation, connectionEpoch, protocol, atUs } = location;
+    const changes = [
+      control.PresenceChange.fromPartial({ tenant, deviceId, online: true, connectionEpoch, protocol, atUs }),
+    ];
+    const claim = { listener, incarnation, partition: this.number, reset: false, changes };
+    const { ports } = this.options;
+    ports.publish(subjects.sessionTakeover(this.number), control.PresenceBatch.encode(claim).finish());
+  }
+
+  /** Asks a listener that has come which devices it holds: it may only have been thought gone. */
+  meetListener(listener: string): void {
+    this.options.ports.publish(subjects.presenceSync(this.number), Buffer.from(listener));
   }
 
   /** Nothing is held for a target, in memory or in the overflow. */

@@ -118,6 +118,7 @@ export class World {
       maxPending: 8,
       maxPendingBytes: 1_000_000,
       handoverMs: 500,
+      willBytes: 0,
       order: { settleMs: 30, waitMs: 3_600_000 },
       createTarget: (kind, name, _spec, core): Target => {
         const context = {

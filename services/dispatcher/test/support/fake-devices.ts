@@ -119,6 +119,7 @@ export class FakeDevices implements Disposable {
       address: "",
       reason: "",
       beginsAnew: false,
+      will: Buffer.alloc(0),
     }));
     const { instance: listener, incarnation } = this.bus;
     const batch = control.PresenceBatch.encode({ listener, incarnation, partition, reset, changes });

@@ -42,14 +42,15 @@ class Session implements DeviceSession {
 async function listener(hub: MemoryHub, clock: FakeClock, instance: string) {
   const bus = new MemoryBus(hub, instance);
   const sessions = new SessionDirectory(PARTITIONS, clock);
-  const presence = new Presence(bus, clock, sessions, PARTITIONS);
-  const wills = new WillKeeper(clock);
+  const published: string[] = [];
+  const wills = new WillKeeper(clock, (_owner, { topic }) => published.push(topic));
+  const presence = new Presence(bus, clock, sessions, PARTITIONS, wills);
   const takeover = new Takeover(bus, clock, sessions, wills, silentLogger);
   sessions.addListener(presence);
   sessions.addListener(takeover);
   await presence.start();
   await takeover.start();
-  return { bus, sessions, presence, takeover, wills };
+  return { bus, sessions, presence, takeover, wills, published };
 }
 
 /** What an owner knows after all batches published so far. */
@@ -177,15 +178,12 @@ describe("a will that waits at one listener", () => {
     const hub = new MemoryHub();
     const clock = new FakeClock();
     const [one, two] = [await listener(hub, clock, "a"), await listener(hub, clock, "b")];
-    let published = 0;
-    one.wills.keep({ tenant: "", deviceId: "d", user: "" }, 10_000, () => {
-      published += 1;
-    });
+    one.wills.keep(new Session(1, "d"), 10_000, control.KeptWill.fromPartial({ topic: "gone" }));
     two.sessions.open(new Session(1, "d", protocol, anew));
     await clock.advance(20);
-    expect(published).toBe(atOnce);
+    expect(one.published.length).toBe(atOnce);
     await clock.advance(20_000);
-    expect(published).toBe(inTheEnd);
+    expect(one.published.length).toBe(inTheEnd);
   });
 
   it("and the connection it belongs to are told by the claim whether the client begins anew", async () => {

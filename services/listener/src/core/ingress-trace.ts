@@ -22,6 +22,17 @@ export function tracedExtras(
   return { ...extras, traceparent: undefined, tracestate: undefined };
 }
 
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** The trace context that stands among a sender's own headers; empty where there is none. */
+export function traceOf(
+  headers: readonly { readonly name: string; readonly value: string }[],
+): Pick<EnvelopeExtras, "traceparent" | "tracestate"> {
+  const traceparent = headers.find(({ name }) => name === "traceparent")?.value;
+  if (traceparent === undefined || !TRACEPARENT.test(traceparent)) return {};
+  return { traceparent, tracestate: headers.find(({ name }) => name === "tracestate")?.value };
+}
+
 function withSpan(
   tracing: IngressTracing,
   channel: Channel,

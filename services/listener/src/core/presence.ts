@@ -1,17 +1,40 @@
 /** Tells the owners of the partitions which devices are here: changes in batches, everything when asked. */
 import type { Bus, Unsubscribe } from "@myelin/bus";
-import { control, subjects } from "@myelin/contract";
+import { control, partitionOf, subjects } from "@myelin/contract";
 import type { Clock, Component } from "@myelin/kernel";
 import { Gathering } from "./gathering.js";
 import type { Claimant, DeviceSession } from "./session.js";
 import type { SessionDirectory, SessionListener } from "./session-directory.js";
+import { toldWill, type WillKeeper, type WillOwner } from "./will-keeper.js";
 
 /** About 100 bytes each: a batch stays far below what NATS takes. */
 const CHANGES_PER_BATCH = 1000;
+/** Of wills, which some of them carry beside. */
+const WILL_BYTES_PER_BATCH = 256 * 1024;
+
+/** Changes of one partition that are told together. */
+class Pending {
+  changes: control.PresenceChange[] = [];
+  private willBytes = 0;
+
+  /** True: it is full. */
+  add(change: control.PresenceChange): boolean {
+    this.changes.push(change);
+    this.willBytes += change.will.length;
+    return this.changes.length >= CHANGES_PER_BATCH || this.willBytes >= WILL_BYTES_PER_BATCH;
+  }
+
+  take(): control.PresenceChange[] {
+    const { changes } = this;
+    this.changes = [];
+    this.willBytes = 0;
+    return changes;
+  }
+}
 
 export class Presence implements Component, SessionListener {
   readonly name = "presence";
-  private readonly pending: control.PresenceChange[][];
+  private readonly pending: Pending[];
   /** A device that connects and sends at once may be answered a few milliseconds later, and its owner must know by then where it is. */
   private readonly gathering: Gathering;
   private ends: Unsubscribe[] = [];
@@ -21,14 +44,17 @@ export class Presence implements Component, SessionListener {
     private readonly clock: Clock,
     private readonly directory: SessionDirectory,
     private readonly partitions: number,
+    private readonly wills: WillKeeper,
   ) {
     this.gathering = new Gathering(clock, () => this.flush());
-    this.pending = Array.from({ length: partitions }, () => []);
+    this.pending = Array.from({ length: partitions }, () => new Pending());
+    // Nobody else is to publish it any more.
+    wills.whenPublished((owner) => this.away(owner));
   }
 
   async start(): Promise<void> {
     this.ends = [
-      this.bus.subscribe(subjects.allPresenceSyncs(), (_data, subject) => this.onSync(subject)),
+      this.bus.subscribe(subjects.allPresenceSyncs(), (data, subject) => this.onSync(data, subject)),
       // Owners may have missed changes while NATS was away.
       this.bus.onConnectionChange((connected) => {
         if (connected) for (let p = 0; p < this.partitions; p++) this.replay(p);
@@ -43,17 +69,39 @@ export class Presence implements Component, SessionListener {
   }
 
   opened(session: DeviceSession, partition: number): void {
-    this.note(partition, changeOf(session, true, session.openedAtUs, ""));
+    this.note(partition, this.online(session));
   }
 
   closed(session: DeviceSession, partition: number, reason: string): void {
-    this.note(partition, changeOf(session, false, this.clock.wallUs(), reason));
+    this.note(partition, {
+      ...changeOf(session, false, this.clock.wallUs(), reason),
+      will: this.waiting(session),
+    });
+  }
+
+  /** What has become of the will of a client that is away. */
+  away(owner: WillOwner): void {
+    const { tenant, deviceId } = owner.identity;
+    const partition = partitionOf(tenant, deviceId, this.partitions);
+    this.note(partition, { ...changeOf(owner, false, this.clock.wallUs(), ""), will: this.waiting(owner) });
+  }
+
+  private online(session: DeviceSession): control.PresenceChange {
+    const change = changeOf(session, true, session.openedAtUs, "");
+    const will = session.keptWill?.();
+    if (will !== undefined) change.will = toldWill(will);
+    return change;
+  }
+
+  /** With the time that is left of its delay. */
+  private waiting({ identity }: Pick<Claimant, "identity">): Buffer {
+    const waiting = this.wills.of(identity);
+    if (waiting === undefined) return toldWill(undefined);
+    return toldWill({ ...waiting.will, delayMs: Math.ceil(Math.max(0, waiting.dueMs - this.clock.nowMs())) });
   }
 
   private note(partition: number, change: control.PresenceChange): void {
-    const changes = this.pending[partition]!;
-    changes.push(change);
-    if (changes.length >= CHANGES_PER_BATCH) this.flushPartition(partition);
+    if (this.pending[partition]!.add(change)) this.flushPartition(partition);
     else this.gathering.add();
   }
 
@@ -62,14 +110,15 @@ export class Presence implements Component, SessionListener {
   }
 
   private flushPartition(partition: number): void {
-    const changes = this.pending[partition]!;
+    const changes = this.pending[partition]!.take();
     if (changes.length === 0) return;
-    this.pending[partition] = [];
     // False while NATS is away: the replay on its return says it all again.
     this.send(partition, false, changes);
   }
 
-  private onSync(subject: string): void {
+  /** @param data the name of the listener that is asked; empty: all are */
+  private onSync(data: Uint8Array, subject: string): void {
+    if (data.length > 0 && Buffer.from(data).toString("utf8") !== this.bus.instance) return;
     for (let p = 0; p < this.partitions; p++) {
       if (subjects.presenceSync(p) === subject) this.replay(p);
     }
@@ -78,15 +127,19 @@ export class Presence implements Component, SessionListener {
   private replay(partition: number): void {
     this.flushPartition(partition);
     let reset = true;
-    let changes: control.PresenceChange[] = [];
-    for (const session of this.directory.of(partition)) {
-      changes.push(changeOf(session, true, session.openedAtUs, ""));
-      if (changes.length < CHANGES_PER_BATCH) continue;
-      this.send(partition, reset, changes);
+    const told = new Pending();
+    const tell = (change: control.PresenceChange): void => {
+      if (!told.add(change)) return;
+      this.send(partition, reset, told.take());
       reset = false;
-      changes = [];
+    };
+    for (const session of this.directory.of(partition)) tell(this.online(session));
+    for (const { owner } of this.wills.all()) {
+      const { tenant, deviceId } = owner.identity;
+      if (partitionOf(tenant, deviceId, this.partitions) !== partition) continue;
+      tell({ ...changeOf(owner, false, this.clock.wallUs(), ""), will: this.waiting(owner) });
     }
-    if (reset || changes.length > 0) this.send(partition, reset, changes);
+    if (reset || told.changes.length > 0) this.send(partition, reset, told.take());
   }
 
   private send(partition: number, reset: boolean, changes: control.PresenceChange[]): void {
@@ -118,5 +171,6 @@ export function changeOf(
     address: session.address,
     reason,
     beginsAnew: session.beginsAnew ?? false,
+    will: toldWill(undefined),
   };
 }

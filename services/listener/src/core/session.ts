@@ -1,5 +1,5 @@
 /** A device as the platform sees it: what can be reached and what presence reports. */
-import type { Protocol } from "@myelin/contract";
+import type { control, Protocol } from "@myelin/contract";
 import type { Identity } from "./admission.js";
 
 /** One message for a device. `payload` belongs to the receiver. */
@@ -31,6 +31,8 @@ export interface DeviceSession {
   downlink(message: Downlink): Promise<DownlinkState>;
   /** The device begins anew: with this one its earlier session has ended, and its will is due. */
   readonly beginsAnew?: boolean;
+  /** What is published when it is lost, as anybody could do it; absent: nothing. */
+  keptWill?(): control.KeptWill | undefined;
   /** A newer connection of the same device is there: say so in the protocol's terms and close. @param anew as its `beginsAnew` */
   takenOver(anew: boolean): void;
 }

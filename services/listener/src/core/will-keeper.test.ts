@@ -1,16 +1,23 @@
+import { control, Protocol } from "@myelin/contract";
 import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { WillKeeper } from "./will-keeper.js";
 
-const ann = { tenant: "", deviceId: "ann", user: "" };
-const bob = { tenant: "", deviceId: "bob", user: "" };
+const client = (deviceId: string, tenant = "") => ({
+  identity: { tenant, deviceId, user: "" },
+  number: 1,
+  protocol: Protocol.MQTT,
+  address: "10.0.0.1",
+});
+const ann = client("ann");
+const bob = client("bob");
 
 function keeper() {
   const clock = new FakeClock();
   const published: string[] = [];
-  const wills = new WillKeeper(clock);
-  const keep = (who: typeof ann, delayMs: number, text = who.deviceId): void =>
-    wills.keep(who, delayMs, () => published.push(text));
+  const wills = new WillKeeper(clock, (_owner, { topic }) => published.push(topic));
+  const keep = (who: typeof ann, delayMs: number): void =>
+    wills.keep(who, delayMs, control.KeptWill.fromPartial({ topic: who.identity.deviceId }));
   return { clock, published, wills, keep };
 }
 
@@ -22,7 +29,7 @@ describe("a will that waits", () => {
     expect(published).toEqual([]);
     await clock.advance(1);
     expect(published).toEqual(["ann"]);
-    wills.back(ann, true);
+    wills.back(ann.identity, true);
     await wills.stop();
     expect(published).toEqual(["ann"]);
   });
@@ -31,7 +38,7 @@ describe("a will that waits", () => {
     const { clock, published, keep, wills } = keeper();
     keep(ann, 5_000);
     keep(bob, 5_000);
-    wills.back(ann, false);
+    wills.back(ann.identity, false);
     await clock.advance(10_000);
     expect(published).toEqual(["bob"]);
   });
@@ -39,7 +46,7 @@ describe("a will that waits", () => {
   it("is due when its client begins anew", async () => {
     const { clock, published, keep, wills } = keeper();
     keep(ann, 5_000);
-    wills.back(ann, true);
+    wills.back(ann.identity, true);
     expect(published).toEqual(["ann"]);
     await clock.advance(10_000);
     expect(published).toEqual(["ann"]);
@@ -48,7 +55,7 @@ describe("a will that waits", () => {
   it("of another tenant's client of the same name is another one", async () => {
     const { clock, published, keep, wills } = keeper();
     keep(ann, 5_000);
-    wills.back({ ...ann, tenant: "t" }, false);
+    wills.back(client("ann", "t").identity, false);
     await clock.advance(5_000);
     expect(published).toEqual(["ann"]);
   });

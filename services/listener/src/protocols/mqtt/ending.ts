@@ -1,9 +1,6 @@
 /** How an MQTT connection ends: what the client is told, what becomes of the will, what is let go. */
-import type { EventTicket } from "@myelin/bus";
 import { AppError } from "@myelin/kernel";
 import type { DisconnectReason } from "../../core/connection.js";
-import type { ChannelSource } from "../../core/ingress.js";
-import type { Will } from "./codec/connect.js";
 import { MqttFault } from "./codec/fault.js";
 import { REASON, type Reason } from "./codec/reason-codes.table.js";
 import type { ServerProperties } from "./codec/server-properties.js";
@@ -11,8 +8,9 @@ import { writeConnackRefuse, writeDisconnect } from "./codec/writer.js";
 import { leave } from "./keeping.js";
 import type { MqttConnection } from "./mqtt-connection.js";
 import { ease } from "./outgoing.js";
-import { extrasOf, reasonOf, typedChannel } from "./publish.js";
+import { reasonOf } from "./publish.js";
 import { STATE } from "./state.js";
+import { settleWill } from "./wills.js";
 
 /** The reason code of DISCONNECT for what the listener has decided. */
 export function disconnectReasonCode(reason: DisconnectReason, error: AppError | undefined): Reason {
@@ -126,52 +124,9 @@ export function endConnection(c: MqttConnection): void {
     if (lost > 0) c.shared.ctx.metrics.undelivered.add("mqtt,disconnected", lost);
   }
   if (!c.opened) return;
-  sessions.close(c, c.ending);
+  // Before presence, which tells the owner whether the will waits.
   // A draining listener sends its clients elsewhere: they are not lost (3.1.2.5 lets a server defer wills when it shuts down).
   if (c.will !== undefined && c.ending !== "drain") settleWill(c, c.will);
   c.will = undefined;
-}
-
-/** The client is here again, in time for a will that has a delay; unless it has begun anew, which has ended the session. */
-export function willAtTakeover(c: MqttConnection, anew: boolean): void {
-  const { will } = c;
-  if ((will?.properties.willDelay ?? 0) === 0 || c.offer.sessionExpiry === 0) return;
-  c.will =
-    anew && will !== undefined ? { ...will, properties: { ...will.properties, willDelay: 0 } } : undefined;
-}
-
-/** Publishes the will now or when its delay or the session is over, whichever is first (3.1.3.2.2). */
-function settleWill(c: MqttConnection, will: Will): void {
-  const { wills } = c.shared.ctx;
-  const delay = Math.min(will.properties.willDelay ?? 0, c.offer.sessionExpiry);
-  if (delay === 0) {
-    publishWill(c, will);
-    return;
-  }
-  // What stays of the connection is what its channel needs.
-  const { number, identity, protocol, port } = c;
-  const source: ChannelSource = { number, identity, protocol, port, contentType: "", channels: undefined };
-  const { shared } = c;
-  wills.keep(identity, delay * 1000, () => publishWill({ ...source, shared }, will));
-}
-
-const NOBODY_WAITS: EventTicket = { settled: () => {} };
-
-type WillSource = ChannelSource & Pick<MqttConnection, "shared">;
-
-function publishWill(c: WillSource, will: Will): void {
-  const { ingress } = c.shared.ctx;
-  const { topic, payload, qos, retain, properties } = will;
-  const lane = qos === 0 ? 0 : 1;
-  const plain = ingress.channelFor(c, lane, topic, 0, topic.length);
-  if (plain === undefined) {
-    ingress.refuse(lane, ingress.refusal);
-    return;
-  }
-  const { contentType = "" } = properties;
-  const channel = contentType === "" ? plain : typedChannel(c, lane, plain, contentType);
-  const extras = extrasOf(c.shared.ctx.clock, qos, retain, properties);
-  if (lane === 1) ingress.event(channel, payload, 0, payload.length, NOBODY_WAITS, 0, extras);
-  else if (extras === undefined) ingress.telemetry(channel, payload, 0, payload.length);
-  else ingress.telemetryWith(channel, payload, 0, payload.length, extras);
+  sessions.close(c, c.ending);
 }

@@ -1,6 +1,7 @@
 /** One MQTT client: frames packets where they lie, and holds what the packets change. */
 import { Buffer } from "node:buffer";
 import type { EventTicket } from "@myelin/bus";
+import type { control } from "@myelin/contract";
 import type { AppError, ErrorCode } from "@myelin/kernel";
 import type { ByteStream, StreamSink } from "../../core/byte-stream.js";
 import { Connection, type DisconnectReason, HOLD } from "../../core/connection.js";
@@ -25,7 +26,7 @@ import { writeAck } from "./codec/writer.js";
 import { onControlPacket } from "./control.js";
 import { deliverKept, deliverMessage } from "./delivery.js";
 import { deliverDownlink } from "./downlink.js";
-import { endConnection, onFault, sayGoodbye, willAtTakeover } from "./ending.js";
+import { endConnection, onFault, sayGoodbye } from "./ending.js";
 import { factsOf, optionsOf, versionNameOf } from "./facts.js";
 import { deniedFilter, settledLate } from "./keeping.js";
 import { ease, sendWaiting } from "./outgoing.js";
@@ -35,6 +36,7 @@ import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
 import type { MqttShared } from "./shared.js";
 import { STATE, type State } from "./state.js";
 import { TopicAliases } from "./topic-aliases.js";
+import { keptWillOf, willAtTakeover } from "./wills.js";
 
 const FIRST_PARTIAL_BYTES = 256;
 /** A CONNECT of five strings of 64 KiB is as large as one can be without properties. */
@@ -198,6 +200,10 @@ export class MqttConnection
 
   get beginsAnew(): boolean {
     return this.offer.clean;
+  }
+
+  keptWill(): control.KeptWill | undefined {
+    return this.will && keptWillOf(this, this.will);
   }
 
   takenOver(anew: boolean): void {

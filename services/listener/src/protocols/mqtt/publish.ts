@@ -3,7 +3,8 @@ import { isUtf8 } from "node:buffer";
 import type { Channel, EnvelopeExtras } from "@myelin/contract";
 import type { AppError, Clock, ErrorCode } from "@myelin/kernel";
 import type { LaneIndex } from "../../core/channel-table.js";
-import { type ChannelSource, kindOf } from "../../core/ingress.js";
+import { kindOf } from "../../core/ingress.js";
+import { traceOf } from "../../core/ingress-trace.js";
 import { MqttFault, malformed, violation } from "./codec/fault.js";
 import { PACKET, PROPERTY } from "./codec/packets.table.js";
 import { AT, type Properties, readProperties } from "./codec/properties.js";
@@ -188,12 +189,7 @@ function receiving(c: MqttConnection): Map<number, IncomingState> {
 }
 
 /** The channel of a message with a content type. */
-export function typedChannel(
-  c: ChannelSource & Pick<MqttConnection, "shared">,
-  lane: LaneIndex,
-  plain: Channel,
-  contentType: string,
-): Channel {
+function typedChannel(c: MqttConnection, lane: LaneIndex, plain: Channel, contentType: string): Channel {
   const path = plain.head.path;
   const key = {
     identity: c.identity,
@@ -358,19 +354,11 @@ function refuseAll(
 }
 
 const MICROSECONDS = 1_000_000;
-const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** What the properties of a PUBLISH or a will become in the envelope. Copies binary values. */
-export function extrasOf(
-  clock: Clock,
-  qos: number,
-  retain: boolean,
-  p: Properties,
-): EnvelopeExtras | undefined {
+/** What the properties of a PUBLISH become in the envelope. Copies binary values. */
+function extrasOf(clock: Clock, qos: number, retain: boolean, p: Properties): EnvelopeExtras | undefined {
   // All of them, those of a trace too: subscribers get them unaltered and in order (3.3.2.3.7).
   const headers = p.userProperties;
-  const traceparent = p.userProperties?.find(({ name }) => name === "traceparent")?.value;
-  const traced = traceparent !== undefined && TRACEPARENT.test(traceparent);
   if (
     p.messageExpiry === undefined &&
     p.responseTopic === undefined &&
@@ -388,7 +376,6 @@ export function extrasOf(
     correlation: p.correlationData === undefined ? undefined : Buffer.from(p.correlationData),
     headers,
     payloadIsText: p.payloadFormat === 1 || undefined,
-    traceparent: traced ? traceparent : undefined,
-    tracestate: traced ? p.userProperties?.find(({ name }) => name === "tracestate")?.value : undefined,
+    ...(headers !== undefined && traceOf(headers)),
   };
 }

@@ -16,6 +16,20 @@ function client(rig: MqttRig, delay: number, expiry: number, more: object = {}):
 
 const published = (rig: MqttRig): string[] => rig.telemetry.taken.map(({ path }) => path);
 
+describe("a will", () => {
+  it("of QoS 1 has an id of its own, the one that its owner was told", () => {
+    const rig = mqttRig();
+    const one = { topic: "gone", payload: Buffer.from("d"), qos: 1 as const, retain: true };
+    const clients = ["d", "e"].map((name) => rig.connected(name, 4, { will: one }));
+    const told = clients.map(({ connection }) => connection.keptWill()?.id.toString("hex"));
+    for (const lost of clients) lost.lose();
+    const published = rig.events.taken.map(({ extras }) => Buffer.from(extras?.id ?? []).toString("hex"));
+    expect(published).toEqual(told);
+    expect(new Set(told).size).toBe(2);
+    expect(rig.events.taken[0]?.extras).toMatchObject({ senderId: true, retain: true });
+  });
+});
+
 describe("a will with a delay", () => {
   it.each([
     [10, 60, 10],

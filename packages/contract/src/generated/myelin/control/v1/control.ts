@@ -8,6 +8,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { AppError, SendState, sendStateFromJSON, sendStateToJSON, Subscription } from "../../app/v1/app.js";
 import {
+  Header,
   Lane,
   laneFromJSON,
   laneToJSON,
@@ -42,6 +43,49 @@ export interface PresenceChange {
   reason: string;
   /** In claims: the device begins anew, so what it had before has ended with its earlier session. */
   beginsAnew: boolean;
+  /**
+   * Not in claims: a KeptWill that the listener publishes when this connection is lost or, where it is, when its time has come. The
+   * owner keeps it, and hands it to another listener when this one dies. Absent: there is none, or it is settled.
+   */
+  will: Buffer;
+}
+
+/** What is published for a client that is lost, complete: any listener can do it. */
+export interface KeptWill {
+  /** The message's id where it is an event, whoever publishes it: one of two is a double. */
+  id: Buffer;
+  /** Of the client's identity, beside tenant and device id; without a client id it is the device id. */
+  user: string;
+  clientId: string;
+  local: boolean;
+  port: string;
+  topic: string;
+  payload: Buffer;
+  qos: number;
+  retain: boolean;
+  /** How long the client may be away before it is published. */
+  delayMs: number;
+  contentType: string;
+  expirySeconds?: number | undefined;
+  responseTopic: string;
+  correlation?: Buffer | undefined;
+  headers: Header[];
+  payloadIsText: boolean;
+}
+
+/** Owner to any listener that can publish wills: those of a listener that has died. The answer is empty: it has taken them. */
+export interface LostWills {
+  wills: LostWill[];
+}
+
+export interface LostWill {
+  tenant: string;
+  deviceId: string;
+  protocol: Protocol;
+  /** A KeptWill. */
+  will: Buffer;
+  /** Since its client was lost. */
+  lostMs: number;
 }
 
 /**
@@ -382,6 +426,7 @@ function createBasePresenceChange(): PresenceChange {
     address: "",
     reason: "",
     beginsAnew: false,
+    will: Buffer.alloc(0),
   };
 }
 
@@ -413,6 +458,9 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     }
     if (message.beginsAnew !== false) {
       writer.uint32(72).bool(message.beginsAnew);
+    }
+    if (message.will.length !== 0) {
+      writer.uint32(82).bytes(message.will);
     }
     return writer;
   },
@@ -502,6 +550,14 @@ export const PresenceChange: MessageFns<PresenceChange> = {
             message.beginsAnew = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.will = Buffer.from(reader.bytes());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -541,6 +597,7 @@ export const PresenceChange: MessageFns<PresenceChange> = {
         : isSet(object.begins_anew)
         ? globalThis.Boolean(object.begins_anew)
         : false,
+      will: isSet(object.will) ? Buffer.from(bytesFromBase64(object.will)) : Buffer.alloc(0),
     };
   },
 
@@ -573,6 +630,9 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     if (message.beginsAnew !== false) {
       obj.beginsAnew = message.beginsAnew;
     }
+    if (message.will.length !== 0) {
+      obj.will = base64FromBytes(message.will);
+    }
     return obj;
   },
 
@@ -590,6 +650,567 @@ export const PresenceChange: MessageFns<PresenceChange> = {
     message.address = object.address ?? "";
     message.reason = object.reason ?? "";
     message.beginsAnew = object.beginsAnew ?? false;
+    message.will = object.will ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseKeptWill(): KeptWill {
+  return {
+    id: Buffer.alloc(0),
+    user: "",
+    clientId: "",
+    local: false,
+    port: "",
+    topic: "",
+    payload: Buffer.alloc(0),
+    qos: 0,
+    retain: false,
+    delayMs: 0,
+    contentType: "",
+    expirySeconds: undefined,
+    responseTopic: "",
+    correlation: undefined,
+    headers: [],
+    payloadIsText: false,
+  };
+}
+
+export const KeptWill: MessageFns<KeptWill> = {
+  encode(message: KeptWill, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id.length !== 0) {
+      writer.uint32(10).bytes(message.id);
+    }
+    if (message.user !== "") {
+      writer.uint32(18).string(message.user);
+    }
+    if (message.clientId !== "") {
+      writer.uint32(26).string(message.clientId);
+    }
+    if (message.local !== false) {
+      writer.uint32(32).bool(message.local);
+    }
+    if (message.port !== "") {
+      writer.uint32(42).string(message.port);
+    }
+    if (message.topic !== "") {
+      writer.uint32(50).string(message.topic);
+    }
+    if (message.payload.length !== 0) {
+      writer.uint32(58).bytes(message.payload);
+    }
+    if (message.qos !== 0) {
+      writer.uint32(64).uint32(message.qos);
+    }
+    if (message.retain !== false) {
+      writer.uint32(72).bool(message.retain);
+    }
+    if (message.delayMs !== 0) {
+      writer.uint32(80).uint64(message.delayMs);
+    }
+    if (message.contentType !== "") {
+      writer.uint32(90).string(message.contentType);
+    }
+    if (message.expirySeconds !== undefined) {
+      writer.uint32(96).uint32(message.expirySeconds);
+    }
+    if (message.responseTopic !== "") {
+      writer.uint32(106).string(message.responseTopic);
+    }
+    if (message.correlation !== undefined) {
+      writer.uint32(114).bytes(message.correlation);
+    }
+    for (const v of message.headers) {
+      Header.encode(v!, writer.uint32(122).fork()).join();
+    }
+    if (message.payloadIsText !== false) {
+      writer.uint32(128).bool(message.payloadIsText);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): KeptWill {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseKeptWill();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.user = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.clientId = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.local = reader.bool();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.port = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.topic = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.payload = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.qos = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.retain = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.delayMs = longToNumber(reader.uint64());
+            continue;
+          }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.contentType = reader.string();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.expirySeconds = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.responseTopic = reader.string();
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.correlation = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.headers.push(Header.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.payloadIsText = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): KeptWill {
+    return {
+      id: isSet(object.id) ? Buffer.from(bytesFromBase64(object.id)) : Buffer.alloc(0),
+      user: isSet(object.user) ? globalThis.String(object.user) : "",
+      clientId: isSet(object.clientId)
+        ? globalThis.String(object.clientId)
+        : isSet(object.client_id)
+        ? globalThis.String(object.client_id)
+        : "",
+      local: isSet(object.local) ? globalThis.Boolean(object.local) : false,
+      port: isSet(object.port) ? globalThis.String(object.port) : "",
+      topic: isSet(object.topic) ? globalThis.String(object.topic) : "",
+      payload: isSet(object.payload) ? Buffer.from(bytesFromBase64(object.payload)) : Buffer.alloc(0),
+      qos: isSet(object.qos) ? globalThis.Number(object.qos) : 0,
+      retain: isSet(object.retain) ? globalThis.Boolean(object.retain) : false,
+      delayMs: isSet(object.delayMs)
+        ? globalThis.Number(object.delayMs)
+        : isSet(object.delay_ms)
+        ? globalThis.Number(object.delay_ms)
+        : 0,
+      contentType: isSet(object.contentType)
+        ? globalThis.String(object.contentType)
+        : isSet(object.content_type)
+        ? globalThis.String(object.content_type)
+        : "",
+      expirySeconds: isSet(object.expirySeconds)
+        ? globalThis.Number(object.expirySeconds)
+        : isSet(object.expiry_seconds)
+        ? globalThis.Number(object.expiry_seconds)
+        : undefined,
+      responseTopic: isSet(object.responseTopic)
+        ? globalThis.String(object.responseTopic)
+        : isSet(object.response_topic)
+        ? globalThis.String(object.response_topic)
+        : "",
+      correlation: isSet(object.correlation) ? Buffer.from(bytesFromBase64(object.correlation)) : undefined,
+      headers: globalThis.Array.isArray(object?.headers)
+        ? object.headers.map((e: any) => Header.fromJSON(e))
+        : [],
+      payloadIsText: isSet(object.payloadIsText)
+        ? globalThis.Boolean(object.payloadIsText)
+        : isSet(object.payload_is_text)
+        ? globalThis.Boolean(object.payload_is_text)
+        : false,
+    };
+  },
+
+  toJSON(message: KeptWill): unknown {
+    const obj: any = {};
+    if (message.id.length !== 0) {
+      obj.id = base64FromBytes(message.id);
+    }
+    if (message.user !== "") {
+      obj.user = message.user;
+    }
+    if (message.clientId !== "") {
+      obj.clientId = message.clientId;
+    }
+    if (message.local !== false) {
+      obj.local = message.local;
+    }
+    if (message.port !== "") {
+      obj.port = message.port;
+    }
+    if (message.topic !== "") {
+      obj.topic = message.topic;
+    }
+    if (message.payload.length !== 0) {
+      obj.payload = base64FromBytes(message.payload);
+    }
+    if (message.qos !== 0) {
+      obj.qos = Math.round(message.qos);
+    }
+    if (message.retain !== false) {
+      obj.retain = message.retain;
+    }
+    if (message.delayMs !== 0) {
+      obj.delayMs = Math.round(message.delayMs);
+    }
+    if (message.contentType !== "") {
+      obj.contentType = message.contentType;
+    }
+    if (message.expirySeconds !== undefined) {
+      obj.expirySeconds = Math.round(message.expirySeconds);
+    }
+    if (message.responseTopic !== "") {
+      obj.responseTopic = message.responseTopic;
+    }
+    if (message.correlation !== undefined) {
+      obj.correlation = base64FromBytes(message.correlation);
+    }
+    if (message.headers?.length) {
+      obj.headers = message.headers.map((e) => Header.toJSON(e));
+    }
+    if (message.payloadIsText !== false) {
+      obj.payloadIsText = message.payloadIsText;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<KeptWill>): KeptWill {
+    return KeptWill.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<KeptWill>): KeptWill {
+    const message = createBaseKeptWill();
+    message.id = object.id ?? Buffer.alloc(0);
+    message.user = object.user ?? "";
+    message.clientId = object.clientId ?? "";
+    message.local = object.local ?? false;
+    message.port = object.port ?? "";
+    message.topic = object.topic ?? "";
+    message.payload = object.payload ?? Buffer.alloc(0);
+    message.qos = object.qos ?? 0;
+    message.retain = object.retain ?? false;
+    message.delayMs = object.delayMs ?? 0;
+    message.contentType = object.contentType ?? "";
+    message.expirySeconds = object.expirySeconds ?? undefined;
+    message.responseTopic = object.responseTopic ?? "";
+    message.correlation = object.correlation ?? undefined;
+    message.headers = object.headers?.map((e) => Header.fromPartial(e)) || [];
+    message.payloadIsText = object.payloadIsText ?? false;
+    return message;
+  },
+};
+
+function createBaseLostWills(): LostWills {
+  return { wills: [] };
+}
+
+export const LostWills: MessageFns<LostWills> = {
+  encode(message: LostWills, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.wills) {
+      LostWill.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LostWills {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLostWills();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.wills.push(LostWill.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LostWills {
+    return { wills: globalThis.Array.isArray(object?.wills) ? object.wills.map((e: any) => LostWill.fromJSON(e)) : [] };
+  },
+
+  toJSON(message: LostWills): unknown {
+    const obj: any = {};
+    if (message.wills?.length) {
+      obj.wills = message.wills.map((e) => LostWill.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LostWills>): LostWills {
+    return LostWills.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LostWills>): LostWills {
+    const message = createBaseLostWills();
+    message.wills = object.wills?.map((e) => LostWill.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseLostWill(): LostWill {
+  return { tenant: "", deviceId: "", protocol: 0, will: Buffer.alloc(0), lostMs: 0 };
+}
+
+export const LostWill: MessageFns<LostWill> = {
+  encode(message: LostWill, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.deviceId !== "") {
+      writer.uint32(18).string(message.deviceId);
+    }
+    if (message.protocol !== 0) {
+      writer.uint32(24).int32(message.protocol);
+    }
+    if (message.will.length !== 0) {
+      writer.uint32(34).bytes(message.will);
+    }
+    if (message.lostMs !== 0) {
+      writer.uint32(40).uint64(message.lostMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LostWill {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLostWill();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.deviceId = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.protocol = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.will = Buffer.from(reader.bytes());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.lostMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): LostWill {
+    return {
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : "",
+      deviceId: isSet(object.deviceId)
+        ? globalThis.String(object.deviceId)
+        : isSet(object.device_id)
+        ? globalThis.String(object.device_id)
+        : "",
+      protocol: isSet(object.protocol) ? protocolFromJSON(object.protocol) : 0,
+      will: isSet(object.will) ? Buffer.from(bytesFromBase64(object.will)) : Buffer.alloc(0),
+      lostMs: isSet(object.lostMs)
+        ? globalThis.Number(object.lostMs)
+        : isSet(object.lost_ms)
+        ? globalThis.Number(object.lost_ms)
+        : 0,
+    };
+  },
+
+  toJSON(message: LostWill): unknown {
+    const obj: any = {};
+    if (message.tenant !== "") {
+      obj.tenant = message.tenant;
+    }
+    if (message.deviceId !== "") {
+      obj.deviceId = message.deviceId;
+    }
+    if (message.protocol !== 0) {
+      obj.protocol = protocolToJSON(message.protocol);
+    }
+    if (message.will.length !== 0) {
+      obj.will = base64FromBytes(message.will);
+    }
+    if (message.lostMs !== 0) {
+      obj.lostMs = Math.round(message.lostMs);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<LostWill>): LostWill {
+    return LostWill.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LostWill>): LostWill {
+    const message = createBaseLostWill();
+    message.tenant = object.tenant ?? "";
+    message.deviceId = object.deviceId ?? "";
+    message.protocol = object.protocol ?? 0;
+    message.will = object.will ?? Buffer.alloc(0);
+    message.lostMs = object.lostMs ?? 0;
     return message;
   },
 };
