@@ -13,14 +13,22 @@ export interface Beginning {
   readonly extras: EnvelopeExtras;
 }
 
-/** `known`: it began over an earlier connection, and may be stored. */
+/** `known`: it began over an earlier connection, and may be stored. `taken`: it waits for its record, or is being stored. */
 type State =
   | { readonly is: "known"; readonly id: Uint8Array }
-  | { readonly is: "begins"; readonly message: Beginning; isRecorded: boolean }
-  | { readonly is: "storing" }
+  | { readonly is: "taken" }
   | { readonly is: "stored" };
 
-const STORING: State = { is: "storing" };
+/** A message that waits for its record, or for that of one before it. */
+interface Waiting {
+  readonly number: number;
+  readonly message: Beginning;
+}
+
+/** In a message's number, above the 16 bits of a packet identifier: it is one of QoS 2. */
+export const QOS2_BIT = 0x1_0000;
+
+const TAKEN: State = { is: "taken" };
 const STORED: State = { is: "stored" };
 const ID_BYTES = 16;
 const TIME_BYTES = 6;
@@ -31,20 +39,22 @@ export class Handshakes {
   private readonly states = new Map<number, State>();
   /** Released, and not recorded as free. */
   private readonly releasing = new Set<number>();
-  /** Packet identifiers of those that wait for their home, oldest first: they are stored in this order. */
-  private readonly waiting = new Set<number>();
+  /** Oldest first: they are stored in this order. */
+  private readonly waiting = new Set<Waiting>();
+  /** Those whose home has not said yet that it has written them down, by their packet identifiers. */
+  private readonly unrecorded = new Map<number, Waiting>();
 
   constructor(
     private readonly kept: KeptSession,
     private readonly wallMs: () => number,
-    private readonly store: (packetId: number, message: Beginning) => void,
+    private readonly store: (number: number, message: Beginning) => void,
   ) {
     for (const { packetId, id, isStored } of kept.incoming) {
       this.states.set(packetId, isStored ? STORED : { is: "known", id });
     }
   }
 
-  /** Messages that wait for their home. */
+  /** Messages that wait. */
   get size(): number {
     return this.waiting.size;
   }
@@ -56,32 +66,33 @@ export class Handshakes {
     return state.is === "stored" ? "stored" : "busy";
   }
 
+  /** A message of QoS 2 that has not been seen. */
   begin(packetId: number, message: Beginning): void {
-    const { kept, waiting, states } = this;
-    const before = states.get(packetId);
+    const before = this.states.get(packetId);
     const isRecorded = before?.is === "known";
     const id = isRecorded ? before.id : newId(this.wallMs());
     const named = { ...message, extras: { ...message.extras, id, senderId: true } };
-    if (isRecorded && waiting.size === 0) {
-      this.pass(packetId, named);
-      return;
-    }
-    states.set(packetId, { is: "begins", message: named, isRecorded });
-    waiting.add(packetId);
-    this.waitingBytes += message.payload.length;
-    if (!isRecorded) kept.receiving(packetId, id);
+    this.states.set(packetId, TAKEN);
+    const waiting = { number: packetId + QOS2_BIT, message: named };
+    if (!isRecorded) this.unrecorded.set(packetId, waiting);
+    this.queue(waiting);
+    if (!isRecorded) this.kept.receiving(packetId, id);
+  }
+
+  /** A message of QoS 1: stored now, or behind those that came before it. */
+  follow(packetId: number, message: Beginning): void {
+    this.queue({ number: packetId, message });
   }
 
   /** As `SessionHolder.incomingRecorded`. */
   recorded(packetId: number): void {
-    const recorded = this.states.get(packetId);
-    if (recorded?.is === "begins") recorded.isRecorded = true;
-    for (const id of this.waiting) {
-      const state = this.states.get(id);
-      if (state?.is !== "begins" || !state.isRecorded) return;
-      this.waiting.delete(id);
-      this.waitingBytes -= state.message.payload.length;
-      this.pass(id, state.message);
+    this.unrecorded.delete(packetId);
+    const [first] = this.unrecorded.values();
+    for (const waiting of this.waiting) {
+      if (waiting === first) return;
+      this.waiting.delete(waiting);
+      this.waitingBytes -= waiting.message.payload.length;
+      this.store(waiting.number, waiting.message);
     }
   }
 
@@ -109,9 +120,13 @@ export class Handshakes {
     this.states.clear();
   }
 
-  private pass(packetId: number, message: Beginning): void {
-    this.states.set(packetId, STORING);
-    this.store(packetId, message);
+  private queue(waiting: Waiting): void {
+    if (this.unrecorded.size === 0) {
+      this.store(waiting.number, waiting.message);
+      return;
+    }
+    this.waiting.add(waiting);
+    this.waitingBytes += waiting.message.payload.length;
   }
 }
 

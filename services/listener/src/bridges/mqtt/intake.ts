@@ -7,7 +7,7 @@ import { type ChannelSource, kindOf } from "../../core/ingress.js";
 import type { KeptSession } from "../../core/session-home.js";
 import { type BridgeContext, countDropped } from "../bridge.js";
 import { crossedBy, mayComeIn, withCrossing } from "./crossings.js";
-import { Handshakes } from "./handshakes.js";
+import { Handshakes, QOS2_BIT } from "./handshakes.js";
 import { extrasOf, headersOf } from "./properties.js";
 import { ANSWER, type Answer, RECEIVE_MAXIMUM } from "./remote.js";
 import type { Inward, TopicMaps } from "./topic-maps.js";
@@ -34,9 +34,6 @@ export interface IntakeOwner extends ChannelSource {
 /** Of messages that wait for the home of the session; beyond it the broker is not read from. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024;
 
-/** In a ticket's number, above the 16 bits of a packet identifier. */
-const QOS2_BIT = 0x1_0000;
-
 interface Parked {
   readonly packet: IPublishPacket;
   readonly next: () => void;
@@ -59,8 +56,8 @@ export class Intake implements EventTicket {
     this.handshakes = new Handshakes(
       kept,
       () => ctx.clock.wallMs(),
-      (packetId, { channel, payload, extras }) =>
-        ctx.ingress.event(channel, payload, 0, payload.length, this, packetId + QOS2_BIT, extras),
+      (number, { channel, payload, extras }) =>
+        ctx.ingress.event(channel, payload, 0, payload.length, this, number, extras),
     );
   }
 
@@ -176,7 +173,7 @@ export class Intake implements EventTicket {
     else {
       this.unstored += 1;
       if (qos === 2) this.handshakes.begin(messageId, { channel, payload, extras });
-      else ctx.ingress.event(channel, payload, 0, payload.length, this, messageId, extras);
+      else this.handshakes.follow(messageId, { channel, payload, extras });
     }
   }
 
