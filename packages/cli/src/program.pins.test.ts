@@ -37,6 +37,7 @@ it("keeps its verbs and options", () => {
       "trace | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -c, --client <id> | -t, --topic <filter> | -n, --count <n> | --rate <n> | --payload <bytes>",
       "history | <device> | [path] | --json | --data-dir <folder> | --nats <url> | --sink <name> | --tenant <name> | --point <name> | --from <when> | --to <when> | --order <which> | --latest | --every <duration> | --agg <fields> | --limit <n> | --csv",
       "devices | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --profile <name> | --group <name> | --tag <name=value> | --id-prefix <text> | --disabled | --presence <state> | --description <text> | --if-version <n> | --csv | --limit <n> | --after <id>",
+      "shadow | <action> | <device> | [desired] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --name <name> | --replace | --if-version <n> | -n, --count <n>",
       "retained | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n>",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",

@@ -8,6 +8,7 @@ import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
 import { addResourceVerbs, RESOURCE_VERBS } from "./resource-verbs.js";
 import { SERVICE_NAMES } from "./service-names.js";
+import { addShadowVerb } from "./shadow-verb.js";
 
 export interface ProgramFacts {
   readonly version: string;
@@ -169,6 +170,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addOperatorVerbs(verb, nats);
   addHistoryVerb(verb, nats);
   addDevicesVerb(verb, nats);
+  addShadowVerb(verb, nats);
 
   verb<import("./commands/retained.js").RetainedOptions>(
     "retained",

@@ -218,7 +218,7 @@ export async function createDispatcher(
     profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
   });
   desk.add(commands);
-  const shadows = createShadows(config.shadows, { bus, clock, log, core, publisher, deviceProfiles });
+  const shadows = createShadows(config.shadows, { bus, clock, log, core, desk, publisher, deviceProfiles });
   desk.add(shadows);
   const flows = new FlowTable(log, clock);
   const flowModule = new FlowModule({

@@ -9,6 +9,7 @@ import {
   type EventSender,
   LedgerKeeper,
   openKeyValue,
+  ShadowClient,
   type TelemetrySender,
 } from "@myelin/bus";
 import { BUCKETS, Lane } from "@myelin/contract";
@@ -220,6 +221,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     history,
     commands: new DeviceCommandClient(bus, partitions, clock),
     registry: new DeviceRegistryClient(bus, partitions),
+    shadows: new ShadowClient(bus, partitions, clock),
     traces,
     metrics,
     portConfig: (kind, name) => config.protocols[kind]?.[name],

@@ -40,10 +40,15 @@ export class DeviceDesk {
     this.#modules.push(module);
   }
 
+  /** Some module asks for messages with this head, whatever profile the device has. */
+  wants(head: Head): boolean {
+    return this.#modules.some((module) => module.wants(head));
+  }
+
   /** Asked once per channel. */
   interest(head: Head): DeskInterest {
     if (head.deviceId === "") return "no";
-    if (this.#modules.some((module) => module.wants(head))) return "yes";
+    if (this.wants(head)) return "yes";
     if (this.#modules.length === 0) return "no";
     const profile = this.options.profiles.of(head.tenant, head.deviceId);
     if (profile === "unknown") return "maybe";

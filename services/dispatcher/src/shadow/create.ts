@@ -1,9 +1,11 @@
 /** Puts the module of shadows together. */
 import type { Bus } from "@myelin/bus";
+import { Kind, Protocol } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { DispatcherConfig } from "../config.js";
 import type { Dispatcher } from "../core/dispatcher.js";
 import type { CoreLog } from "../core/ports.js";
+import type { DeviceDesk } from "../devices/device-desk.js";
 import type { DeviceProfiles } from "../devices/device-profiles.js";
 import type { DevicePublisher } from "../devices/module.js";
 import { Shadows } from "./shadows.js";
@@ -15,7 +17,8 @@ export interface ShadowsDependencies {
   readonly bus: Bus;
   readonly clock: Clock;
   readonly log: CoreLog;
-  readonly core: Pick<Dispatcher, "partitions">;
+  readonly core: Pick<Dispatcher, "partitions" | "compiler">;
+  readonly desk: Pick<DeviceDesk, "wants">;
   readonly publisher: DevicePublisher;
   readonly deviceProfiles: DeviceProfiles;
 }
@@ -23,12 +26,20 @@ export interface ShadowsDependencies {
 /** Does no I/O by itself. */
 export function createShadows(
   { memory: memoryBytes, gather: gatherMs, mirror }: DispatcherConfig["shadows"],
-  { bus, clock, log, core, publisher, deviceProfiles }: ShadowsDependencies,
+  { bus, clock, log, core, desk, publisher, deviceProfiles }: ShadowsDependencies,
 ): Shadows {
   const voice = new Voice({
     publisher,
     log,
     locate: (partition, tenant, device) => core.partitions.get(partition)?.devices.find(tenant, device),
+    isWanted: (tenant, deviceId, path) => {
+      const sender = { tenant, deviceId, kind: Kind.SHADOW, protocol: Protocol.APP, port: "", profile: "" };
+      const head = { ...sender, path, contentType: "application/json" };
+      const { legs, conditions } = core.compiler.compile(head);
+      if (conditions !== undefined || desk.wants(head)) return true;
+      // The desk looks at everything that a profile could read.
+      return legs.some(({ target }) => target.kind !== "devices");
+    },
     request: (subject, data, timeoutMs) => bus.request(subject, data, timeoutMs),
   });
   return new Shadows({

@@ -5,7 +5,8 @@ import type { Profile } from "@myelin/profile";
 import type { CoreLog, Ownership } from "../core/ports.js";
 import type { ShadowChanged, ShadowKey } from "./api.js";
 import { conditionAs, conditionOf, toleranceOf } from "./condition.js";
-import { deltaDocument, snapshotOf, wholeDocument } from "./documents.js";
+import { changeDocument, deltaDocument, snapshotOf, wholeDocument } from "./documents.js";
+import type { Gathered } from "./gather.js";
 import type { JsonObject } from "./json.js";
 import { Reconciler } from "./reconciler.js";
 import { fromRecord, type StoredShadow } from "./records.js";
@@ -63,6 +64,7 @@ export class ShadowPartition {
       budget,
       counters,
       gatherMs,
+      measured: (key, shadow, gathered) => this.#measured(key, shadow, gathered),
       settle: (key, shadow) => this.#settle(key, shadow),
       stored: (key, shadow) => this.#stored(key, shadow),
     });
@@ -157,6 +159,19 @@ export class ShadowPartition {
     };
     const { tenant, device, name } = key;
     voice.tell(this.number, tenant, device, shadowTopic({ device, name, verb: "update" }, "delta"), news);
+  }
+
+  #measured(key: ShadowKey, { document }: StoredShadow, gathered: Gathered): () => void {
+    const { counters, voice, clock } = this.options;
+    const { tenant, device, name } = key;
+    const path = shadowTopic({ device, name, verb: "update" }, "documents");
+    const isWanted = voice.isWanted(tenant, device, path);
+    const previous = isWanted ? snapshotOf(document) : undefined;
+    if (!document.measure(gathered)) counters.dropped += gathered.size;
+    if (previous === undefined) return () => undefined;
+    const current = snapshotOf(document);
+    return () =>
+      voice.tell(this.number, tenant, device, path, changeDocument(previous, current, clock.wallUs()));
   }
 
   #settle(key: ShadowKey, shadow: StoredShadow): void {

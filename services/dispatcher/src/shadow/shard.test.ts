@@ -67,6 +67,10 @@ function setUp(store = new MemoryStore(), { epoch = 5, memoryBytes = 1e6 } = {})
     budget,
     counters,
     gatherMs: 5_000,
+    measured: (_key, { document }, gathered) => {
+      document.measure(gathered);
+      return () => undefined;
+    },
     settle: () => undefined,
     stored: (_key, { document }) => stored.push(document.version),
   });

@@ -44,6 +44,8 @@ export interface ShardOptions {
   readonly counters: ShadowCounters;
   /** How long what is measured is gathered, where nobody waits for it. */
   readonly gatherMs: number;
+  /** Takes what was gathered into a shadow; gives what to do once that is stored. */
+  measured(key: ShadowKey, shadow: StoredShadow, gathered: Gathered): () => void;
   /** Called before a changed shadow is stored: last chance to say how it stands. */
   settle(key: ShadowKey, shadow: StoredShadow): void;
   /** Called when a change is stored, before those who made it are told. */
@@ -333,7 +335,7 @@ export class ShadowShard {
     const condition = shadow.condition;
     const after: (() => void)[] = [];
     dropKnown(round.gathered, shadow.document);
-    if (round.gathered.size > 0 && !shadow.document.measure(round.gathered)) counters.dropped += 1;
+    if (round.gathered.size > 0) after.push(this.options.measured(key, shadow, round.gathered));
     for (const task of round.tasks) {
       try {
         after.push(task.run(shadow));

@@ -10,6 +10,8 @@ export interface VoiceOptions {
   readonly log: CoreLog;
   /** Where a device of a partition of this process is connected. */
   locate(partition: number, tenant: string, device: string): DeviceLocation | undefined;
+  /** Whether anybody is sent what is published there. */
+  isWanted(tenant: string, device: string, path: string): boolean;
   request(subject: string, data: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
 }
 
@@ -32,11 +34,17 @@ export class Voice {
 
   /** Tells the device, and everybody who subscribes to the topic. At most once: whoever needs more asks, or is told again. */
   tell(partition: number, tenant: string, device: string, path: string, document: object): void {
+    const { protocol } = this.options.locate(partition, tenant, device) ?? {};
+    const isOnOwnConnection = protocol !== undefined && protocol !== Protocol.MQTT;
+    const isWanted = this.isWanted(tenant, device, path);
+    if (!isOnOwnConnection && !isWanted) return;
     const payload = Buffer.from(JSON.stringify(document));
-    this.publish(tenant, device, path, payload, false);
-    const location = this.options.locate(partition, tenant, device);
-    if (location === undefined || location.protocol === Protocol.MQTT) return;
-    this.#downlink(partition, tenant, device, path, payload);
+    if (isWanted) this.publish(tenant, device, path, payload, false);
+    if (isOnOwnConnection) this.#downlink(partition, tenant, device, path, payload);
+  }
+
+  isWanted(tenant: string, device: string, path: string): boolean {
+    return this.options.isWanted(tenant, device, path);
   }
 
   /** Tells only the device, on its own connection. */

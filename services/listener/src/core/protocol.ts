@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { DeviceCommandClient, DeviceRegistryClient } from "@myelin/bus";
+import type { DeviceCommandClient, DeviceRegistryClient, ShadowClient } from "@myelin/bus";
 import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -56,6 +56,8 @@ export interface ProtocolContext {
   readonly commands: DeviceCommandClient;
   /** Asks the owners of devices for their records, for operators. */
   readonly registry: DeviceRegistryClient;
+  /** Asks the owners of devices for their shadows, for operators. */
+  readonly shadows: ShadowClient;
   /** Who looks at the packets of clients. */
   readonly traces: TraceHub;
   readonly metrics: ListenerMetrics;

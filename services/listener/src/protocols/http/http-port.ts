@@ -32,6 +32,8 @@ import { errorOf, PROBLEM_TYPE, problemOf } from "./problem.js";
 import { registryHandlers } from "./registry/handlers.js";
 import { REGISTRY_ROUTES } from "./registry/routes.js";
 import { addRoutes, DEVICE_ROUTES } from "./routes.js";
+import { shadowHandlers } from "./shadow/handlers.js";
+import { SHADOW_ROUTES } from "./shadow/routes.js";
 
 const MAX_PARAM_LENGTH = 4096;
 
@@ -170,6 +172,7 @@ export class HttpPort implements ProtocolPort {
         scope.addContentTypeParser("text/csv", (_request, payload, done) => done(null, payload));
         addRoutes(scope, REGISTRY_ROUTES, registryHandlers(ctx));
       });
+      addRoutes(app, SHADOW_ROUTES, shadowHandlers(ctx));
       addRoutes(app, DEVICE_ROUTES, {
         postMessages: postMessages(config, ctx) as never,
         pollMessages: this.messages.poll as never,
