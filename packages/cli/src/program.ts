@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from "commander";
 import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
+import { addCommandVerb } from "./command-verb.js";
 import { addDevicesVerb } from "./devices-verb.js";
 import { addHistoryVerb } from "./history-verb.js";
 import { addOperatorVerbs } from "./operator-verbs.js";
@@ -169,6 +170,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addResourceVerbs(verb, nats);
   addOperatorVerbs(verb, nats);
   addHistoryVerb(verb, nats);
+  addCommandVerb(verb, nats);
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);
 

@@ -36,5 +36,12 @@ export { escapeToken, MAX_TOKEN_CHARS, unescapeToken } from "./subjects/escape.j
 export { type OverflowOwner, overflowOwner } from "./subjects/overflow-owner.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";
-export { globToRegExp, isTopicFilter, isTopicName, topicMatches } from "./topics.js";
+export {
+  COMMAND_TOPICS,
+  globToRegExp,
+  isCommandRequest,
+  isTopicFilter,
+  isTopicName,
+  topicMatches,
+} from "./topics.js";
 export { type EnumName, type EnumNames, enumNames } from "./wire/enum-names.js";

@@ -29,7 +29,7 @@ const PUMP = {
         risk: "low",
         parameters: { speed: { type: "number" } },
         safety: { parameter: "speed", range: { max: 100 } },
-        verify: { point: "speed", equals: { parameter: "speed" }, tolerance: 0.5, within: "3s" },
+        verify: { point: "speed", equals: { parameter: "speed" }, tolerance: 0.5, within: "1m" },
       },
       beep: { risk: "read" },
       once: { risk: "low", redelivery: "never" },
@@ -236,5 +236,104 @@ describe("a command", () => {
     expect([rest.commands.map(({ id }) => id), rest.more]).toEqual([ids.slice(2), false]);
     const none = await rig.commands.list({ tenant: "", device: "a", states: ["expired"], limit: 2 });
     expect(none.commands).toEqual([]);
+  });
+});
+
+/** Where a command stands when somebody dies. */
+const STAGES: Readonly<Record<string, Behaviour>> = {
+  accepted: obeys,
+  // It has the command, and its connection never says so.
+  routed: (given, device) =>
+    device.given.length === 1 ? new Promise(() => undefined) : obeys(given, device),
+  delivered: (given, device) => {
+    device.execute(given);
+    return "acknowledged";
+  },
+  executed: async (given, device) => {
+    device.execute(given);
+    await device.answer(given.id, "SUCCEEDED");
+    return "acknowledged";
+  },
+};
+
+describe("a command of which somebody dies on the way", () => {
+  it.each(["dispatcher", "NATS"])("is verified and was executed once: %s", async (who) => {
+    await using box = await TestBox.open();
+    using rig = await setUp(box);
+    const child = await box.child("core", [PUMP]);
+    const victim = who === "NATS" ? box.nats.process : child;
+    for (const [stage, behaviour] of Object.entries(STAGES)) {
+      const id = `at-${stage}`;
+      const device = await rig.device(id, behaviour, stage !== "accepted");
+      const wish = { tenant: "", device: id, name: "set", parameters: { speed: 7 }, ttlMs: 60_000 };
+      const made = await rig.commands.submit({ ...wish, author: ADA });
+      const before = await rig.commands.reached(made, stage as "routed", DEADLINE_MS);
+      expect(before.state).toBe(stage);
+      if (stage === "routed")
+        await waitFor(() => device.given.length === 1, {
+          what: "the device to have it",
+          deadlineMs: DEADLINE_MS,
+        });
+      await victim.restart("SIGKILL");
+      await waitFor(
+        () =>
+          rig.commands.get("", made.id).then(
+            () => true,
+            () => false,
+          ),
+        { what: "the commands", deadlineMs: DEADLINE_MS },
+      );
+      if (stage === "accepted") rig.devices.connect(device);
+      if (stage === "delivered") await device.answer(made.id, "SUCCEEDED");
+      if (stage === "delivered" || stage === "executed") await device.report({ speed: 7 });
+      const ended = await rig.commands.reached(made, "verified", 2 * DEADLINE_MS);
+      expect([stage, told(ended)]).toEqual([
+        stage,
+        ["accepted", "routed", "delivered", "executed", "verified"],
+      ]);
+      expect([stage, device.executed]).toEqual([stage, [made.id]]);
+    }
+  });
+
+  it("is given to the device again where its connection has died, and executed once", async () => {
+    await using box = await TestBox.open();
+    using rig = await one(box);
+    const device = await rig.device("d", (given, it) => {
+      if (it.given.length > 1) return obeys(given, it);
+      it.execute(given);
+      rig.devices.disconnect(it);
+      return "device.left";
+    });
+    const made = await rig.commands.submit({
+      tenant: "",
+      device: "d",
+      name: "set",
+      parameters: { speed: 1 },
+      author: ADA,
+    });
+    await waitFor(() => device.given.length === 1 && !device.isOnline, {
+      what: "its death",
+      deadlineMs: DEADLINE_MS,
+    });
+    rig.devices.connect(device);
+    const ended = await rig.commands.reached(made, "verified", DEADLINE_MS);
+    expect([ended.state, device.given.length, device.executed]).toEqual(["verified", 2, [made.id]]);
+  });
+
+  it("expires, though nobody was there when its time was over", async () => {
+    await using box = await TestBox.open();
+    using rig = await setUp(box);
+    const child = await box.child("core", [PUMP]);
+    await rig.device("gone", obeys, false);
+    const made = await rig.commands.submit({
+      tenant: "",
+      device: "gone",
+      name: "beep",
+      ttlMs: 100,
+      author: ADA,
+    });
+    await child.restart("SIGKILL");
+    const ended = await rig.commands.reached(made, "verified", DEADLINE_MS);
+    expect(told(ended)).toEqual(["accepted", "expired ttl"]);
   });
 });

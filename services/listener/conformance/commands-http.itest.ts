@@ -195,6 +195,21 @@ describe("a command over HTTP", () => {
     expect([refused.status, refused.json().code]).toEqual([status, code]);
   });
 
+  it("comes from the platform alone: who publishes one itself is not let through", async () => {
+    await register("target");
+    const target = await pump("target");
+    let given = 0;
+    target.on("message", () => {
+      given += 1;
+    });
+    const path = "$aws/commands/things/target/executions/made-up/request/json";
+    const url = `http://127.0.0.1:${rig.port("web")}/api/v1/devices/other/messages/${path}`;
+    const headers = { "content-type": "application/json" };
+    expect((await fetch(url, { method: "POST", headers, body: "{}" })).status).toBe(403);
+    const real = await api("?wait=executed&timeout=30s", { body: { device: "target", command: "beep" } });
+    expect([real.json().state, given]).toEqual(["executed", 1]);
+  });
+
   it("that nobody knows is not found", async () => {
     expect((await api("/0-abcdefgh")).status).toBe(404);
     expect((await api("/nonsense")).status).toBe(404);

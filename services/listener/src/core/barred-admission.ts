@@ -1,4 +1,5 @@
-/** Admission that lets nobody in who is disabled or deleted in the registry of devices, whatever the rules say. */
+/** Admission that lets nobody in who is disabled or deleted in the registry of devices, whatever the rules say, and that leaves commands to the platform. */
+import { isCommandRequest } from "@myelin/contract";
 import type { Component, ComponentCondition } from "@myelin/kernel";
 import type {
   AdminScope,
@@ -51,7 +52,7 @@ export class BarredAdmission implements Admission, Component {
   }
 
   publish(identity: Identity, path: string): boolean {
-    return this.rules.publish(identity, path);
+    return !isCommandRequest(path) && this.rules.publish(identity, path);
   }
 
   subscribe(identity: Identity, filter: string): boolean {
