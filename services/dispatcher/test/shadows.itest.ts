@@ -318,4 +318,47 @@ describe("the store of shadows", () => {
     });
     expect(state(await client.get(DEVICE))).toMatchObject({ desired: { n: acknowledged } });
   });
+
+  it("loses no acknowledged change, and makes none twice, when dispatcher and NATS are killed in the middle", async () => {
+    await using box = await TestBox.open();
+    let owner = await box.child("core");
+    const client = new ShadowClient(await box.connect("asker"), PARTITIONS);
+    await askedFor(client);
+    await client.update(DEVICE, { desired: { n: 0 }, expected: 0 });
+    const counts = { made: 0, inDoubt: 0 };
+    const ending = new AbortController();
+    const addOne = async (): Promise<void> => {
+      const now = await client.get(DEVICE);
+      const { desired } = state(now) as { desired: { n: number } };
+      const outcome = await codeOf(
+        client.update(DEVICE, { desired: { n: desired.n + 1 }, expected: now.version }),
+      );
+      if (outcome === "done") counts.made += 1;
+      else if (outcome !== "shadow.version_conflict" && outcome !== "limit.rate") counts.inDoubt += 1;
+    };
+    const writing = Array.from({ length: 2 }, async () => {
+      while (!ending.signal.aborted) await addOne().catch(() => undefined);
+    });
+    for (const victim of ["dispatcher", "nats", "dispatcher"] as const) {
+      const before = counts.made;
+      await until("changes before the kill", () => counts.made > before + 20);
+      if (victim === "nats") {
+        await box.nats.kill();
+        await box.nats.restart();
+      } else {
+        await owner.kill("SIGKILL");
+        owner = await box.child("core");
+      }
+    }
+    const before = counts.made;
+    await until("changes after the last kill", () => counts.made > before + 5);
+    ending.abort();
+    await Promise.all(writing);
+    const last = await client.get(DEVICE);
+    const { desired } = state(last) as { desired: { n: number } };
+    // A change whose answer was lost may have been made or not; each that was acknowledged was made once.
+    expect(desired.n).toBeGreaterThanOrEqual(counts.made);
+    expect(desired.n).toBeLessThanOrEqual(counts.made + counts.inDoubt);
+    expect(last.version).toBe(desired.n + 1);
+  });
 });
