@@ -4,6 +4,7 @@ import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
 import { addCommandVerb } from "./command-verb.js";
 import { addDevicesVerb } from "./devices-verb.js";
+import { addFlowsVerb } from "./flows-verb.js";
 import { addHistoryVerb } from "./history-verb.js";
 import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
@@ -173,6 +174,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addCommandVerb(verb, nats);
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);
+  addFlowsVerb(verb, nats);
 
   verb<import("./commands/retained.js").RetainedOptions>(
     "retained",

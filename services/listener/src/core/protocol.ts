@@ -2,7 +2,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { DeviceCommandClient, DeviceRegistryClient, ShadowClient } from "@myelin/bus";
+import type { DeviceCommandClient, DeviceRegistryClient, FlowClient, ShadowClient } from "@myelin/bus";
 import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -54,6 +54,8 @@ export interface ProtocolContext {
   readonly history: HistoryClient;
   /** Asks the owners of devices to command them, for operators. */
   readonly commands: DeviceCommandClient;
+  /** Asks the owners of flows to run them, for operators. */
+  readonly flows: FlowClient;
   /** Asks the owners of devices for their records, for operators. */
   readonly registry: DeviceRegistryClient;
   /** Asks the owners of devices for their shadows, for operators. */

@@ -24,6 +24,8 @@ import type { HttpConfig } from "./config.js";
 import { DeviceMessages } from "./device-messages.js";
 import { AcceptedAnswer } from "./direct-answer.js";
 import { DirectRequests, type DirectScope } from "./direct-requests.js";
+import { flowHandlers } from "./flows/handlers.js";
+import { FLOW_ROUTES } from "./flows/routes.js";
 import { historyHandlers } from "./history/handlers.js";
 import { HISTORY_ROUTES } from "./history/routes.js";
 import { connectionOf, HttpConnection, type HttpScope } from "./http-connection.js";
@@ -167,6 +169,7 @@ export class HttpPort implements ProtocolPort {
     app.after(() => {
       addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
       addRoutes(app, COMMAND_ROUTES, commandHandlers(ctx));
+      addRoutes(app, FLOW_ROUTES, flowHandlers(ctx));
       addRoutes(app, HISTORY_ROUTES, historyHandlers(ctx));
       void app.register(async (scope) => {
         scope.addContentTypeParser("text/csv", (_request, payload, done) => done(null, payload));
