@@ -81,6 +81,9 @@ describe("the registries", () => {
       "qos2.lost ..0",
       "qos2.doubled ..0",
       "sessions.listener_bytes ..6000",
+      "registry.import 20000..",
+      "registry.lookup ..2",
+      "registry.start ..30",
     ]);
   });
 });

@@ -22,4 +22,5 @@ export const scenarios = {
   qos2: () => import("./qos2/index.js"),
   sessions: () => import("./sessions/index.js"),
   bridge: () => import("./bridge/index.js"),
+  registry: () => import("./registry/index.js"),
 } satisfies ScenarioRegistry;

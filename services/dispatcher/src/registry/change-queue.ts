@@ -22,6 +22,8 @@ export interface ChangeQueueOptions {
 
 interface Waiting {
   readonly change: registry.Change;
+  /** The outcome is wanted without the record. */
+  readonly brief: boolean;
   readonly resolve: (outcome: registry.Outcome) => void;
 }
 
@@ -34,9 +36,12 @@ interface Planned {
   readonly record: Uint8Array;
   readonly expected: number;
   readonly isNew: boolean;
+  readonly brief: boolean;
   readonly resolve: (outcome: registry.Outcome) => void;
 }
 
+const DONE = registry.Outcome.fromPartial({});
+const CREATED = registry.Outcome.fromPartial({ created: true });
 /** An atomic batch of NATS takes a thousand. */
 const MAX_AT_ONCE = 800;
 const MAX_BYTES = 512 * 1024;
@@ -51,8 +56,8 @@ export class ChangeQueue {
   constructor(private readonly options: ChangeQueueOptions) {}
 
   /** Resolves with what became of it; never rejects. */
-  apply(change: registry.Change): Promise<registry.Outcome> {
-    return new Promise((resolve) => this.#push({ change, resolve }));
+  apply(change: registry.Change, brief: boolean): Promise<registry.Outcome> {
+    return new Promise((resolve) => this.#push({ change, brief, resolve }));
   }
 
   /** Runs work when what came before is written, and lets nothing else be written meanwhile. @throws what it throws */
@@ -110,11 +115,11 @@ export class ChangeQueue {
   }
 
   /** Undefined: its outcome is told already. */
-  #tryPlan({ change, resolve }: Waiting): Planned | undefined {
+  #tryPlan({ change, brief, resolve }: Waiting): Planned | undefined {
     try {
       const planned = this.#plan(change);
-      if ("next" in planned) return { ...planned, resolve };
-      resolve(registry.Outcome.fromPartial(planned));
+      if ("next" in planned) return { ...planned, brief, resolve };
+      resolve(brief ? CREATED : registry.Outcome.fromPartial(planned));
     } catch (thrown) {
       resolve(failed(AppError.from(thrown)));
     }
@@ -126,7 +131,7 @@ export class ChangeQueue {
     remove,
     condition,
   }: registry.Change):
-    | Omit<Planned, "resolve">
+    | Omit<Planned, "brief" | "resolve">
     | { readonly device: registry.Device; readonly created: true } {
     const { isOwner, partition, table, clock } = this.options;
     if (!isOwner()) throw released(partition);
@@ -182,7 +187,7 @@ export class ChangeQueue {
   }
 
   /** Brings it into the table; what is returned tells of it. */
-  #written({ next, record, expected, isNew, resolve }: Planned, version: number): () => void {
+  #written({ next, record, expected, isNew, brief, resolve }: Planned, version: number): () => void {
     const { table, bars, onChange, onCreated } = this.options;
     const { tenant, id } = next;
     table.put(next, record, version);
@@ -192,7 +197,7 @@ export class ChangeQueue {
         bars.changed({ tenant, id }, next.disabled || next.deleted);
       onChange(tenant, id);
       if (isNew) onCreated(tenant, id);
-      if (next.deleted) resolve(registry.Outcome.fromPartial({}));
+      if (next.deleted || brief) resolve(isNew ? CREATED : DONE);
       else {
         const presence = table.presence(tenant, id);
         resolve(registry.Outcome.fromPartial({ device: { ...next, version, presence }, created: isNew }));
@@ -220,7 +225,7 @@ export class ChangeQueue {
   }
 }
 
-function planned(next: registry.Device, expected: number, isNew = false): Omit<Planned, "resolve"> {
+function planned(next: registry.Device, expected: number, isNew = false): Omit<Planned, "brief" | "resolve"> {
   return { next, record: registry.Device.encode(next).finish(), expected, isNew };
 }
 

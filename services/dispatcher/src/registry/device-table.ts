@@ -16,7 +16,6 @@ const SCHEMA = `
   PRAGMA locking_mode = EXCLUSIVE;
   CREATE TABLE devices (tenant TEXT, id TEXT, version INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE TABLE terms (tenant TEXT, term TEXT, id TEXT, PRIMARY KEY (tenant, term, id)) WITHOUT ROWID;
-  CREATE INDEX terms_of ON terms (tenant, id);
   CREATE TABLE presence (tenant TEXT, id TEXT, online INTEGER NOT NULL, since_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL,
     protocol INTEGER NOT NULL, address TEXT NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
   CREATE TABLE bars (tenant TEXT, id TEXT, version INTEGER NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (tenant, id)) WITHOUT ROWID;
@@ -64,7 +63,6 @@ export class DeviceTable {
   readonly #put: StatementSync;
   readonly #remove: StatementSync;
   readonly #putTerm: StatementSync;
-  readonly #removeTerms: StatementSync;
   readonly #marker: StatementSync;
   readonly #isBarred: StatementSync;
   readonly #oldMarkers: StatementSync;
@@ -73,6 +71,8 @@ export class DeviceTable {
   readonly #listBars: StatementSync;
   readonly #lists = new Map<string, StatementSync>();
   #size = 0;
+  /** False: there has been none, and nothing need be looked up. */
+  #hasBars = false;
 
   /** Opens a file that must not exist; `cacheBytes` is what it keeps in memory. */
   constructor(path: string, cacheBytes: number) {
@@ -94,7 +94,6 @@ export class DeviceTable {
     this.#put = prepare("INSERT OR REPLACE INTO devices VALUES (?, ?, ?, ?)");
     this.#remove = prepare("DELETE FROM devices WHERE tenant = ? AND id = ?");
     this.#putTerm = prepare("INSERT OR IGNORE INTO terms VALUES (?, ?, ?)");
-    this.#removeTerms = prepare("DELETE FROM terms WHERE tenant = ? AND id = ?");
     this.#marker = prepare("SELECT version FROM bars WHERE tenant = ? AND id = ? AND version > 0");
     this.#isBarred = prepare("SELECT 1 FROM bars WHERE tenant = ? AND id = ?");
     this.#oldMarkers = prepare(
@@ -125,6 +124,7 @@ export class DeviceTable {
 
   /** Version of the marker that a deleted device has left; 0: none. */
   marker(tenant: string, id: string): number {
+    if (!this.#hasBars) return 0;
     return (this.#marker.get(tenant, id) as { version: number } | undefined)?.version ?? 0;
   }
 
@@ -148,17 +148,22 @@ export class DeviceTable {
     const { tenant, id, deleted, disabled, updatedAtMs } = device;
     if (deleted) {
       this.remove(tenant, id);
-      this.#bar.run(tenant, id, version, updatedAtMs);
+      this.#setBar(tenant, id, version, updatedAtMs);
       return;
     }
-    if (disabled) this.#bar.run(tenant, id, 0, updatedAtMs);
-    else this.#free.run(tenant, id);
-    const isNew = !this.has(tenant, id);
-    if (isNew) this.#size += 1;
-    else this.#removeTerms.run(tenant, id);
+    if (disabled) this.#setBar(tenant, id, 0, updatedAtMs);
+    else this.#freeBar(tenant, id);
+    const before = this.#get.get(tenant, id) as Row | undefined;
     this.#put.run(tenant, id, version, record);
-    for (const term of termsOf(device)) this.#putTerm.run(tenant, term, id);
-    if (this.presence(tenant, id)?.online === true) this.#putTerm.run(tenant, ONLINE, id);
+    const terms = termsOf(device);
+    if (before === undefined) {
+      this.#size += 1;
+      for (const term of terms) this.#putTerm.run(tenant, term, id);
+      return;
+    }
+    const old = termsOf(registry.Device.decode(before.record));
+    for (const term of old) if (!terms.includes(term)) this.#removeTerm.run(tenant, term, id);
+    for (const term of terms) if (!old.includes(term)) this.#putTerm.run(tenant, term, id);
   }
 
   /** Is there such a device? */
@@ -192,11 +197,23 @@ export class DeviceTable {
 
   /** Nothing is left of it, not even a marker. */
   remove(tenant: string, id: string): void {
-    this.#free.run(tenant, id);
-    this.#removePresence.run(tenant, id);
-    if (this.#remove.run(tenant, id).changes === 0) return;
+    this.#freeBar(tenant, id);
+    const before = this.#get.get(tenant, id) as Row | undefined;
+    if (before === undefined) return;
     this.#size -= 1;
-    this.#removeTerms.run(tenant, id);
+    this.#remove.run(tenant, id);
+    this.#removePresence.run(tenant, id);
+    for (const term of [ONLINE, ...termsOf(registry.Device.decode(before.record))])
+      this.#removeTerm.run(tenant, term, id);
+  }
+
+  #setBar(tenant: string, id: string, version: number, atMs: number): void {
+    this.#hasBars = true;
+    this.#bar.run(tenant, id, version, atMs);
+  }
+
+  #freeBar(tenant: string, id: string): void {
+    if (this.#hasBars) this.#free.run(tenant, id);
   }
 
   /** Those that all conditions hold for, in the order of their ids' bytes; one more than `limit` where there are more. Walked to an end before the table is changed. */

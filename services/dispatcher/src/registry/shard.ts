@@ -92,8 +92,7 @@ export class DeviceShard {
 
   /** Each for itself, in their order. */
   async write({ changes, brief }: registry.WriteDevices): Promise<registry.WrittenDevices> {
-    const outcomes = await Promise.all(changes.map((change) => this.#queue.apply(change)));
-    return { outcomes: brief ? outcomes.map((outcome) => ({ ...outcome, device: undefined })) : outcomes };
+    return { outcomes: await Promise.all(changes.map((change) => this.#queue.apply(change, brief))) };
   }
 
   #take(records: readonly StoredRecord[]): void {
