@@ -79,6 +79,16 @@ describe("a flow", () => {
       "no such output",
     ],
     [{ a: { do: { app: { name: "x", method: `\${device}` } } } }, "steps.a.do.app.method", "the expression"],
+    [
+      { a: { do: { wait: { event: { device: "d", topics: ["a"], when: "input.x" } } } } },
+      "steps.a.do.wait.event.when",
+      "the expression input.x",
+    ],
+    [
+      { a: { do: { wait: { point: { device: "d", when: "level >" } } } } },
+      "steps.a.do.wait.point.when",
+      "the expression level >",
+    ],
     [{ a: { do: NAP, outputs: { t: "run.time" } } }, "steps.a.outputs.t", "without run.time"],
   ])("is refused for a name or an expression that cannot hold, with its path: %j", (steps, path, rule) => {
     const { problems } = compiled({ steps });

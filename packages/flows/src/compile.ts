@@ -4,6 +4,7 @@ import { AppError } from "@myelin/kernel";
 import { type Condition, compileCondition, compileExpression, type Expression } from "@myelin/profile";
 import { planOf, type RunPlan } from "./plan.js";
 import { compileTemplate, type Template, type Values } from "./template.js";
+import { compileWaitCondition } from "./wait-condition.js";
 
 /** What cannot be compiled, by its path below the spec. */
 export interface FlowProblem {
@@ -126,13 +127,16 @@ class Compiler {
     return { kind, spec, render: render as CompiledAction["render"] };
   }
 
-  /** Conditions of waits speak of what is waited for, and are compiled by those who know that. */
+  /** Conditions of waits speak of what is waited for: they are evaluated where that comes. */
   #value(
     value: unknown,
     at: Path,
     variables: readonly string[],
     before: ReadonlySet<string>,
   ): (values: Values) => unknown {
+    const of = at.at(-2);
+    if (typeof value === "string" && at.at(-1) === "when" && (of === "event" || of === "point"))
+      this.#try(at, value, () => compileWaitCondition(value, of));
     const isLeft = at.at(-1) === "when" || at.at(-2) === "topics" || at.at(-2) === "bearer";
     if (typeof value === "string" && !isLeft) {
       const template = this.#template(value, at, variables, before);

@@ -26,3 +26,4 @@ export {
 } from "./state.js";
 export { compileTemplate, expectText, type Template, type Values } from "./template.js";
 export { checkInput, evaluateOutputs, MAX_VALUE_BYTES, valuesOf } from "./values.js";
+export { compileWaitCondition } from "./wait-condition.js";

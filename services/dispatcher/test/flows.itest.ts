@@ -171,7 +171,9 @@ describe("flows", () => {
     });
   });
 
-  it("go on with another owner when theirs is killed in the middle: every run ends, no effect is doubled", async () => {
+  it("go on with another owner when theirs is killed in the middle, and NATS too: every run ends, no effect is doubled", {
+    timeout: 240_000,
+  }, async () => {
     await using box = await TestBox.open();
     await using server = await Counting.open();
     const flows = [
@@ -220,6 +222,7 @@ describe("flows", () => {
         deadlineMs: DEADLINE_MS,
       });
       await owner.kill("SIGKILL");
+      if (death === 1) await box.nats.restart();
       owner = await box.child("core", flows);
     }
     const runs = await allEnded(client, RUNS);

@@ -1,7 +1,8 @@
 /** What flows wait for of the devices of one partition. */
 import { type Head, topicMatches, type flow as wire } from "@myelin/contract";
+import { compileWaitCondition } from "@myelin/flows";
 import { AppError, type Clock } from "@myelin/kernel";
-import { type Condition, compileCondition, variablesOf } from "@myelin/profile";
+import type { Condition } from "@myelin/profile";
 import type { DeviceMessage } from "../devices/module.js";
 
 /** What has come, and was not asked for, is forgotten after this; so is a wait that nobody asks for any more. */
@@ -78,7 +79,8 @@ export class DeviceWaits {
     const others = this.#byDevice.get(of) ?? new Set();
     if (this.#byKey.size >= MAX_WAITS || others.size >= MAX_WAITS_OF_DEVICE)
       throw new AppError("queue.full", `too many flows wait for ${device}`);
-    const condition = when === "" ? undefined : waitCondition(when, topics.length > 0);
+    const condition =
+      when === "" ? undefined : compileWaitCondition(when, topics.length > 0 ? "event" : "point");
     const wait = {
       key,
       device: of,
@@ -115,12 +117,6 @@ export class DeviceWaits {
       wait.wake = wake;
     });
   }
-}
-
-/** What must hold of a message, or of points. @throws AppError `expression.invalid` */
-export function waitCondition(when: string, isEvent: boolean): Condition {
-  if (isEvent) return compileCondition(when, { topic: "string", payload: "dyn" });
-  return compileCondition(when, Object.fromEntries([...variablesOf(when)].map((name) => [name, "dyn"])));
 }
 
 function eventResult({ topics, condition }: DeviceWait, message: DeviceMessage): object | undefined {
