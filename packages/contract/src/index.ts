@@ -11,6 +11,7 @@ export {
   wrapFrame,
 } from "./app/frames.js";
 export * from "./batch/index.js";
+export { expectNoPlatformTopic, isPlatformTopic, mayDeviceSay } from "./device-topics.js";
 export * from "./filter-index/index.js";
 export * as app from "./generated/myelin/app/v1/app.js";
 export * as audit from "./generated/myelin/audit/v1/audit.js";
@@ -36,12 +37,5 @@ export { escapeToken, MAX_TOKEN_CHARS, unescapeToken } from "./subjects/escape.j
 export { type OverflowOwner, overflowOwner } from "./subjects/overflow-owner.js";
 export { BUCKETS, STREAMS, type StreamSpec } from "./subjects/streams.js";
 export * as subjects from "./subjects/subjects.js";
-export {
-  COMMAND_TOPICS,
-  globToRegExp,
-  isCommandRequest,
-  isTopicFilter,
-  isTopicName,
-  topicMatches,
-} from "./topics.js";
+export { globToRegExp, isTopicFilter, isTopicName, topicMatches } from "./topics.js";
 export { type EnumName, type EnumNames, enumNames } from "./wire/enum-names.js";

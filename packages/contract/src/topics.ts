@@ -38,11 +38,3 @@ export function globToRegExp(glob: string): RegExp {
     .replace(/\?/g, ".");
   return new RegExp(`^${escaped}$`, "su");
 }
-
-/** Commands to devices and their answers, below which a device's id stands. */
-export const COMMAND_TOPICS = "$aws/commands/things/";
-
-/** A topic on which a device is given a command: the platform alone sends there, so that nothing passes by the safety envelope. */
-export function isCommandRequest(path: string): boolean {
-  return path.startsWith(COMMAND_TOPICS) && path.includes("/request");
-}

@@ -79,6 +79,15 @@ describe.each<TransportName>(["grpc", "socket"])("an app over %s", (transport) =
     expect(sequences).toEqual([...sequences].sort((a, b) => a - b));
   });
 
+  it("may not say what the platform tells devices about commands and shadows", async () => {
+    const name = fresh();
+    using raw = await connectApp(world.target(transport), { app: name });
+    publish(raw, 1, Lane.EVENT, [
+      { path: "$aws/commands/things/boiler/executions/1/request/json", deviceId: "boiler" },
+    ]);
+    expect((await result(raw, 1)).error?.message).toContain("belongs to commands and shadows");
+  });
+
   it("has a bad envelope refused with its publish as a whole, and the stream goes on", async () => {
     const name = fresh();
     using raw = await connectApp(world.target(transport), { app: name });

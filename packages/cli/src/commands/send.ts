@@ -1,6 +1,6 @@
 /** `myelin send`: one reading as a device would send it, or a message to a connected device. */
 import { deploymentPartitions } from "@myelin/bus";
-import { app, control, partitionOf, subjects } from "@myelin/contract";
+import { app, control, expectNoPlatformTopic, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import { McpClient } from "@myelin/sdk-node";
 import { type ReachOptions, reach } from "../box/connection.js";
@@ -66,6 +66,7 @@ function contentTypeOf(payload: Buffer): string {
 }
 
 async function toDevice(device: string, path: string, payload: Buffer, options: Told): Promise<Outcome> {
+  expectNoPlatformTopic(path);
   return withBus(options, async (bus) => {
     const request = control.DownlinkRequest.fromPartial({
       deviceId: device,

@@ -1,7 +1,7 @@
 /** The topics on which devices get their commands and answer them, in the form of AWS IoT. */
-import { COMMAND_TOPICS } from "@myelin/contract";
 import type { AnswerStatus } from "./ladder.js";
 
+const PREFIX = "$aws/commands/things/";
 const RESPONSE = /^\$aws\/commands\/things\/([^/]+)\/executions\/([^/]+)\/response(?:\/([^/]+))?$/;
 const STATUSES: ReadonlySet<string> = new Set([
   "SUCCEEDED",
@@ -14,17 +14,17 @@ const MAX_TEXT_CHARS = 256;
 
 /** Where a device is given a command. */
 export function requestTopic(device: string, id: string): string {
-  return `${COMMAND_TOPICS}${device}/executions/${id}/request/json`;
+  return `${PREFIX}${device}/executions/${id}/request/json`;
 }
 
 /** Where it is told whether its answer was taken. */
 export function verdictTopic(device: string, id: string, isTaken: boolean): string {
-  return `${COMMAND_TOPICS}${device}/executions/${id}/response/json/${isTaken ? "accepted" : "rejected"}`;
+  return `${PREFIX}${device}/executions/${id}/response/json/${isTaken ? "accepted" : "rejected"}`;
 }
 
 /** A topic that belongs to commands. */
 export function isCommandTopic(path: string): boolean {
-  return path.startsWith(COMMAND_TOPICS);
+  return path.startsWith(PREFIX);
 }
 
 /** Whose answer to which command comes with a path; undefined: none. */

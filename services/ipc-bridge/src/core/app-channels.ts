@@ -3,6 +3,7 @@ import {
   type BatchView,
   type Channel,
   createChannel,
+  expectNoPlatformTopic,
   type Head,
   isTopicName,
   Kind,
@@ -61,6 +62,7 @@ export class AppChannels {
 function toHead(view: BatchView, lane: Lane, app: string): Head {
   const given = view.head();
   const head = given.deviceId === "" ? { ...given, deviceId: app } : given;
+  expectNoPlatformTopic(head.path);
   const strings = [head.tenant, head.deviceId, head.path, head.contentType, head.port, head.profile];
   if (!isTopicName(head.path)) throw bad("an envelope whose path is empty, or has wildcards or NUL");
   if (strings.some((s) => Buffer.byteLength(s) > MAX_HEAD_STRING_BYTES || s.includes("\0"))) {

@@ -1,6 +1,14 @@
 /** Messages of apps for one connected device: asked of the owner of the device's partition. */
 import type { Bus } from "@myelin/bus";
-import { app, control, isTopicName, partitionOf, subjects, toAppErrorMessage } from "@myelin/contract";
+import {
+  app,
+  control,
+  expectNoPlatformTopic,
+  isTopicName,
+  partitionOf,
+  subjects,
+  toAppErrorMessage,
+} from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import { timeoutOf } from "./requests.js";
 import type { AppSession } from "./session.js";
@@ -47,6 +55,7 @@ export class Downlinks {
         "a message for a device needs a device id and a path without wildcards",
       );
     }
+    expectNoPlatformTopic(path);
     const timeoutMs = timeoutOf(request.timeoutMs, settings);
     const message: control.DownlinkRequest = {
       tenant,

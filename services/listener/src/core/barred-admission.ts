@@ -1,5 +1,4 @@
-/** Admission that lets nobody in who is disabled or deleted in the registry of devices, whatever the rules say, and that leaves commands to the platform. */
-import { isCommandRequest } from "@myelin/contract";
+/** Admission that lets nobody in who is disabled or deleted in the registry of devices, whatever the rules say. */
 import type { Component, ComponentCondition } from "@myelin/kernel";
 import type {
   AdminScope,
@@ -52,7 +51,7 @@ export class BarredAdmission implements Admission, Component {
   }
 
   publish(identity: Identity, path: string): boolean {
-    return !isCommandRequest(path) && this.rules.publish(identity, path);
+    return this.rules.publish(identity, path);
   }
 
   subscribe(identity: Identity, filter: string): boolean {

@@ -1,6 +1,6 @@
 /** Sends messages to devices: asks the owner of the device's partition, who knows which listener holds it. */
 import type { Bus } from "@myelin/bus";
-import { app, control, partitionOf, subjects } from "@myelin/contract";
+import { app, control, expectNoPlatformTopic, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { DownlinkState } from "./session.js";
 
@@ -29,10 +29,11 @@ export class DownlinkClient {
 
   /**
    * Resolves with how far the message came.
-   * @throws AppError `device.not_connected` and whatever the holder of the connection reports; `request.timeout`,
+   * @throws AppError `auth.not_authorized` for a path of the platform, `device.not_connected` and whatever the holder of the connection reports; `request.timeout`,
    * `request.no_responder`, `bus.disconnected` when nobody answers
    */
   async send(order: DownlinkOrder): Promise<DownlinkState> {
+    expectNoPlatformTopic(order.path);
     const request = control.DownlinkRequest.encode({
       ...order,
       payload: Buffer.from(order.payload.buffer, order.payload.byteOffset, order.payload.byteLength),

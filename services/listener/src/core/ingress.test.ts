@@ -87,6 +87,27 @@ describe("Ingress.channelFor", () => {
     expect(admission.asked).toEqual(["no"]);
   });
 
+  it("lets a device speak for itself alone on the topics of commands and shadows, whatever the rules allow", () => {
+    const { ingress, admission } = ingressOf();
+    const from = source(1);
+    const { deviceId } = from.identity;
+    const own = [
+      `$aws/things/${deviceId}/shadow/update`,
+      `$aws/commands/things/${deviceId}/executions/1/response/json`,
+    ];
+    const others = [
+      "$aws/things/other/shadow/update",
+      `$aws/commands/things/${deviceId}/executions/1/request/json`,
+    ];
+    for (const topic of [...own, ...others]) {
+      const path = Buffer.from(topic);
+      const isOwn = own.includes(topic);
+      expect(ingress.channelFor(from, 1, path, 0, path.length) !== undefined, topic).toBe(isOwn);
+      if (!isOwn) expect(ingress.refusal).toBe("auth.not_authorized");
+    }
+    expect(admission.asked).toEqual(own);
+  });
+
   it("asks the source about paths that are new, and keeps none that it refuses", () => {
     const { ingress, admission } = ingressOf();
     const from = source(1);

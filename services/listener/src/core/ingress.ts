@@ -5,6 +5,7 @@ import {
   createChannel,
   type EnvelopeExtras,
   Kind,
+  mayDeviceSay,
   type Protocol,
   partitionOf,
 } from "@myelin/contract";
@@ -141,7 +142,7 @@ export class Ingress {
       const { identity, path, contentType } = key;
       // Subscribers are told it in protocols that know no such text.
       if (contentType.includes("\0")) throw new AppError("protocol.malformed", "a content type with NUL");
-      if (isBrokers(path) || !this.admission.publish(identity, path)) {
+      if (!mayName(identity, path) || !this.admission.publish(identity, path)) {
         throw new AppError("auth.not_authorized", `${identity.deviceId} may not publish to ${path}`);
       }
       const number = this.numbers.take(source);
@@ -239,7 +240,7 @@ export class Ingress {
     copy: Uint8Array,
   ): ChannelEntry {
     const length = copy.length;
-    if (isBrokers(path) || !this.admission.publish(source.identity, path)) {
+    if (!mayName(source.identity, path) || !this.admission.publish(source.identity, path)) {
       return {
         hash,
         lane,
@@ -288,9 +289,9 @@ export class Ingress {
   }
 }
 
-/** What the broker tells about itself nobody else may say (MQTT 5, 4.7.2). */
-function isBrokers(path: string): boolean {
-  return path.startsWith(SYS_PREFIX);
+/** What the broker tells about itself nobody else may say (MQTT 5, 4.7.2), nor what the platform tells devices. */
+function mayName({ deviceId }: Identity, path: string): boolean {
+  return !path.startsWith(SYS_PREFIX) && mayDeviceSay(deviceId, path);
 }
 
 function refusalOf(refusal: ErrorCode, lane: LaneIndex, bytes: Uint8Array): ChannelEntry {

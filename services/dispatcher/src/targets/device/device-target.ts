@@ -1,5 +1,5 @@
 /** Sends messages to a connected device, through the owner of its partition. */
-import { app, BatchView, control, partitionOf, subjects } from "@myelin/contract";
+import { app, BatchView, control, isPlatformTopic, partitionOf, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import { isExpired } from "../../core/expiry.js";
 import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
@@ -135,5 +135,10 @@ export const deviceTarget: TargetPlugin<DeviceSpec> = {
   kind: "device",
   nameOf: deviceName,
   specOf: fromName,
-  create: (spec, context) => new DeviceTarget(spec, context),
+  create: (spec, context) => {
+    if (isPlatformTopic(spec.path)) {
+      throw new AppError("route.invalid", `${spec.path} belongs to commands and shadows`);
+    }
+    return new DeviceTarget(spec, context);
+  },
 };
