@@ -76,6 +76,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   msgpackr: ["packages/contract/", "services/dispatcher/src/codecs/"],
   protobufjs: ["services/dispatcher/src/codecs/"],
   "@marcbachmann/cel-js": ["packages/profile/"],
+  croner: ["services/dispatcher/src/rules/"],
   "fft.js": ["packages/rules/"],
   tinyqueue: ["packages/rules/"],
   cockatiel: ["packages/sdk-node/"],

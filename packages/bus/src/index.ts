@@ -1,4 +1,14 @@
 /** The bus: NATS behind interfaces that the services use. */
+export {
+  ALARM_SEVERITIES,
+  ALARM_STATES,
+  AlarmClient,
+  type AlarmFilter,
+  type AlarmRecord,
+  type AlarmSeverity,
+  type AlarmState,
+  alarmJson,
+} from "./alarms.js";
 export type * from "./api.js";
 export { type BulkOutcome, type BulkWish, commandGroup } from "./bulk-commands.js";
 export { sentAccounts } from "./counters.js";

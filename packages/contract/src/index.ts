@@ -26,6 +26,7 @@ export * as ops from "./generated/myelin/ops/v1/ops.js";
 export * as registry from "./generated/myelin/registry/v1/registry.js";
 export * as resource from "./generated/myelin/resource/v1/resource.js";
 export * as retained from "./generated/myelin/retained/v1/retained.js";
+export * as rule from "./generated/myelin/rule/v1/rule.js";
 export * as session from "./generated/myelin/session/v1/session.js";
 export * as shadow from "./generated/myelin/shadow/v1/shadow.js";
 export * as sys from "./generated/myelin/sys/v1/sys.js";

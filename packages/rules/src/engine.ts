@@ -124,7 +124,7 @@ export class RuleEngine {
 
   /** A shadow of the device has changed. `name`: empty for the unnamed one. */
   shadow(occasion: Occasion, name: string, document: unknown): void {
-    const state = this.#seen(occasion);
+    const state = this.#watched(occasion);
     if (state === undefined) return;
     for (const bound of state.plan.onShadow)
       if (bound.rule.spec.trigger.shadow?.name === name)
@@ -133,7 +133,7 @@ export class RuleEngine {
 
   /** The device came or went. */
   presence(occasion: Occasion, isOnline: boolean): void {
-    const state = this.#seen(occasion);
+    const state = this.#watched(occasion);
     if (state === undefined) return;
     const word = isOnline ? "online" : "offline";
     for (const bound of state.plan.onPresence)
@@ -175,6 +175,11 @@ export class RuleEngine {
       state.isDirty = false;
       yield state.save();
     }
+  }
+
+  /** All that is kept; nothing is taken for saved by it. */
+  *all(): Iterable<SavedDevice> {
+    for (const state of this.#devices.values()) yield state.save();
   }
 
   /** Goes on with what was kept of a device. */
@@ -222,10 +227,15 @@ export class RuleEngine {
   }
 
   /** Undefined: no rule is about it. */
-  #seen(occasion: Occasion): DeviceState | undefined {
+  #watched(occasion: Occasion): DeviceState | undefined {
     const state = this.#stateOf(occasion);
-    if (state === undefined || state.plan.rules.length === 0) return undefined;
-    if (occasion.atMs > state.seenMs) state.seenMs = occasion.atMs;
+    return state === undefined || state.plan.rules.length === 0 ? undefined : state;
+  }
+
+  /** As `#watched`, of what the device itself has said. */
+  #seen(occasion: Occasion): DeviceState | undefined {
+    const state = this.#watched(occasion);
+    if (state !== undefined && occasion.atMs > state.seenMs) state.seenMs = occasion.atMs;
     return state;
   }
 

@@ -53,7 +53,11 @@ export class Rule {
 
   /** Asked once per device and version of the rules. */
   isAbout(device: string, profile: string): boolean {
-    if (this.#profiles?.has(profile) === false) return false;
+    return this.#profiles?.has(profile) !== false && this.isNamed(device);
+  }
+
+  /** Whether it is about a device of this id, whatever its profile. */
+  isNamed(device: string): boolean {
     if (this.#devices === undefined) return true;
     return this.#devices.has(device) || this.#patterns.some((pattern) => matchesPattern(pattern, device));
   }

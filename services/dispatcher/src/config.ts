@@ -138,6 +138,29 @@ export const dispatcherSchema = object({
     },
     { description: "Retained messages; their bytes are bounded by their share of nats.maxStore." },
   ),
+  rules: object(
+    {
+      placement: oneOf(["hub", "edge"], {
+        default: "hub",
+        description: "Which rules run here, by their placement: each rule runs in one place.",
+      }),
+      maxDevices: integer({
+        default: 100_000,
+        minimum: 1,
+        maximum: 10_000_000,
+        description:
+          "Devices of a partition about which rules remember something. Beyond it one that was quiet is forgotten, and begins anew.",
+      }),
+      listNumbers: integer({
+        default: 2_000_000,
+        minimum: 1_000,
+        maximum: 1_000_000_000,
+        description:
+          "Numbers in lists, such as vibrations, that rules work through for each second of messages of a partition; what is beyond is counted and not looked at.",
+      }),
+    },
+    { description: "Rules." },
+  ),
   registry: object(
     {
       memory: bytes({

@@ -28,6 +28,7 @@ export const dispatcherService = defineService<DispatcherConfig>({
         new FileResourceSource({ directory, clock, onStatusChange }),
       apply: (snapshot) => dispatcher.applyResources(snapshot),
       conditions: () => dispatcher.resources.conditions(),
+      figures: () => dispatcher.resources.figures(),
       check: (resources) => dispatcher.resources.check(resources),
     });
     // The routes are in force before the first partition is taken.

@@ -19,7 +19,7 @@ import { type Resource, resourcesOf, type Snapshot } from "@myelin/config";
 import { type BatchView, BUCKETS, STREAMS, subjects } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
-import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
+import type { ResourceCondition, ResourceFigures, ResourceRefusal } from "@myelin/service-host";
 import { AuditLog } from "./audit/audit-log.js";
 import { createBusPorts, createDoorPorts, createJournals } from "./bus-ports.js";
 import { CommandModule } from "./commands/command-module.js";
@@ -45,6 +45,9 @@ import { KeyValueDeviceStore } from "./registry/store.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
+import { createRules } from "./rules/create.js";
+import { foldRuleMetrics } from "./rules/metrics.js";
+import type { Rules } from "./rules/rules.js";
 import type { QueueLimits } from "./sessions/session.js";
 import { Sessions } from "./sessions/sessions.js";
 import { createShadows } from "./shadow/create.js";
@@ -83,11 +86,13 @@ export interface DispatcherService extends Component {
     readonly registry: DeviceRegistry;
   };
   readonly shadows: Shadows;
+  readonly rules: Rules;
   /** Puts the routes of a snapshot in force; one that cannot be compiled leaves its last good version in force. */
   applyResources(snapshot: Snapshot): Promise<void>;
   /** What can be told of routes and device profiles. */
   readonly resources: {
     conditions(): readonly ResourceCondition[];
+    figures(): readonly ResourceFigures[];
     check(resources: readonly Resource[]): Promise<readonly ResourceRefusal[]>;
   };
 }
@@ -233,6 +238,19 @@ export async function createDispatcher(
     onInterest: () => core.replan(),
   });
   desk.add(flowModule);
+  const { rules, table: ruleTable } = await createRules(config.rules, {
+    bus,
+    clock,
+    log,
+    partitions,
+    publisher,
+    sinks,
+    registry,
+    shadows,
+    deviceProfiles,
+    onMoved: () => core.replan(),
+  });
+  desk.add(rules);
   const ledger = new LedgerKeeper({
     service: "dispatcher",
     bus,
@@ -247,7 +265,10 @@ export async function createDispatcher(
   core.keepRetained();
   core.attendDevices((head) => desk.interest(head));
   const counted = { core, door, retained, sinks, desk, shadows, flows: flowModule };
-  if (deps.metrics !== undefined) foldMetrics(deps.metrics, counted);
+  if (deps.metrics !== undefined) {
+    foldMetrics(deps.metrics, counted);
+    foldRuleMetrics(deps.metrics, rules, ruleTable);
+  }
   const owner = createPartitionOwner(bus, { partitions, liveness });
   owner.onChange({
     acquired: async (ownership) => {
@@ -278,6 +299,7 @@ export async function createDispatcher(
       telemetry,
       events,
       coreComponent(bus, core, apps),
+      rules,
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
       owner,
@@ -291,21 +313,30 @@ export async function createDispatcher(
     sinks.apply(resourcesOf(snapshot, "Sink"));
     profiles.apply(resourcesOf(snapshot, "DeviceProfile"));
     flows.apply(resourcesOf(snapshot, "Flow"));
+    rules.apply(resourcesOf(snapshot, "Rule"));
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
   const resources: DispatcherService["resources"] = {
     conditions: () => [
       ...profiles.conditions(),
       ...routes.conditions(),
-      ...sinks.conditions(),
       ...flows.conditions(),
+      ...ruleTable.conditions(),
+      ...sinks.conditions(),
     ],
+    figures: () => ruleTable.figures(),
     async check(all) {
       const isProfile = (r: Resource): r is Resource<"DeviceProfile"> => r.kind === "DeviceProfile";
       const { profile, refusals } = profiles.check(all.filter(isProfile));
       const ofRoutes = all.filter((r): r is Resource<"Route"> => r.kind === "Route");
       const ofFlows = flows.check(all.filter((r): r is Resource<"Flow"> => r.kind === "Flow"));
-      return [...refusals, ...ofFlows, ...(await routes.check(ofRoutes, profile))];
+      const ofRules = all.filter((r): r is Resource<"Rule"> => r.kind === "Rule");
+      return [
+        ...refusals,
+        ...ofFlows,
+        ...ruleTable.check(ofRules),
+        ...(await routes.check(ofRoutes, profile)),
+      ];
     },
   };
   return Object.assign(host, {
@@ -314,6 +345,7 @@ export async function createDispatcher(
     sinks,
     devices: { desk, publisher, registry },
     shadows,
+    rules,
     owner,
     ledger,
     door,

@@ -114,6 +114,16 @@ export const STREAMS = {
     maxPerSubject: 0,
     duplicateWindowMs: 120_000,
   },
+  rules: {
+    name: "MLN_RULES",
+    subjects: [subjects.allRuleJournals()],
+    retention: "limits",
+    whenFull: "refuse_new",
+    maxBytes: 1 * GIB,
+    maxAgeMs: 0,
+    maxPerSubject: 0,
+    duplicateWindowMs: 120_000,
+  },
   retained: {
     name: "MLN_RETAINED",
     subjects: [subjects.allRetainedMessages()],

@@ -78,6 +78,9 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
   flowRequest: ["mln.flw.request.3", ["partition", 3]],
   flowJournal: ["mln.flw.journal.3", ["partition", 3]],
   allFlowJournals: ["mln.flw.journal.*"],
+  ruleRequest: ["mln.rul.request.3", ["partition", 3]],
+  ruleJournal: ["mln.rul.journal.3", ["partition", 3]],
+  allRuleJournals: ["mln.rul.journal.*"],
   registryRequest: ["mln.reg.request.3", ["partition", 3]],
   deviceKey: ["3.plant.boiler=2F7", ["partition", 3], ["name", "plant"], ["name", "boiler/7"]],
   shadowRequest: ["mln.shd.request.3", ["partition", 3]],
@@ -197,6 +200,7 @@ describe("streams and buckets", () => {
       commands: ["MLN_COMMANDS", "mln.cmd.journal.*", "limits", "refuse_new"],
       presence: ["MLN_PRESENCE", "mln.pres.journal.*", "limits", "refuse_new"],
       flows: ["MLN_FLOWS", "mln.flw.journal.*", "limits", "refuse_new"],
+      rules: ["MLN_RULES", "mln.rul.journal.*", "limits", "refuse_new"],
       retained: ["MLN_RETAINED", "mln.ret.msg.>", "limits", "refuse_new"],
     });
     expect(Object.values(BUCKETS).map((b) => b.name)).toEqual([

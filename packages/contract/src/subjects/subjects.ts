@@ -168,6 +168,13 @@ export const commandJournal = (partition: number): string => `mln.cmd.journal.${
 /** The journals of all partitions: what the stream COMMANDS takes. */
 export const allCommandJournals = (): string => "mln.cmd.journal.*";
 
+/** Request about the alarms of devices, to the owner of their partition. Request/reply. */
+export const ruleRequest = (partition: number): string => `mln.rul.request.${part(partition)}`;
+/** JournalBatch of the rules of one partition; stream RULES. */
+export const ruleJournal = (partition: number): string => `mln.rul.journal.${part(partition)}`;
+/** The journals of all partitions: what the stream RULES takes. */
+export const allRuleJournals = (): string => "mln.rul.journal.*";
+
 /** SysFigures of every listener, for all listeners. */
 export const sysFigures = (): string => "mln.sys.figures";
 

@@ -60,6 +60,11 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "route.invalid": "A route cannot be compiled.",
   "expression.invalid":
     "An expression of a resource is not CEL, names something unknown, has the wrong type, or could run away.",
+  "alarm.unknown": "There is no such alarm, or it was over long ago and is forgotten.",
+  "alarm.over": "The alarm was cleared before, so it cannot be acknowledged.",
+  "action.failed": "An action of a rule did not succeed; it is tried again a few times.",
+  "action.refused": "An action of a rule cannot succeed as it is: what it asks for is refused.",
+  "rule.elsewhere": "A rule runs elsewhere, by its placement: at the hub or at the edge.",
   "rule.invalid": "A rule cannot be put in force; the message names the rule and the place in it.",
   "expression.failed": "An expression of a resource could not be evaluated with the values of the moment.",
   "target.unavailable": "The target of a route cannot take messages at the moment.",

@@ -63,8 +63,8 @@ function natsConfig(options: NatsOptions, port: number, monitorPort: number, dir
   const lines = [`listen: "127.0.0.1:${port}"`, `http: "127.0.0.1:${monitorPort}"`];
   if (jetstream) {
     lines.push("jetstream {", `  store_dir: ${JSON.stringify(dir.join("jetstream"))}`);
-    // Bounded, so that a runaway test fails by itself instead of filling the disk of the machine.
-    lines.push("  max_memory_store: 268435456", "  max_file_store: 8589934592");
+    // Bounded, so that a runaway test fails by itself instead of filling the disk of the machine; the streams reserve half of it.
+    lines.push("  max_memory_store: 268435456", "  max_file_store: 17179869184");
     if (syncInterval !== undefined) lines.push(`  sync_interval: ${syncInterval}`);
     lines.push("}");
   }

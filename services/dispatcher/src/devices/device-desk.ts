@@ -3,6 +3,7 @@ import { BATCH_FLAGS, type BatchView, type Head, Lane, Quality } from "@myelin/c
 import { AppError, backoff, type Clock } from "@myelin/kernel";
 import type { SampleQuality } from "@myelin/profile";
 import type { CoreLog, Ownership } from "../core/ports.js";
+import { causesOf } from "./causes.js";
 import type { DeviceProfiles } from "./device-profiles.js";
 import type { DeviceMessage, DeviceModule } from "./module.js";
 
@@ -149,6 +150,7 @@ export class DeviceDesk {
       isReplayed: view.replayed,
       responsePath: view.responsePath,
       correlation: view.correlation(),
+      causes: causesOf(view),
       profile,
       samples: profile?.decode({ path, payload, ingestTimeUs, sourceTimeUs, quality }) ?? [],
     };

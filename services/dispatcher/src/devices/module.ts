@@ -27,6 +27,8 @@ export interface DeviceMessage {
   /** Where the sender wants its answer; empty: nowhere. */
   readonly responsePath: string;
   readonly correlation: Buffer;
+  /** Rules whose actions have led to this message, the first one in front; absent or empty for what comes from outside. */
+  readonly causes?: readonly string[] | undefined;
   /** The device's profile that is in force; undefined: it has none. */
   readonly profile: Profile | undefined;
   /** What its profile makes of the payload; empty when it has nothing for this path. */
@@ -65,6 +67,8 @@ export interface DevicePublication {
   readonly retain?: boolean | undefined;
   readonly expiresAtUs?: number | undefined;
   readonly correlation?: Uint8Array | undefined;
+  /** As in `DeviceMessage`. */
+  readonly causes?: readonly string[] | undefined;
 }
 
 /** Publishes into the platform. */

@@ -10,6 +10,7 @@ import {
   partitionOf,
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { causeHeaders } from "./causes.js";
 import type { DevicePublication, DevicePublisher } from "./module.js";
 
 /** Outcome of one event: called once. */
@@ -73,6 +74,6 @@ export class LanePublisher implements DevicePublisher {
   }
 }
 
-function extrasOf({ retain, expiresAtUs, correlation }: DevicePublication): EnvelopeExtras {
-  return { retain, expiresAtUs, correlation };
+function extrasOf({ retain, expiresAtUs, correlation, causes }: DevicePublication): EnvelopeExtras {
+  return { retain, expiresAtUs, correlation, headers: causeHeaders(causes) };
 }

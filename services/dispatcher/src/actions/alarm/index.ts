@@ -1,0 +1,1 @@
+export { alarmAction as plugin } from "./alarm-action.js";

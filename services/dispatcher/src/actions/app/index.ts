@@ -1,0 +1,1 @@
+export { appAction as plugin } from "./app-action.js";

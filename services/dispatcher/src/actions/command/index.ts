@@ -1,0 +1,1 @@
+export { commandAction as plugin } from "./command-action.js";

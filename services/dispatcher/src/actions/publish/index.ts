@@ -1,0 +1,1 @@
+export { publishAction as plugin } from "./publish-action.js";

@@ -1,0 +1,1 @@
+export { shadowAction as plugin } from "./shadow-action.js";

@@ -1,0 +1,1 @@
+export { sinkAction as plugin } from "./sink-action.js";

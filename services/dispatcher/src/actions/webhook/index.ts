@@ -1,0 +1,1 @@
+export { webhookAction as plugin } from "./webhook-action.js";

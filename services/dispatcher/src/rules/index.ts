@@ -1,0 +1,2 @@
+export { RuleTable } from "./rule-table.js";
+export { Rules } from "./rules.js";
