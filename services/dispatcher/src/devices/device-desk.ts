@@ -94,7 +94,11 @@ export class DeviceDesk {
       for (const module of this.#modules) {
         try {
           const effect = module.onMessage(partition, message);
-          if (effect !== undefined) effects.push(effect);
+          if (effect !== undefined) {
+            // Awaited below, maybe turns later: nobody may take it for one that nobody waits for.
+            effect.catch(() => undefined);
+            effects.push(effect);
+          }
         } catch (err) {
           this.defects += 1;
           log.error({ err, module: module.name }, "a message of a device had no effect because of a defect");
