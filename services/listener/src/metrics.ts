@@ -49,7 +49,7 @@ export const listenerMetricsList = defineMetrics({
   lostBytes: {
     type: "counter",
     name: "myelin_listener_lost_bytes_total",
-    help: "Bytes kept for connections that ended before they could be read: not let in yet, broken, or too slow. Messages that were read are in the ledger.",
+    help: "Bytes kept for connections that ended before they could be read: not let in yet, broken, or too slow. Messages that were read are in the ledger, and whole MQTT messages in these bytes too.",
     labels: { protocol },
   },
   malformed: {

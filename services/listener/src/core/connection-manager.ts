@@ -177,7 +177,7 @@ export class ConnectionManager {
     this.heldBytes -= counted;
   }
 
-  /** Bytes that were kept for a connection go with it unread: how many messages were in them nobody can say. */
+  /** Bytes that were kept for a connection go with it unread. Messages in them are its protocol's to count, where it can tell them. */
   lose(connection: Connection, bytes: number): void {
     bump(this.counters.lostBytes, connection.scope.kind, bytes);
     this.letGo(connection, connection.heldBytes);

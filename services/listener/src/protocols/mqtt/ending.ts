@@ -113,6 +113,7 @@ export function endConnection(c: MqttConnection): void {
   const { sessions, subscriptions, connections } = c.shared.ctx;
   const { tracer } = c.shared;
   if (tracer.isActive) tracer.closed(c);
+  c.giveUpUnread();
   c.state = STATE.closed;
   ease(c);
   connections.remove(c, c.ending);

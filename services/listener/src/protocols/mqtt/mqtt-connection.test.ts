@@ -413,6 +413,27 @@ describe("pressure", () => {
     expect(client.stream.paused).toBe(false);
   });
 
+  it("from the bus keeps what was read from a client that goes meanwhile in the books, by lane and reason", () => {
+    const rig = mqttRig();
+    const counts = () => rig.ingress.refusals.map((map) => [...map]);
+    const [lost, ended, early] = [rig.connected("a"), rig.connected("b"), rig.client()];
+    rig.telemetry.setCongested(true);
+    for (const client of [lost, ended]) {
+      for (const qos of [0, 0, 1] as const)
+        client.send({ ...publish("t", "x"), qos, ...(qos > 0 && { messageId: 5 }) });
+    }
+    lost.lose();
+    expect(counts()).toEqual([[["connection_ended", 2]], [["connection_ended", 1]]]);
+    ended.connection.disconnect("administrative");
+    ended.lose();
+    early.send(publish("t", "x"));
+    early.lose();
+    expect(counts()).toEqual([[["connection_ended", 4]], [["connection_ended", 2]]]);
+    rig.telemetry.setCongested(false);
+    rig.manager.congestionEnded();
+    expect(rig.telemetry.taken).toEqual([]);
+  });
+
   it("of a rate limit pauses the fast and not the slow", async () => {
     const rig = mqttRig({ ratePerSecond: 100, rateBurst: 10 });
     const fast = rig.connected("fast");

@@ -37,6 +37,7 @@ import type { MqttShared } from "./shared.js";
 import { STATE, type State } from "./state.js";
 import { TopicAliases } from "./topic-aliases.js";
 import { keptWillOf, willAtTakeover } from "./wills.js";
+import { countPublishes } from "./unread.js";
 
 const FIRST_PARTIAL_BYTES = 256;
 /** A CONNECT of five strings of 64 KiB is as large as one can be without properties. */
@@ -117,10 +118,11 @@ export class MqttConnection
   /** Sends what is waiting and closes; a client that does not close its side is cut off after two seconds. It gets no messages meanwhile. */
   shutDown(): void {
     this.flush();
+    this.giveUpUnread();
     this.state = STATE.closed;
     this.shared.ctx.subscriptions.removeAll(this);
     ease(this);
-    this.pending = this.partial = undefined;
+    this.partial = undefined;
     this.stream.end();
     // The client's own close must be read, or the last bytes sent could be lost to a reset.
     if (this.held !== 0) this.stream.resume();
@@ -281,6 +283,19 @@ export class MqttConnection
   unparsed(): readonly Buffer[] {
     const begun = this.partial?.subarray(0, this.partialLength);
     return [begun, this.pending].filter((bytes) => bytes !== undefined);
+  }
+
+  /** The connection ends with bytes that nobody will read: the messages in them go into the books. Those above QoS 0 their client has, unacknowledged. */
+  giveUpUnread(): void {
+    const unread = this.unparsed();
+    const isNone = this.pending === undefined || !this.opened;
+    this.pending = undefined;
+    // Nothing was kept for a client that was not let in, or that has broken a rule in what was read.
+    if (isNone) return;
+    const { telemetry, event } = countPublishes(Buffer.concat(unread));
+    const { ingress } = this.shared.ctx;
+    if (telemetry > 0) ingress.refuse(0, "connection_ended", telemetry);
+    if (event > 0) ingress.refuse(1, "connection_ended", event);
   }
 
   openSession(): MqttSession {
