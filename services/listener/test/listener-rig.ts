@@ -1,7 +1,14 @@
 /** A listener on a real nats-server, and what came out of it at the other end. */
 
 import { readFileSync } from "node:fs";
-import { type Bus, createBus, createEventSender, createTelemetrySender, ensureStreams } from "@myelin/bus";
+import {
+  type Bus,
+  createBus,
+  createEventSender,
+  createTelemetrySender,
+  type EnsureStreamsOptions,
+  ensureStreams,
+} from "@myelin/bus";
 import { checkValue, Secret } from "@myelin/config";
 import { type app, BatchView, control, envelope, subjects } from "@myelin/contract";
 import { systemClock } from "@myelin/kernel";
@@ -48,6 +55,8 @@ export async function startRig(
     readonly instance?: string;
     readonly admission?: object;
     readonly settings?: object;
+    /** Other sizes than the small ones streams have here. */
+    readonly streams?: EnsureStreamsOptions["streams"];
   } = {},
 ): Promise<Rig> {
   const nats = options.nats ?? (await startNats());
@@ -65,6 +74,7 @@ export async function startRig(
     dedupe: SMALL,
     sessions: SMALL,
     retained: SMALL,
+    ...options.streams,
   };
   await ensureStreams(bus, { partitions: PARTITIONS, streams });
   const seen: Seen[] = [];

@@ -2,6 +2,7 @@ import { envelope, retained, subjects } from "@myelin/contract";
 import { FakeClock } from "@myelin/kernel";
 import { describe, expect, it } from "vitest";
 import { type KeeperPorts, RetainedKeeper } from "./keeper.js";
+import { retainedFrom } from "./message.js";
 
 const PARTITION = 0;
 const SILENT = {
@@ -14,7 +15,7 @@ const SILENT = {
 /** A keeper of one partition and `topics` messages, in a world where everything is answered at once. */
 async function rig(topics: readonly string[]) {
   const served = new Map<string, (data: Uint8Array) => Promise<Uint8Array>>();
-  const state = { handedOver: 0 };
+  const state = { handedOver: 0, told: [] as retained.KeeperState[] };
   const ports: KeeperPorts = {
     instance: "core",
     incarnation: 1,
@@ -29,7 +30,7 @@ async function rig(topics: readonly string[]) {
       },
       get: async () => undefined,
     },
-    publish: () => true,
+    publish: (_subject, data) => state.told.push(retained.KeeperState.decode(data)) > 0,
     serve: (subject, handler) => {
       served.set(subject, handler);
       return () => served.delete(subject);
@@ -50,7 +51,7 @@ async function rig(topics: readonly string[]) {
     const answer = await served.get(subjects.retainedQuery(PARTITION))!(request);
     return retained.QueryAnswer.decode(answer).found[0]!;
   };
-  return { state, query };
+  return { state, query, keeper };
 }
 
 function messageOf(path: string): Buffer {
@@ -68,5 +69,25 @@ describe("a long answer", () => {
     expect(state.handedOver).toBe(1);
     await query("");
     expect(state.handedOver).toBe(2);
+  });
+});
+
+describe("a keeper that gets full", () => {
+  it("says so at once, and once", async () => {
+    const { state, keeper } = await rig([]);
+    for (let i = 0; i < 95; i++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      expect(state.told).toEqual([]);
+      void keeper.keepHere(PARTITION, [retainedFrom(messageOf(`t${i}`))], {
+        stored: true,
+        redelivered: false,
+      });
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(state.told).toMatchObject([{ full: true, messages: 95 }]);
+    const more = [retainedFrom(messageOf("more"))];
+    expect(keeper.keepHere(PARTITION, more, { stored: false, redelivered: false })).toBe("kept");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(state.told.length).toBe(1);
   });
 });

@@ -72,6 +72,7 @@ export class RetainedKeeper implements Component {
   private round: Promise<void> = Promise.resolve();
   private nextRound: Promise<void> | undefined;
   private isChanged = true;
+  private telling: Promise<void> | undefined;
 
   constructor(
     private readonly ports: KeeperPorts,
@@ -157,6 +158,7 @@ export class RetainedKeeper implements Component {
     this.isChanged = true;
     if (!stored) {
       for (const message of messages) if (!shard.keep(message, redelivered, undefined)) this.refused += 1;
+      this.tellIfFull();
       return "kept";
     }
     let left = messages.length;
@@ -168,8 +170,9 @@ export class RetainedKeeper implements Component {
       for (const message of messages) {
         if (shard.keep(message, redelivered, onStored)) continue;
         reject(new AppError("bus.stream_full", "there are more retained messages than may be"));
-        return;
+        break;
       }
+      this.tellIfFull();
     });
   }
 
@@ -268,6 +271,14 @@ export class RetainedKeeper implements Component {
     } catch (err) {
       this.ports.log.debug({ err, other }, "a dispatcher does not say what it has handed over");
     }
+  }
+
+  /** At once: what is accepted until publishers are refused has no place. */
+  private tellIfFull(): void {
+    if (this.wasFull || this.telling !== undefined || !this.budget.isFull) return;
+    this.telling = this.tell().finally(() => {
+      this.telling = undefined;
+    });
   }
 
   /** Publishers are refused by what this says. */

@@ -36,8 +36,8 @@ import { MqttSession, NO_FIGURES, type SessionFigures } from "./session.js";
 import type { MqttShared } from "./shared.js";
 import { STATE, type State } from "./state.js";
 import { TopicAliases } from "./topic-aliases.js";
-import { keptWillOf, willAtTakeover } from "./wills.js";
 import { countPublishes } from "./unread.js";
+import { keptWillOf, willAtTakeover } from "./wills.js";
 
 const FIRST_PARTIAL_BYTES = 256;
 /** A CONNECT of five strings of 64 KiB is as large as one can be without properties. */
