@@ -84,6 +84,14 @@ describe("the registries", () => {
       "registry.import 20000..",
       "registry.lookup ..2",
       "registry.start ..30",
+      "stores.sqlite 200000..",
+      "stores.sqlite_10000_points 200000..",
+      "stores.postgresql 100000..",
+      "stores.postgresql_10000_points 100000..",
+      "stores.mysql 100000..",
+      "stores.mysql_10000_points 100000..",
+      "stores.sqlite_newest ..10",
+      "stores.sqlite_aggregate ..300",
     ]);
   });
 });

@@ -23,4 +23,5 @@ export const scenarios = {
   sessions: () => import("./sessions/index.js"),
   bridge: () => import("./bridge/index.js"),
   registry: () => import("./registry/index.js"),
+  stores: () => import("./stores/index.js"),
 } satisfies ScenarioRegistry;
