@@ -16,6 +16,7 @@ import { runTool } from "./run-tool.mjs";
 
 /** Program, as tests name it with `requires.program`, and its package. One line for each. */
 export const DEBIAN_PACKAGES = {
+  influxd: "influxdb",
   mariadbd: "mariadb-server",
   mosquitto: "mosquitto",
   mosquitto_pub: "mosquitto-clients",

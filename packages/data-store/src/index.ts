@@ -21,6 +21,8 @@ export {
   type ReadingValue,
   toReference,
 } from "./reading-block.js";
+export type { InfluxdbServer } from "./stores/influxdb/http.js";
+export { InfluxdbStore, type InfluxdbStoreOptions } from "./stores/influxdb/influxdb-store.js";
 export type { MysqlServer } from "./stores/mysql/connections.js";
 export { MysqlStore, type MysqlStoreOptions } from "./stores/mysql/mysql-store.js";
 export { PostgresqlStore, type PostgresqlStoreOptions } from "./stores/postgresql/postgresql-store.js";

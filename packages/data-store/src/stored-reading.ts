@@ -12,6 +12,20 @@ export interface StoredReading {
   readonly reason: string | null;
 }
 
+/** Codes of numbers that not every store has a value for, beside those of `KIND_CODES`; sums leave them out. */
+const NOT_FINITE: ReadonlyMap<number, number> = new Map([
+  [7, Number.NaN],
+  [8, Number.POSITIVE_INFINITY],
+  [9, Number.NEGATIVE_INFINITY],
+]);
+
+/** The code of a value for stores that know finite numbers only. */
+export function codeOf(kind: number, number: number): number {
+  if (!isNumeric(kind) || Number.isFinite(number)) return kind;
+  for (const [code, is] of NOT_FINITE) if (Object.is(is, number)) return code;
+  return kind;
+}
+
 const KINDS = READING_KINDS.reduce<(typeof READING_KINDS)[number][]>((kinds, kind) => {
   kinds[KIND_CODES[kind]] = kind;
   return kinds;
@@ -27,13 +41,14 @@ export function readingOf(
   { path, point }: { readonly path: string; readonly point: string },
   { timeUs, kind, quality, value, reason }: StoredReading,
 ): Reading {
-  const known = KINDS[kind] ?? "text";
+  const special = NOT_FINITE.get(kind);
+  const known = special === undefined ? (KINDS[kind] ?? "text") : "number";
   return {
     path,
     point,
     timeUs,
     kind: known,
-    value: kind === ESCAPED ? (JSON.parse(String(value)) as string) : typedValue(known, value),
+    value: special ?? (kind === ESCAPED ? (JSON.parse(String(value)) as string) : typedValue(known, value)),
     quality: READING_QUALITIES[quality] ?? "bad",
     ...(reason !== null && { reason }),
   };

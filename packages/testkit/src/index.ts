@@ -9,6 +9,7 @@ export {
 } from "./process/managed-process.js";
 export type { ReadyCheck } from "./process/ready.js";
 export { type Lack, type Requirement, requires } from "./requires.js";
+export { startInfluxdb } from "./servers/influxdb.js";
 export { type MariadbOptions, startMariadb } from "./servers/mariadb.js";
 export { type MosquittoOptions, startMosquitto } from "./servers/mosquitto.js";
 export { type NatsOptions, type NatsServer, natsServerPath, startNats } from "./servers/nats.js";

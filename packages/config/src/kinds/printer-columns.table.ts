@@ -62,5 +62,11 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
       path: ["store", "mysql", "host"],
       description: "Of a store in such a database, or in MariaDB: its server.",
     },
+    {
+      name: "InfluxDB",
+      type: "string",
+      path: ["store", "influxdb", "url"],
+      description: "Of a store in such a database: its server.",
+    },
   ],
 };

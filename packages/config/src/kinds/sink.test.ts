@@ -37,9 +37,13 @@ describe("a Sink", () => {
   });
 
   it.each([
+    ["{ store: { influxdb: { url: 'ftp://a' } } }", "spec.store.influxdb.url"],
     ["{ store: { mysql: {} } }", "spec.store.mysql.host"],
     ["{}", "spec.store: nothing must be given"],
-    ["{ store: { sqlite: {}, postgresql: { host: a } } }", "exactly one of sqlite, postgresql, mysql"],
+    [
+      "{ store: { sqlite: {}, postgresql: { host: a } } }",
+      "exactly one of sqlite, postgresql, mysql, influxdb",
+    ],
     ["{ store: { postgresql: { host: a, password: secret } } }", "spec.store.postgresql.password"],
     ["{ store: { sqlite: { path: ../x.db } } }", "a relative path without .."],
     ["{ store: { sqlite: { maxBytes: 1KiB } } }", "at least 64MiB"],

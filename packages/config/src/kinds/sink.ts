@@ -67,6 +67,27 @@ const store = exactlyOne(
     }),
     postgresql: database(5432),
     mysql: database(3306),
+    influxdb: object({
+      url: string({
+        description: "Where the server is: http://host:8086, or https, which checks its certificate.",
+        pattern: "^https?://[^/?#]+/?$",
+        maxLength: 300,
+      }),
+      database: string({
+        description: "Made at first use when it is not there.",
+        default: "myelin",
+        minLength: 1,
+        maxLength: 63,
+      }),
+      user: optional(string({ description: "User that may write and read.", minLength: 1, maxLength: 63 })),
+      password: optional(secretReference({ description: "Password of that user." })),
+      ca: optional(
+        secretReference({
+          description:
+            "Authorities in PEM form that vouch for the server; left out, those that Node.js knows.",
+        }),
+      ),
+    }),
   },
   { description: "Where readings are kept." },
 );

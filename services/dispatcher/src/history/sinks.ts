@@ -1,7 +1,7 @@
 /** The sinks in force, each with its store: made, changed and closed as the resources say. */
 import { join } from "node:path";
 import { generationOf, resolveSecret, type SecretReference, type SinkSpec } from "@myelin/config";
-import { type DataStore, MysqlStore, PostgresqlStore, SqliteStore } from "@myelin/data-store";
+import { type DataStore, InfluxdbStore, MysqlStore, PostgresqlStore, SqliteStore } from "@myelin/data-store";
 import { AppError, type Clock, type Component, type Timer } from "@myelin/kernel";
 import type { ResourceCondition } from "@myelin/service-host";
 import type { CoreLog } from "../core/ports.js";
@@ -162,7 +162,7 @@ export class Sinks implements Component {
     state.sinceMs = this.options.clock.wallMs();
   }
 
-  private createStore({ store: { sqlite, postgresql, mysql }, batch }: SinkSpec): DataStore {
+  private createStore({ store: { sqlite, postgresql, mysql, influxdb }, batch }: SinkSpec): DataStore {
     const { dataDir, clock } = this.options;
     const common = { clock, batchReadings: batch.readings, batchWaitMs: batch.wait };
     if (sqlite !== undefined) {
@@ -171,6 +171,11 @@ export class Sinks implements Component {
     }
     if (postgresql !== undefined) return new PostgresqlStore({ ...common, ...withSecrets(postgresql) });
     if (mysql !== undefined) return new MysqlStore({ ...common, ...withSecrets(mysql) });
+    if (influxdb !== undefined) {
+      const { password, ca, ...server } = influxdb;
+      const secrets = { password: secretOf(password), ca: secretOf(ca) };
+      return new InfluxdbStore({ ...common, ...server, ...secrets });
+    }
     throw new AppError("internal.unreachable", "a sink has one kind of store");
   }
 

@@ -1,7 +1,8 @@
 /** Readings as statements of many rows, which is the fastest way that needs no right beyond writing. */
-import { KIND_CODES, type ReadingColumns } from "../../reading-block.js";
+import type { ReadingColumns } from "../../reading-block.js";
 import { type Identified, sortRows } from "../../sorted-rows.js";
-import { bytesSql, NOT_FINITE, textSql } from "./sql.js";
+import { codeOf, isNumeric } from "../../stored-reading.js";
+import { bytesSql, textSql } from "./sql.js";
 
 /** A statement ends behind the row that makes it longer. Servers take 16 MiB and more (`max_allowed_packet`). */
 const STATEMENT_CHARACTERS = 1024 * 1024;
@@ -48,19 +49,13 @@ export function* insertSql(blocks: readonly Identified[]): Generator<string, voi
 
 /** Kind, quality and number. */
 function numberSql({ kind, quality, value }: ReadingColumns, at: number): string {
-  const code = kind[at]!;
-  const number = value[at]!;
-  if (code > KIND_CODES.boolean) return `${code},${quality[at]},NULL`;
-  if (Number.isFinite(number)) return `${code},${quality[at]},${number}`;
-  for (const [instead, is] of NOT_FINITE) {
-    if (Object.is(is, number)) return `${instead},${quality[at]},NULL`;
-  }
-  return `${KIND_CODES.none},${quality[at]},NULL`;
+  const code = codeOf(kind[at]!, value[at]!);
+  return `${code},${quality[at]},${isNumeric(code) ? value[at] : "NULL"}`;
 }
 
 /** Size, text, bytes and reason. */
 function restSql({ kind, value, others, reasons }: ReadingColumns, at: number): string {
-  const other = kind[at]! > KIND_CODES.boolean ? others[value[at]!] : null;
+  const other = isNumeric(kind[at]!) ? null : others[value[at]!];
   const reason = reasons.get(at);
   const reasonSql = reason === undefined ? "NULL" : textSql(reason);
   if (typeof other === "string") {

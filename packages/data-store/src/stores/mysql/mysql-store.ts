@@ -33,7 +33,6 @@ import {
   valuesSql,
 } from "./queries.js";
 import { ensureTables } from "./schema.js";
-import { NOT_FINITE } from "./sql.js";
 
 /** Where the database is, and how it is written. */
 export interface MysqlStoreOptions extends MysqlServer {
@@ -288,16 +287,9 @@ async function pageOf(
   return { rows, cursor: encodePosition({ timeUs: last.time, path, point, ref: last.ref }) };
 }
 
-function toReading(series: Series, { time, kind, quality, number, reason }: Row, value?: Value): Reading {
-  const special = NOT_FINITE.get(kind);
-  const stored = special ?? number ?? value?.text ?? (value?.bytes ? new Uint8Array(value.bytes) : null);
-  return readingOf(series, {
-    timeUs: time,
-    kind: special === undefined ? kind : KIND_CODES.number,
-    quality,
-    value: stored,
-    reason,
-  });
+function toReading(series: Series, { time, number, ...row }: Row, value?: Value): Reading {
+  const stored = number ?? value?.text ?? (value?.bytes ? new Uint8Array(value.bytes) : null);
+  return readingOf(series, { ...row, timeUs: time, value: stored });
 }
 
 function toAggregate({ path, point }: Series, { start, count, sum, ...rest }: Sums): Aggregate {

@@ -1,7 +1,14 @@
 import { mkdir } from "node:fs/promises";
 import type { Resource } from "@myelin/config";
 import type { Reading } from "@myelin/data-store";
-import { requires, startMariadb, startPostgresql, waitFor } from "@myelin/testkit";
+import {
+  requires,
+  startInfluxdb,
+  startMariadb,
+  startPostgresql,
+  type TestServer,
+  waitFor,
+} from "@myelin/testkit";
 import { describe, expect, it } from "vitest";
 import { PARTITIONS, TestBox } from "../../../test/support/box.js";
 import { ledgerOf, owning, route, snapshot, unaccounted } from "../../../test/support/steps.js";
@@ -50,8 +57,24 @@ async function stored(dispatcher: DispatcherService, device: string, name = "his
 const valuesOf = (rows: readonly Reading[]) => rows.map(({ value }) => value);
 
 const DATABASES = [
-  { kind: "postgresql", program: "pg_createcluster", start: startPostgresql, database: "postgres" },
-  { kind: "mysql", program: "mariadbd", start: startMariadb, database: "myelin" },
+  {
+    kind: "postgresql",
+    program: "pg_createcluster",
+    start: () => startPostgresql(),
+    where: ({ host, port }: TestServer) => ({ host, port, database: "postgres", user: "myelin" }),
+  },
+  {
+    kind: "mysql",
+    program: "mariadbd",
+    start: () => startMariadb(),
+    where: ({ host, port }: TestServer) => ({ host, port, database: "myelin", user: "myelin" }),
+  },
+  {
+    kind: "influxdb",
+    program: "influxd",
+    start: () => startInfluxdb(),
+    where: ({ url }: TestServer) => ({ url, database: "myelin" }),
+  },
 ] as const;
 
 describe("a sink", () => {
@@ -183,13 +206,12 @@ describe("a sink", () => {
     expect(valuesOf(await all()).sort((a, b) => Number(a) - Number(b))).toEqual(numbers);
   });
 
-  describe.each(DATABASES)("in $kind", ({ program, start, kind, database: name }) => {
+  describe.each(DATABASES)("in $kind", ({ program, start, kind, where }) => {
     it("loses no event while its database is killed and comes back", requires.program(program), async () => {
       await using database = await start();
       await using box = await TestBox.open();
       const dispatcher = await box.dispatcher("dispatcher-0");
-      const { host, port } = database;
-      const store = { [kind]: { host, port, database: name, user: "myelin" } };
+      const store = { [kind]: where(database) };
       await dispatcher.applyResources(state(sink("history", { store }), toHistory));
       await owning(dispatcher, PARTITIONS);
       const producer = await box.producer();
