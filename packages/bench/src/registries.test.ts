@@ -92,6 +92,8 @@ describe("the registries", () => {
       "stores.mysql_10000_points 100000..",
       "stores.sqlite_newest ..10",
       "stores.sqlite_aggregate ..300",
+      "commands.p99 ..10",
+      "commands.rate 990..",
     ]);
   });
 });

@@ -24,4 +24,5 @@ export const scenarios = {
   bridge: () => import("./bridge/index.js"),
   registry: () => import("./registry/index.js"),
   stores: () => import("./stores/index.js"),
+  commands: () => import("./commands/index.js"),
 } satisfies ScenarioRegistry;

@@ -42,6 +42,8 @@ export interface System {
   start(options: StartOptions): Promise<Running>;
   /** The same with a bridge, which has whatever room its outbox may have; need not be up at once. */
   startBridged?(options: BridgedOptions): Promise<Running>;
+  /** The same with a profile of devices that can be commanded. */
+  startCommanded?(): Promise<Commanded>;
   /** Starts one of `services` alone, with what it needs beside it; `pids` are those of the service only. */
   startService?(service: string): Promise<Running>;
 }
@@ -77,6 +79,12 @@ export interface Running extends AsyncDisposable {
   readonly recoverable?: Recoverable;
   /** Starts the consuming process. Left out by brokers: the driver subscribes over MQTT then. */
   consume?(options: ConsumeOptions): Promise<Consumer>;
+}
+
+/** One run of a system whose devices take commands. */
+export interface Commanded extends Running {
+  /** Starts so many devices, and the process that commands them at this rate; its reports are those of `Consumer`, and count what `failed`. */
+  commander(devices: number, ratePerSecond: number): Promise<Consumer>;
 }
 
 /** A system that is meant to come back by itself, and to take edits while it runs. */

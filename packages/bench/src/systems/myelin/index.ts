@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { encodeMcpFrame } from "@myelin/contract";
 import { freePort, freePorts, startNats, startProcess, tempDir } from "@myelin/testkit";
 import { siblingProgram } from "../../paths.js";
-import { startControlled } from "../../process/controlled.js";
+import { type Controlled, startControlled } from "../../process/controlled.js";
 import type { BridgedOptions, ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
 import { type BoxFile, recoverable } from "./recoverable.js";
 
@@ -26,6 +26,10 @@ export const plugin: System = {
   },
   start: ({ variant = VARIANTS[0]! }) => startBox(variant),
   startBridged: ({ variant = VARIANTS[0]!, ...bridge }) => startBox(variant, bridgeResource(bridge)),
+  startCommanded: async () => {
+    const running = await startBox(VARIANTS[0]!, PUMPS);
+    return { ...running, commander: (...load) => startCommander(running, ...load) };
+  },
   startService,
 };
 
@@ -84,6 +88,37 @@ spec:
   topics: [{ filter: "bench/#", direction: ${direction}, qos: 1 }]
   outbox: { maxMessages: 1000000, maxBytes: 1GiB }
 `;
+}
+
+/** Devices that do at once as they are told. */
+const PUMPS = `apiVersion: myelin.dev/v1alpha1
+kind: DeviceProfile
+metadata: { name: bench-pump }
+spec:
+  payloads: [{ topics: ["bench/+"], format: json }]
+  points: { speed: { from: { field: speed } } }
+  commands:
+    set:
+      risk: low
+      parameters: { speed: { type: number } }
+      safety: { parameter: speed, range: { min: 0, max: 1000 } }
+      verify: { point: speed, equals: { parameter: speed } }
+`;
+
+async function startCommander(
+  { httpPort, mqttPort }: Running,
+  devices: number,
+  ratePerSecond: number,
+): Promise<Controlled> {
+  return await startControlled({
+    name: "commander",
+    command: process.execPath,
+    args: [
+      siblingProgram(import.meta.url, "commander"),
+      ...[httpPort, mqttPort, devices, ratePerSecond].map(String),
+    ],
+    readyMs: 2 * READY_MS,
+  });
 }
 
 /** @param resource a file of its resources directory */
