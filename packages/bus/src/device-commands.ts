@@ -126,7 +126,7 @@ export class DeviceCommandClient {
 
   /** @throws AppError `command.unknown` */
   async get(tenant: string, id: string): Promise<DeviceCommand> {
-    const value = { tenant, id, steps: 0, waitMs: 0 };
+    const value = { tenant, id, steps: 0, waitMs: 0, until: wire.State.UNSPECIFIED };
     return await this.#command(this.#partitionOf(id), { $case: "get", value }, 0);
   }
 
@@ -141,28 +141,14 @@ export class DeviceCommandClient {
     waitMs: number,
     signal?: AbortSignal,
   ): Promise<DeviceCommand> {
-    const partition = this.#partitionOf(id);
-    const untilMs = this.clock.nowMs() + waitMs;
-    for (;;) {
-      signal?.throwIfAborted();
-      // In pieces: whoever waits learns of a new owner of the partition.
-      const left = Math.max(0, Math.min(HOLD_MS, Math.ceil(untilMs - this.clock.nowMs())));
-      const value = { tenant, id, steps, waitMs: left };
-      const found = await this.#command(partition, { $case: "get", value }, left);
-      if (found.steps.length > steps || found.isTerminal || this.clock.nowMs() >= untilMs) return found;
-    }
+    return await this.#wait(tenant, id, { steps, until: wire.State.UNSPECIFIED }, waitMs, signal);
   }
 
   /** Resolves when the command has come to a state, has ended in another, or `waitMs` has passed. @throws AppError `command.unknown` */
   async reached(command: DeviceCommand, state: CommandState, waitMs: number): Promise<DeviceCommand> {
-    const untilMs = this.clock.nowMs() + waitMs;
-    let now = command;
-    while (!hasReached(now, state)) {
-      const left = untilMs - this.clock.nowMs();
-      if (left <= 0) break;
-      now = await this.next(command.tenant, command.id, now.steps.length, left);
-    }
-    return now;
+    if (hasReached(command, state) || waitMs <= 0) return command;
+    const goal = { steps: command.steps.length, until: states.toWire(state) };
+    return await this.#wait(command.tenant, command.id, goal, waitMs);
   }
 
   /** Certainly not executed when this resolves. @throws AppError `command.unknown`, `command.under_way` */
@@ -196,6 +182,29 @@ export class DeviceCommandClient {
     );
     const all = pages.flatMap(({ commands }) => commands.map(commandFromWire)).sort(isNewer);
     return { commands: all.slice(0, limit), more: all.length > limit || pages.some(({ more }) => more) };
+  }
+
+  async #wait(
+    tenant: string,
+    id: string,
+    goal: Pick<wire.Get, "steps" | "until">,
+    waitMs: number,
+    signal?: AbortSignal,
+  ): Promise<DeviceCommand> {
+    const partition = this.#partitionOf(id);
+    const endMs = this.clock.nowMs() + waitMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      // In pieces: whoever waits learns of a new owner of the partition.
+      const left = Math.max(0, Math.min(HOLD_MS, Math.ceil(endMs - this.clock.nowMs())));
+      const value = { tenant, id, ...goal, waitMs: left };
+      const found = await this.#command(partition, { $case: "get", value }, left);
+      const isThere =
+        goal.until === wire.State.UNSPECIFIED
+          ? found.steps.length > goal.steps
+          : states.toWire(found.state) >= goal.until;
+      if (isThere || found.isTerminal || this.clock.nowMs() >= endMs) return found;
+    }
   }
 
   #partitionOf(id: string): number {

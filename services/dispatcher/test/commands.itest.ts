@@ -257,43 +257,48 @@ const STAGES: Readonly<Record<string, Behaviour>> = {
 };
 
 describe("a command of which somebody dies on the way", () => {
-  it.each(["dispatcher", "NATS"])("is verified and was executed once: %s", async (who) => {
-    await using box = await TestBox.open();
-    using rig = await setUp(box);
-    const child = await box.child("core", [PUMP]);
-    const victim = who === "NATS" ? box.nats.process : child;
-    for (const [stage, behaviour] of Object.entries(STAGES)) {
-      const id = `at-${stage}`;
-      const device = await rig.device(id, behaviour, stage !== "accepted");
-      const wish = { tenant: "", device: id, name: "set", parameters: { speed: 7 }, ttlMs: 60_000 };
-      const made = await rig.commands.submit({ ...wish, author: ADA });
-      const before = await rig.commands.reached(made, stage as "routed", DEADLINE_MS);
-      expect(before.state).toBe(stage);
-      if (stage === "routed")
-        await waitFor(() => device.given.length === 1, {
-          what: "the device to have it",
-          deadlineMs: DEADLINE_MS,
-        });
-      await victim.restart("SIGKILL");
-      await waitFor(
-        () =>
-          rig.commands.get("", made.id).then(
-            () => true,
-            () => false,
-          ),
-        { what: "the commands", deadlineMs: DEADLINE_MS },
-      );
-      if (stage === "accepted") rig.devices.connect(device);
-      if (stage === "delivered") await device.answer(made.id, "SUCCEEDED");
-      if (stage === "delivered" || stage === "executed") await device.report({ speed: 7 });
-      const ended = await rig.commands.reached(made, "verified", 2 * DEADLINE_MS);
-      expect([stage, told(ended)]).toEqual([
-        stage,
-        ["accepted", "routed", "delivered", "executed", "verified"],
-      ]);
-      expect([stage, device.executed]).toEqual([stage, [made.id]]);
-    }
-  });
+  // Four deaths each, and whoever comes back needs its time on a busy machine.
+  it.each(["dispatcher", "NATS"])(
+    "is verified and was executed once: %s",
+    { timeout: 300_000 },
+    async (who) => {
+      await using box = await TestBox.open();
+      using rig = await setUp(box);
+      const child = await box.child("core", [PUMP]);
+      const victim = who === "NATS" ? box.nats.process : child;
+      for (const [stage, behaviour] of Object.entries(STAGES)) {
+        const id = `at-${stage}`;
+        const device = await rig.device(id, behaviour, stage !== "accepted");
+        const wish = { tenant: "", device: id, name: "set", parameters: { speed: 7 }, ttlMs: 60_000 };
+        const made = await rig.commands.submit({ ...wish, author: ADA });
+        const before = await rig.commands.reached(made, stage as "routed", DEADLINE_MS);
+        expect(before.state).toBe(stage);
+        if (stage === "routed")
+          await waitFor(() => device.given.length === 1, {
+            what: "the device to have it",
+            deadlineMs: DEADLINE_MS,
+          });
+        await victim.restart("SIGKILL");
+        await waitFor(
+          () =>
+            rig.commands.get("", made.id).then(
+              () => true,
+              () => false,
+            ),
+          { what: "the commands", deadlineMs: DEADLINE_MS },
+        );
+        if (stage === "accepted") rig.devices.connect(device);
+        if (stage === "delivered") await device.answer(made.id, "SUCCEEDED");
+        if (stage === "delivered" || stage === "executed") await device.report({ speed: 7 });
+        const ended = await rig.commands.reached(made, "verified", 2 * DEADLINE_MS);
+        expect([stage, told(ended)]).toEqual([
+          stage,
+          ["accepted", "routed", "delivered", "executed", "verified"],
+        ]);
+        expect([stage, device.executed]).toEqual([stage, [made.id]]);
+      }
+    },
+  );
 
   it("is given to the device again where its connection has died, and executed once", async () => {
     await using box = await TestBox.open();

@@ -11,7 +11,8 @@ import { DeviceQueues } from "./device-queues.js";
 import { commandCodec } from "./journal.js";
 import { LatestSamples } from "./latest-samples.js";
 import { createDeviceLink, type LinkedPartition } from "./link.js";
-import { type AuditEntry, CommandShard } from "./shard.js";
+import type { AuditEntry } from "./ports.js";
+import { CommandShard } from "./shard.js";
 import { answerTopic, isCommandTopic, readAnswer, verdictTopic } from "./topics.js";
 
 export interface CommandModuleOptions {
@@ -34,7 +35,7 @@ interface Owned {
   readonly release: Release;
 }
 
-const LAZY_MS = 50;
+const LAZY_MS = 20;
 const SETTLE_MS = 1_000;
 const LOOK_EVERY_MS = 5;
 const MAX_LIST = 500;

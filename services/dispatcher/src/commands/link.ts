@@ -2,7 +2,7 @@
 import { app, control, type command as wire } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { DeviceDirectory } from "../core/device-directory.js";
-import type { DeviceLink } from "./shard.js";
+import type { DeviceLink } from "./ports.js";
 import { requestTopic } from "./topics.js";
 
 const ACKNOWLEDGED_WITHIN_MS = 5_000;

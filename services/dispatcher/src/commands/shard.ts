@@ -1,11 +1,8 @@
 /** The commands of one partition: taken, given to their devices, followed, and brought to an end. */
 import { command as wire } from "@myelin/contract";
-import { AppError, type Clock, type Timer } from "@myelin/kernel";
+import { AppError, type Timer } from "@myelin/kernel";
 import type { LastAllowed, Profile, Sample } from "@myelin/profile";
-import type { CoreLog } from "../core/ports.js";
-import type { JournalWriter } from "../journal/journal.js";
 import { commandOf, parametersOf, toCommand } from "./acceptance.js";
-import type { CommandBook } from "./book.js";
 import { DeviceQueues } from "./device-queues.js";
 import {
   type AnswerStatus,
@@ -17,40 +14,7 @@ import {
   progressOf,
   stateOf,
 } from "./ladder.js";
-import type { LatestSamples } from "./latest-samples.js";
-
-/** How far a message for a device came. */
-export type Handed = "acknowledged" | "written";
-
-/** The way to the devices of a partition. */
-export interface DeviceLink {
-  isConnected(tenant: string, device: string): boolean;
-  /** @throws AppError what the listener says; `hasLeftUs` tells which ones leave open whether the device has it */
-  give(command: wire.Command): Promise<Handed>;
-}
-
-export interface ShardOptions {
-  readonly book: CommandBook;
-  readonly journal: JournalWriter<wire.JournalRecord>;
-  readonly link: DeviceLink;
-  readonly samples: LatestSamples;
-  readonly clock: Clock;
-  readonly log: CoreLog;
-  /** "unknown" while the records of devices are being read. */
-  profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
-  /** Told of what an audit must hold. */
-  audit(entry: AuditEntry): void;
-  /** Resolves when all that was told so far is stored. */
-  audited(): Promise<void>;
-}
-
-/** What somebody has done, or has tried to do. */
-export interface AuditEntry {
-  readonly action: "accepted" | "denied" | "overridden" | "cancelled" | "ended";
-  readonly command: Pick<wire.Command, "id" | "tenant" | "device" | "name" | "parameters" | "overrideReason">;
-  readonly author: wire.Author | undefined;
-  readonly message: string;
-}
+import type { ShardOptions } from "./ports.js";
 
 /** Commands of a partition, and of one device, that may be under way; a tenth more of stops. */
 const MAX_OPEN = 10_000;
@@ -78,13 +42,18 @@ const NOT_GIVEN = new Set([
 
 const { State } = wire;
 
+interface Waiter {
+  readonly until: wire.State;
+  readonly wake: () => void;
+}
+
 /** One per owned partition, from the moment on at which its journal was read. */
 export class CommandShard {
   readonly #queues = new DeviceQueues();
   readonly #reports = new Map<string, Sample[]>();
   /** Writes of a command that are under way; resolved when the last one is stored. */
   readonly #saving = new Map<string, Promise<void>>();
-  readonly #waiting = new Map<string, Set<() => void>>();
+  readonly #waiting = new Map<string, Set<Waiter>>();
   readonly #graceUntilUs: number;
   #waiters = 0;
   #timer: Timer | undefined;
@@ -103,7 +72,7 @@ export class CommandShard {
     this.options.clock.clear(this.#timer);
     for (const end of this.#closing) end(notHere());
     this.#closing.clear();
-    for (const set of this.#waiting.values()) for (const wake of set) wake();
+    for (const set of this.#waiting.values()) for (const { wake } of set) wake();
     this.#waiting.clear();
   }
 
@@ -122,7 +91,7 @@ export class CommandShard {
       return await this.#told(known);
     }
     const command = this.#accept(submit);
-    this.#write({ record: { $case: "command", value: snapshotOf(command) } }, command);
+    this.#write({ record: { $case: "command", value: snapshotOf(command) } }, command, true);
     book.apply({ record: { $case: "command", value: command } });
     this.#queues.add(command);
     this.#tickSoon();
@@ -134,11 +103,12 @@ export class CommandShard {
   }
 
   /** @throws AppError `command.unknown` */
-  async get({ tenant, id, steps, waitMs }: wire.Get): Promise<wire.Command> {
+  async get({ tenant, id, steps, until, waitMs }: wire.Get): Promise<wire.Command> {
     this.#expectOpen();
     const command = this.#find(tenant, id);
-    if (command.steps.length <= steps && !isTerminal(command) && waitMs > 0)
-      await this.#changed(id, Math.min(waitMs, MAX_WAIT_MS));
+    const isThere = until === State.UNSPECIFIED ? command.steps.length > steps : stateOf(command) >= until;
+    if (!isThere && !isTerminal(command) && waitMs > 0)
+      await this.#changed(id, until, Math.min(waitMs, MAX_WAIT_MS));
     this.#expectOpen();
     return await this.#told(command);
   }
@@ -383,7 +353,11 @@ export class CommandShard {
     const made = progressOf(command, event);
     if (made === undefined) return undefined;
     applyProgress(command, made);
-    this.#write({ record: { $case: "progress", value: made } }, command);
+    const isUrgent =
+      event.kind === "attempt" ||
+      event.kind === "cancel" ||
+      [...(this.#waiting.get(command.id) ?? [])].some(({ until }) => isAwaited(command, until));
+    this.#write({ record: { $case: "progress", value: made } }, command, isUrgent);
     if (isTerminal(command)) {
       this.options.book.settle(command);
       this.#queues.remove(command);
@@ -395,21 +369,24 @@ export class CommandShard {
     return this.#saved(command);
   }
 
-  #write(record: wire.JournalRecord, { id }: wire.Command): void {
+  /** @param isUrgent somebody waits for it; otherwise it is written with what comes in the next moments */
+  #write(record: wire.JournalRecord, command: wire.Command, isUrgent: boolean): void {
+    const { id } = command;
     this.options.journal.add(record, 192);
+    const { journal } = this.options;
     const saved: Promise<void> = new Promise<void>((resolve, reject) => {
       this.#closing.add(reject);
-      this.options.journal.whenStored(() => {
+      const stored = (): void => {
         this.#closing.delete(reject);
         resolve();
-      });
+      };
+      if (isUrgent) journal.whenStored(stored);
+      else journal.onStored(stored);
     });
     const own = saved.then(() => {
       if (this.#saving.get(id) === own) this.#saving.delete(id);
-      const waiting = this.#waiting.get(id);
-      if (waiting === undefined) return;
-      this.#waiting.delete(id);
-      for (const wake of waiting) wake();
+      for (const waiter of [...(this.#waiting.get(id) ?? [])])
+        if (isAwaited(command, waiter.until)) waiter.wake();
     });
     // Whoever waits for it is told; nobody may.
     own.catch(() => undefined);
@@ -423,25 +400,30 @@ export class CommandShard {
   /** The command as it is stored; nothing is told of steps that might be taken back by a crash. */
   async #told(command: wire.Command): Promise<wire.Command> {
     const now = snapshotOf(command);
+    if (this.#saving.has(command.id)) this.options.journal.whenStored(() => undefined);
     await this.#saved(command);
     return now;
   }
 
-  async #changed(id: string, waitMs: number): Promise<void> {
+  async #changed(id: string, until: wire.State, waitMs: number): Promise<void> {
     if (this.#waiters >= MAX_WAITING) throw new AppError("queue.full", "too many wait for commands");
     const { clock } = this.options;
     this.#waiters += 1;
     await new Promise<void>((resolve) => {
-      const waiting = this.#waiting.get(id) ?? new Set();
+      const waiting = this.#waiting.get(id) ?? new Set<Waiter>();
       this.#waiting.set(id, waiting);
-      const wake = (): void => {
-        clock.clear(timer);
-        waiting.delete(wake);
-        this.#waiters -= 1;
-        resolve();
+      const waiter: Waiter = {
+        until,
+        wake: () => {
+          clock.clear(timer);
+          if (!waiting.delete(waiter)) return;
+          if (waiting.size === 0 && this.#waiting.get(id) === waiting) this.#waiting.delete(id);
+          this.#waiters -= 1;
+          resolve();
+        },
       };
-      const timer = clock.setTimeout(wake, waitMs);
-      waiting.add(wake);
+      const timer = clock.setTimeout(waiter.wake, waitMs);
+      waiting.add(waiter);
     });
   }
 
@@ -471,6 +453,11 @@ export class CommandShard {
   #expectOpen(): void {
     if (this.#isClosed) throw notHere();
   }
+}
+
+/** Somebody who waits for that state has waited enough; unspecified: for whatever comes next. */
+function isAwaited(command: wire.Command, until: wire.State): boolean {
+  return until === State.UNSPECIFIED || isTerminal(command) || stateOf(command) >= until;
 }
 
 /** What is told does not change any more. */

@@ -196,6 +196,12 @@ export class JournalWriter<R> {
     this.writeNow();
   }
 
+  /** Calls back when everything added so far is stored, and hurries nothing. */
+  onStored(stored: Stored): void {
+    this.open.stored.push(stored);
+    this.writeSoon();
+  }
+
   /** Something to be collected within `lazyMs`. */
   writeSoon(): void {
     if (this.isClosed || this.timer !== undefined) return;

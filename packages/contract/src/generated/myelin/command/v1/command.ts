@@ -329,12 +329,16 @@ export interface Submit {
   overRate: boolean;
 }
 
-/** Answer: a Command. It waits until the command has more steps than `steps`, has ended, or `wait_ms` has passed. */
+/**
+ * Answer: a Command. It waits until the command has come to `until`, or without one has more steps than `steps`, or has ended, or
+ * `wait_ms` has passed.
+ */
 export interface Get {
   tenant: string;
   id: string;
   steps: number;
   waitMs: number;
+  until: State;
 }
 
 /** Answer: a Command. */
@@ -1716,7 +1720,7 @@ export const Submit: MessageFns<Submit> = {
 };
 
 function createBaseGet(): Get {
-  return { tenant: "", id: "", steps: 0, waitMs: 0 };
+  return { tenant: "", id: "", steps: 0, waitMs: 0, until: 0 };
 }
 
 export const Get: MessageFns<Get> = {
@@ -1732,6 +1736,9 @@ export const Get: MessageFns<Get> = {
     }
     if (message.waitMs !== 0) {
       writer.uint32(32).uint32(message.waitMs);
+    }
+    if (message.until !== 0) {
+      writer.uint32(40).int32(message.until);
     }
     return writer;
   },
@@ -1781,6 +1788,14 @@ export const Get: MessageFns<Get> = {
             message.waitMs = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.until = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1803,6 +1818,7 @@ export const Get: MessageFns<Get> = {
         : isSet(object.wait_ms)
         ? globalThis.Number(object.wait_ms)
         : 0,
+      until: isSet(object.until) ? stateFromJSON(object.until) : 0,
     };
   },
 
@@ -1820,6 +1836,9 @@ export const Get: MessageFns<Get> = {
     if (message.waitMs !== 0) {
       obj.waitMs = Math.round(message.waitMs);
     }
+    if (message.until !== 0) {
+      obj.until = stateToJSON(message.until);
+    }
     return obj;
   },
 
@@ -1832,6 +1851,7 @@ export const Get: MessageFns<Get> = {
     message.id = object.id ?? "";
     message.steps = object.steps ?? 0;
     message.waitMs = object.waitMs ?? 0;
+    message.until = object.until ?? 0;
     return message;
   },
 };
