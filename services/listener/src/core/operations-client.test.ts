@@ -52,6 +52,15 @@ describe("OperationsClient", () => {
     });
   });
 
+  it("waits for a listener that is slower than the home of sessions, which knows of nobody else", async () => {
+    const { hub, clock, client } = setup();
+    const home = { service: "dispatcher", peers: [{ service: "dispatcher", instance: "core" }] };
+    answering(hub, clock, "core", home);
+    answering(hub, clock, "a", { clients: clients("a", 5), peers: LIVE.slice(0, 1) }, 900);
+    const asked = client.clients({});
+    expect(await after(clock, 1_000, asked)).toMatchObject({ entries: [{ device: "a5" }], missing: [] });
+  });
+
   it("names after the deadline who has not answered, or could not", async () => {
     const { hub, clock, client } = setup();
     answering(hub, clock, "a", {

@@ -130,6 +130,8 @@ export class OperationsClient {
       const report = ops.Report.decode(data);
       reports.set(nameOf(report), report);
       clock.clear(silence);
+      // Homes of sessions know of nobody but themselves, and are quicker than a listener that is busy with its clients.
+      if (![...reports.values()].some(({ service }) => service === "listener")) return;
       if (absentees(reports).length > 0) return;
       if ([...reports.values()].every(isSettled)) resolve();
       else silence = clock.setTimeout(resolve, SILENCE_MS);
