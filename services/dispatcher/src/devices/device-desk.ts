@@ -80,10 +80,11 @@ export class DeviceDesk {
   }
 
   /**
-   * Takes the envelopes of a batch in order; resolves when what followed from them is safe.
+   * Takes the envelopes of a batch in order, and resolves when all modules have had them. What followed from them is safe when `safe`
+   * resolves: batches that come next need not wait for that. It rejects with a retryable AppError where the batch must come again.
    * @throws AppError retryable: the batch must come again
    */
-  async take(view: BatchView, partition: number, again: boolean): Promise<void> {
+  async take(view: BatchView, partition: number, again: boolean): Promise<{ readonly safe: Promise<void> }> {
     await this.#ready(partition);
     const { clock, log } = this.options;
     const isRedelivered = again || (view.hop.flags & BATCH_FLAGS.redelivered) !== 0;
@@ -109,7 +110,7 @@ export class DeviceDesk {
       if (!this.#owned.has(partition)) throw released(partition);
       untilMs = clock.nowMs() + SLICE_MS;
     }
-    if (effects.length > 0) await this.#settled(effects);
+    return { safe: effects.length > 0 ? this.#settled(effects) : Promise.resolve() };
   }
 
   async #settled(effects: readonly Promise<void>[]): Promise<void> {

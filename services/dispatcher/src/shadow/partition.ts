@@ -49,6 +49,8 @@ export class ShadowPartition {
   readonly #watched = new Map<string, number>();
   /** Named shadows that are being looked for, so that requests stay in order. */
   readonly #lookups = new Map<string, Promise<void>>();
+  /** By device: named shadows that are being made and not stored yet. */
+  readonly #made = new Map<string, Set<string>>();
   readonly #ending = new AbortController();
   #tick: Timer | undefined;
 
@@ -121,7 +123,7 @@ export class ShadowPartition {
     const lookup = (running ?? Promise.resolve())
       .then(() => this.#expectRoom(key, makes))
       .then(
-        () => this.shard.submit(key, task),
+        () => this.shard.submit(key, makes ? this.#making(key, task) : task),
         (thrown: unknown) => task.refused(AppError.from(thrown)),
       )
       .finally(() => {
@@ -309,22 +311,55 @@ export class ShadowPartition {
     }
   }
 
+  /** The task, by which the name counts among those of its device until it is stored. */
+  #making(key: ShadowKey, task: ShadowTask): ShadowTask {
+    const end = (): void => {
+      const device = deviceOf(key);
+      const names = this.#made.get(device);
+      names?.delete(key.name);
+      if (names?.size === 0) this.#made.delete(device);
+    };
+    return {
+      run: (shadow) => {
+        const stored = task.run(shadow);
+        return () => {
+          end();
+          stored();
+        };
+      },
+      refused: (error) => {
+        end();
+        task.refused(error);
+      },
+    };
+  }
+
   async #expectRoom(key: ShadowKey, makes: boolean): Promise<void> {
     if (!makes || this.shard.isThere(key)) return;
     const { tenant, device, name } = key;
+    // Those that are stored while the store is being asked may be missing in its answer.
+    const before = [...(this.#made.get(deviceOf(key)) ?? [])];
     const all = await this.options.store.ofDevice(this.number, tenant, device);
-    const named = all.filter(({ record }) => record.name !== "");
-    if (named.length < MAX_NAMED || named.some(({ record }) => record.name === name)) return;
-    throw new AppError(
-      "shadow.too_large",
-      `${device} has ${named.length} named shadows; ${MAX_NAMED} are taken`,
-    );
+    const made = this.#made.get(deviceOf(key)) ?? new Set<string>();
+    const names = new Set([...before, ...made, ...all.map(({ record }) => record.name)]);
+    names.delete("");
+    if (names.size >= MAX_NAMED && !names.has(name)) {
+      throw new AppError(
+        "shadow.too_large",
+        `${device} has ${names.size} named shadows; ${MAX_NAMED} are taken`,
+      );
+    }
+    this.#made.set(deviceOf(key), made.add(name));
   }
 }
 
 /** Where the document of a shadow is retained. */
 export function mirrorTopic({ device, name }: ShadowKey): string {
   return name === "" ? `devices/${device}/shadow` : `devices/${device}/shadows/${name}`;
+}
+
+function deviceOf({ tenant, device }: ShadowKey): string {
+  return `${tenant}\0${device}`;
 }
 
 function nameOf({ tenant, device, name }: ShadowKey): string {

@@ -1,12 +1,8 @@
 /** Brings messages of devices to the desk where shadows, commands and rules are. */
-import { BatchView } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
 import type { DeviceDesk } from "../../devices/device-desk.js";
 import type { Outlet, OutletEvents, Target, TargetContext, TargetPlugin, Way } from "../target.js";
-
-/** Batches given to the desk at once: it works in slices, and what is given back comes again as a whole. */
-const GROUP = 8;
+import { DeskOutlet } from "./desk-outlet.js";
 
 class DevicesTarget implements Target {
   readonly name = "devices";
@@ -22,24 +18,7 @@ class DevicesTarget implements Target {
   async stop(): Promise<void> {}
 
   openOutlet(way: Way, events: OutletEvents): Outlet {
-    const { ports } = this.context;
-    const view = new BatchView();
-    const tried = new WeakSet<Buffer>();
-    const write = async (batches: readonly SinkBatch[]): Promise<undefined> => {
-      for (const { data } of batches) {
-        const again = tried.has(data);
-        tried.add(data);
-        await this.desk.take(view.reset(data), way.partition, again);
-      }
-    };
-    return new SinkOutlet({
-      way,
-      events,
-      clock: ports.clock,
-      onError: (err) =>
-        ports.log.debug({ err, partition: way.partition }, "messages of devices wait, will retry"),
-      writer: { maxGroup: GROUP, write },
-    });
+    return new DeskOutlet(this.desk, this.context, way, events);
   }
 }
 
