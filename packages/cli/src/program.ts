@@ -1,5 +1,6 @@
 /** The verbs of `myelin`. Each loads its code when it runs, so that the supervisor and `--help` stay small. */
 import { Argument, Command, Option } from "commander";
+import { addAlarmsVerb } from "./alarms-verb.js";
 import { integer, list, size } from "./arguments.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
 import { addCommandVerb } from "./command-verb.js";
@@ -171,6 +172,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addResourceVerbs(verb, nats);
   addOperatorVerbs(verb, nats);
   addHistoryVerb(verb, nats);
+  addAlarmsVerb(verb, nats);
   addCommandVerb(verb, nats);
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);

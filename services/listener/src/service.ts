@@ -1,5 +1,6 @@
 /** The wiring: what a listener is made of, in the order it starts. */
 import {
+  AlarmClient,
   type Bus,
   createHeartbeat,
   createLiveness,
@@ -220,6 +221,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     sessionHomes,
     operations,
     history,
+    alarms: new AlarmClient(bus, partitions),
     commands: new DeviceCommandClient(bus, partitions, clock),
     flows: new FlowClient(bus, partitions, clock),
     registry: new DeviceRegistryClient(bus, partitions),

@@ -2,7 +2,13 @@
 import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { DeviceCommandClient, DeviceRegistryClient, FlowClient, ShadowClient } from "@myelin/bus";
+import type {
+  AlarmClient,
+  DeviceCommandClient,
+  DeviceRegistryClient,
+  FlowClient,
+  ShadowClient,
+} from "@myelin/bus";
 import type { Schema } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger } from "@myelin/observability";
@@ -52,6 +58,8 @@ export interface ProtocolContext {
   readonly operations: OperationsClient;
   /** Asks the dispatchers what was stored, for operators. */
   readonly history: HistoryClient;
+  /** Asks the owners of devices for what rules have raised, for operators. */
+  readonly alarms: AlarmClient;
   /** Asks the owners of devices to command them, for operators. */
   readonly commands: DeviceCommandClient;
   /** Asks the owners of flows to run them, for operators. */
