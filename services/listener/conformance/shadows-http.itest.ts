@@ -132,6 +132,7 @@ describe("a device", () => {
     await ask("PUT", "/m1/shadow", wish({ on: true }));
     const client = await mqtt.connectAsync(`mqtt://127.0.0.1:${ground.port(0, "TCP")}`, {
       clientId: "m1",
+      protocolVersion: 5,
       reconnectPeriod: 0,
     });
     try {
@@ -151,9 +152,11 @@ describe("a device", () => {
       expect((await ask("GET", "/m1/shadow")).body).toMatchObject({ condition: { state: "synced" } });
       await client.publishAsync("$aws/things/m1/shadow/update", "[]", { qos: 1 });
       await got(/update\/rejected .*"code":400/);
-      await client.publishAsync("$aws/things/m2/shadow/update", '{"state":{"reported":{"on":1}}}', {
+      // Another device's shadow is not its to speak for.
+      const other = client.publishAsync("$aws/things/m2/shadow/update", '{"state":{"reported":{"on":1}}}', {
         qos: 1,
       });
+      await expect(other).rejects.toMatchObject({ code: 0x87 });
       await client.publishAsync("$aws/things/m1/shadow/delete", "", { qos: 1 });
       await got(/delete\/accepted /);
       expect((await ask("GET", "/m2/shadow")).status).toBe(404);
