@@ -10,6 +10,7 @@ import { addHistoryVerb } from "./history-verb.js";
 import { addOperatorVerbs } from "./operator-verbs.js";
 import { EXIT, print, reportError } from "./output.js";
 import { addResourceVerbs, RESOURCE_VERBS } from "./resource-verbs.js";
+import { addRulesVerb } from "./rules-verb.js";
 import { SERVICE_NAMES } from "./service-names.js";
 import { addShadowVerb } from "./shadow-verb.js";
 
@@ -177,6 +178,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);
   addFlowsVerb(verb, nats);
+  addRulesVerb(verb);
 
   verb<import("./commands/retained.js").RetainedOptions>(
     "retained",
