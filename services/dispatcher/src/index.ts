@@ -2,4 +2,5 @@
 export { type DispatcherConfig, dispatcherSchema } from "./config.js";
 export { dispatcherService } from "./hosted.js";
 export { dispatcherMetricsList } from "./metrics.js";
+export { ruleMetricsList } from "./rules/metrics.js";
 export { createDispatcher, type DispatcherDependencies, type DispatcherService } from "./service.js";

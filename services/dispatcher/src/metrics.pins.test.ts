@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
 import { dispatcherMetricsList } from "./metrics.js";
+import { ruleMetricsList } from "./rules/metrics.js";
 
 it("names of metrics, hops and reasons stay, because dashboards and alerts know them", () => {
   expect(Object.values(dispatcherMetricsList).map((m) => `${m.type} ${m.name}`)).toEqual([
@@ -62,5 +63,17 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
     "target_away",
     "target_error",
     "unrouted",
+  ]);
+});
+
+it("names of the metrics of rules stay", () => {
+  expect(Object.values(ruleMetricsList).map((m) => `${m.type} ${m.name}`)).toEqual([
+    "counter myelin_dispatcher_rule_evaluations_total",
+    "counter myelin_dispatcher_rule_firings_total",
+    "counter myelin_dispatcher_rule_passed_over_total",
+    "counter myelin_dispatcher_rule_actions_total",
+    "gauge myelin_dispatcher_rule_pending_firings",
+    "gauge myelin_dispatcher_open_alarms",
+    "gauge myelin_dispatcher_rule_devices",
   ]);
 });
