@@ -32,7 +32,10 @@ it("says what a device should do, and shows, watches and deletes that", async ()
   expect(JSON.parse(watched.stdout)).toMatchObject({ state: { desired: { t: 21 } } });
   expect(await on("set", "boiler-7", "{}", "--name", "fan", "--replace")).toMatchObject({ code: 0 });
   expect((await on("list", "boiler-7")).stdout).toBe("(classic)\nfan\n");
-  expect(await on("set", "boiler-7", "{")).toMatchObject({ code: 1 });
+  expect(await on("set", "boiler-7", "{")).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining("JSON"),
+  });
   expect(await on("delete", "boiler-7")).toMatchObject({ code: 0 });
   expect(await on("get", "boiler-7")).toMatchObject({
     code: 1,
