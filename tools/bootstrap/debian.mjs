@@ -23,6 +23,7 @@ export const DEBIAN_PACKAGES = {
   // Servers themselves lie in folders of their versions; this comes with them.
   pg_createcluster: "postgresql",
   promtool: "prometheus",
+  "redis-server": "redis-server",
 };
 
 const POLICY = "/usr/sbin/policy-rc.d";

@@ -85,6 +85,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   picocolors: ["packages/cli/"],
   "cli-progress": ["packages/cli/"],
   "cli-table3": ["packages/cli/"],
+  ioredis: ["services/dispatcher/src/registry/"],
   mysql2: ["packages/data-store/src/stores/mysql/"],
   pg: ["packages/data-store/src/stores/postgresql/"],
   "csv-parse": ["services/listener/src/device-lines/"],

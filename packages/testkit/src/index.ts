@@ -14,6 +14,7 @@ export { type MariadbOptions, startMariadb } from "./servers/mariadb.js";
 export { type MosquittoOptions, startMosquitto } from "./servers/mosquitto.js";
 export { type NatsOptions, type NatsServer, natsServerPath, startNats } from "./servers/nats.js";
 export { type PostgresqlOptions, startPostgresql } from "./servers/postgresql.js";
+export { type RedisOptions, startRedis } from "./servers/redis.js";
 export type { TestServer } from "./servers/server.js";
 export { type TempDir, tempDir } from "./temp-dir.js";
 export { type NotYet, type WaitOptions, waitFor } from "./wait-for.js";

@@ -1,5 +1,16 @@
 /** Settings of the dispatcher. */
-import { bytes, durationMs, type Infer, integer, object, oneOf, record } from "@myelin/config";
+import {
+  bytes,
+  durationMs,
+  type Infer,
+  integer,
+  object,
+  oneOf,
+  optional,
+  record,
+  secret,
+  string,
+} from "@myelin/config";
 
 /** The section `dispatcher`. */
 const LABEL_PATTERN = "^[a-z][a-z0-9]*$";
@@ -184,6 +195,43 @@ export const dispatcherSchema = object({
         description:
           "How long a deleted device is refused when it connects; after that it is like one that never was there. Each takes about 200 bytes in the store until then.",
       }),
+      store: object(
+        {
+          kind: oneOf(["jetstream", "redis"], {
+            default: "jetstream",
+            description:
+              "Where records lie: in a bucket of the deployment's NATS, or in a Redis, which makes them as durable as it is set up. Others are not moved when it is changed.",
+          }),
+          url: string({
+            default: "redis://127.0.0.1:6379",
+            pattern: "^rediss?://[^@?#/]+(/[0-9]+)?$",
+            rule: "a URL such as redis://host:6379/0, or rediss://… for TLS, without user and password",
+            description: "Redis: where it is, and the number of the database there.",
+          }),
+          topology: oneOf(["single", "cluster"], {
+            default: "single",
+            description:
+              "Redis: `single` for one server, or what stands for one; `cluster` for a Redis Cluster, whose other nodes the one at the URL tells of.",
+          }),
+          user: optional(string({ description: "Redis: name of the user.", minLength: 1 })),
+          password: optional(secret({ description: "Redis: password of the user." })),
+          ca: optional(
+            secret({
+              description:
+                "Redis: the authority of its certificate, in PEM form; left out, those that Node.js knows.",
+            }),
+          ),
+          prefix: string({
+            default: "myelin",
+            pattern: "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            maxLength: 63,
+            rule: "a name of lower-case letters, digits, - and .",
+            description:
+              "Redis: what keys begin with; another one for each deployment that shares the database.",
+          }),
+        },
+        { description: "The store of the records." },
+      ),
     },
     { description: "The registry of devices." },
   ),

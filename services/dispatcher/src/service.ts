@@ -40,8 +40,8 @@ import { Sinks } from "./history/sinks.js";
 import type { JournalPort } from "./journal/journal.js";
 import { foldMetrics } from "./metrics.js";
 import { ProfileTable } from "./profiles.js";
+import { createDeviceStore } from "./registry/create-store.js";
 import { DeviceRegistry } from "./registry/device-registry.js";
-import { KeyValueDeviceStore } from "./registry/store.js";
 import { RetainedKeeper } from "./retained/keeper.js";
 import { createKeeperPorts } from "./retained/ports.js";
 import { RouteCompiler } from "./routes.js";
@@ -147,7 +147,7 @@ export async function createDispatcher(
   );
   const sinks = new Sinks({ dataDir, clock, log });
   const registry = new DeviceRegistry({
-    store: new KeyValueDeviceStore(bus),
+    store: createDeviceStore(bus, config.registry.store, clock),
     clock,
     log,
     directory: join(dataDir ?? tmpdir(), `registry-${bus.instance}`),

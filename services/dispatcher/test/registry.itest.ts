@@ -1,29 +1,10 @@
-import { type Bus, type DeviceChange, DeviceRegistryClient, openKeyValue } from "@myelin/bus";
+import { type DeviceChange, openKeyValue } from "@myelin/bus";
 import { BUCKETS, partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
-import { waitFor } from "@myelin/testkit";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { PARTITIONS, TestBox } from "./support/box.js";
-import { owning } from "./support/steps.js";
-
-const DEADLINE_MS = 20_000;
-
-async function open(bus: Bus): Promise<DeviceRegistryClient> {
-  const client = new DeviceRegistryClient(bus, PARTITIONS);
-  await waitFor(
-    () =>
-      client.list({ tenant: "", limit: 1 }).then(
-        () => true,
-        () => false,
-      ),
-    {
-      what: "the registry of every partition",
-      deadlineMs: DEADLINE_MS,
-    },
-  );
-  return client;
-}
+import { openRegistry, owning } from "./support/steps.js";
 
 const codeOf = (work: Promise<unknown>): Promise<string> =>
   work.then(
@@ -35,7 +16,7 @@ describe("the registry of devices", () => {
   it("creates, reads, changes and removes, each version once", async () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
-    const client = await open(await box.connect("asker"));
+    const client = await openRegistry(await box.connect("asker"));
     const device = {
       tenant: "",
       id: "boiler 7",
@@ -77,7 +58,7 @@ describe("the registry of devices", () => {
   it("loses no change of many that patch one device at once", async () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
-    const client = await open(await box.connect("asker"));
+    const client = await openRegistry(await box.connect("asker"));
     await client.write({ device: { tenant: "", id: "d" } });
     const names = ["a", "b", "c", "d", "e", "f"];
     await Promise.all(names.map((name) => client.patch("", "d", { tags: { [name]: "1" } })));
@@ -87,7 +68,7 @@ describe("the registry of devices", () => {
   it("lists by any conditions, in the order of the ids, page by page", async () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
-    const client = await open(await box.connect("asker"));
+    const client = await openRegistry(await box.connect("asker"));
     const ids = Array.from({ length: 60 }, (_, i) => `${i % 2 === 0 ? "pump" : "ä😀"}-${i}`);
     const changes: DeviceChange[] = ids.map((id, i) => ({
       device: {
@@ -130,7 +111,7 @@ describe("the registry of devices", () => {
     await using box = await TestBox.open();
     const first = await box.dispatcher("core-0");
     await owning(first, PARTITIONS);
-    const client = await open(await box.connect("asker"));
+    const client = await openRegistry(await box.connect("asker"));
     const ids = Array.from({ length: 40 }, (_, i) => `d${i}`);
     await client.writeAll(ids.map((id) => ({ device: { tenant: "", id, groups: ["g"] } })));
     await client.writeAll(ids.slice(0, 10).map((id) => ({ device: { tenant: "", id }, remove: true })));
@@ -138,7 +119,7 @@ describe("the registry of devices", () => {
     const before = await client.list({ tenant: "", limit: 100 });
     await box.stop(first);
     await owning(await box.dispatcher("core-1"), PARTITIONS);
-    const next = await open(await box.connect("asker-2"));
+    const next = await openRegistry(await box.connect("asker-2"));
     expect(await next.list({ tenant: "", limit: 100 })).toEqual(before);
     expect(
       (await next.list({ tenant: "", limit: 100, groups: ["g"] })).devices.map(({ id }) => id).sort(),
@@ -150,7 +131,7 @@ describe("the registry of devices", () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
     const bus = await box.connect("asker");
-    const client = await open(bus);
+    const client = await openRegistry(bus);
     const made = await client.write({ device: { tenant: "", id: "d", description: "mine" } });
     const bucket = await openKeyValue(bus, BUCKETS.devices);
     const theirs = registry.Device.encode(
@@ -170,7 +151,7 @@ describe("the registry of devices", () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
     const bus = await box.connect("asker");
-    const client = await open(bus);
+    const client = await openRegistry(bus);
     const bucket = await openKeyValue(bus, BUCKETS.devices);
     const theirs = registry.Device.encode(registry.Device.fromPartial({ id: "d7" })).finish();
     await bucket.put(subjects.deviceKey(partitionOf("", "d7", PARTITIONS), "", "d7"), theirs, 0);
@@ -185,7 +166,7 @@ describe("the registry of devices", () => {
   it("agrees with a plain map after any changes", async () => {
     await using box = await TestBox.open();
     await owning(await box.dispatcher("core"), PARTITIONS);
-    const client = await open(await box.connect("asker"));
+    const client = await openRegistry(await box.connect("asker"));
     const change = fc.record({
       id: fc.constantFrom("a", "b", "c", "d😀"),
       remove: fc.boolean(),

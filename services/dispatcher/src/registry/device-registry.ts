@@ -68,6 +68,7 @@ export class DeviceRegistry implements Component {
 
   async stop(): Promise<void> {
     await Promise.all([...this.#owned.keys()].map((partition) => this.release(partition)));
+    await this.options.store.close();
   }
 
   /** Devices of the partitions that are loaded here. */

@@ -31,6 +31,8 @@ export interface DeviceStore {
   putAll(partition: number, entries: readonly StoreEntry[]): Promise<readonly (number | AppError)[]>;
   /** Leaves nothing of it, if it is still that version. @throws as `put`, without the conflict */
   erase(partition: number, tenant: string, id: string, version: number): Promise<void>;
+  /** Called once, when nobody will use it any more. */
+  close(): Promise<void>;
 }
 
 /** The store in JetStream: one key per device. Opens its bucket when it is first used. */
@@ -80,6 +82,9 @@ export class KeyValueDeviceStore implements DeviceStore {
   async erase(partition: number, tenant: string, id: string, version: number): Promise<void> {
     await (await this.#open()).erase(subjects.deviceKey(partition, tenant, id), version);
   }
+
+  /** The connection is the bus. */
+  async close(): Promise<void> {}
 
   #open(): Promise<KeyValue> {
     this.#bucket ??= openKeyValue(this.bus, BUCKETS.devices).catch((thrown: unknown) => {

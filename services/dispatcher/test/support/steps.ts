@@ -1,9 +1,10 @@
 /** Steps that integration tests share. */
+import { type Bus, DeviceRegistryClient } from "@myelin/bus";
 import type { Resource, Snapshot } from "@myelin/config";
 import { control, subjects } from "@myelin/contract";
 import { waitFor } from "@myelin/testkit";
 import type { DispatcherService } from "../../src/index.js";
-import type { TestBox } from "./box.js";
+import { PARTITIONS, type TestBox } from "./box.js";
 import type { Seen } from "./fake-bridge.js";
 
 /** A Route resource with the defaults filled in. */
@@ -28,6 +29,23 @@ export const owning = (dispatcher: DispatcherService, count: number) =>
       deadlineMs: 15_000,
     },
   );
+
+/** A client of the registry, once every partition answers. */
+export async function openRegistry(bus: Bus): Promise<DeviceRegistryClient> {
+  const client = new DeviceRegistryClient(bus, PARTITIONS);
+  await waitFor(
+    () =>
+      client.list({ tenant: "", limit: 1 }).then(
+        () => true,
+        () => false,
+      ),
+    {
+      what: "the registry of every partition",
+      deadlineMs: 20_000,
+    },
+  );
+  return client;
+}
 
 /** Waits until an app has seen so many messages, doubles included. */
 export const seeing = (seen: readonly Seen[], count: number, what = "messages") =>
