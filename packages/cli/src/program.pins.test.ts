@@ -41,7 +41,7 @@ it("keeps its verbs and options", () => {
       "devices | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --profile <name> | --group <name> | --tag <name=value> | --id-prefix <text> | --disabled | --presence <state> | --description <text> | --if-version <n> | --csv | --limit <n> | --after <id>",
       "shadow | <action> | <device> | [desired] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --name <name> | --replace | --if-version <n> | -n, --count <n>",
       "flows | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --input <json> | --priority <n> | --key <text> | --watch | --status <word> | --limit <n>",
-      "rules | <action> | <files> | --json | --data-dir <folder>",
+      "rules | <action> | <files> | --json | --data-dir <folder> | --nats <url> | --rule <name> | --sink <name> | --tenant <name> | -d, --device <id> | --from <when> | --to <when>",
       "retained | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --limit <n>",
       "doctor | --json | --data-dir <folder> | --nats <url> | --port-offset <n> | --nats-server <program>",
       "passwd | <user> | --json | --data-dir <folder> | --device <id> | --scram",

@@ -178,7 +178,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);
   addFlowsVerb(verb, nats);
-  addRulesVerb(verb);
+  addRulesVerb(verb, nats);
 
   verb<import("./commands/retained.js").RetainedOptions>(
     "retained",
