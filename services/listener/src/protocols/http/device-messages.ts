@@ -11,11 +11,11 @@ import type { ProtocolContext } from "../../core/protocol.js";
 import type { Downlink } from "../../core/session.js";
 import type { HttpConfig } from "./config.js";
 import { connected, DeviceInbox, type InboxReader } from "./device-inbox.js";
+import { EventStream } from "./event-stream.js";
 import { connectionOf } from "./http-connection.js";
 import { identify } from "./identify.js";
 
 const MAX_WAIT_MS = 60_000;
-const COMMENT_MS = 15_000;
 const DEFAULT_COMMAND_TIMEOUT_MS = 10_000;
 const MAX_STREAM_BUFFER_BYTES = 1024 * 1024;
 
@@ -80,27 +80,18 @@ export class DeviceMessages {
   /** `GET …/stream`: server-sent events until either side ends it. */
   readonly stream = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const inbox = await this.inboxOf(request);
-    const { clock } = this.ctx;
-    reply.hijack();
-    const out = reply.raw;
-    if (request.raw.socket.destroyed) return;
-    out.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    // So that the client sees the stream open before the first message.
-    out.write(": open\n\n");
+    const stream = EventStream.open(reply, this.ctx.clock);
+    if (stream === undefined) return;
     const reader: InboxReader = {
       stays: true,
       take(messages) {
-        if (out.writableLength > MAX_STREAM_BUFFER_BYTES) return false;
-        for (const message of messages) out.write(`event: message\ndata: ${toJson(message)}\n\n`);
+        if (stream.waitingBytes > MAX_STREAM_BUFFER_BYTES) return false;
+        for (const message of messages) stream.write({ event: "message", data: toJson(message) });
         return true;
       },
-      end: () => void out.end(),
+      end: () => stream.end(),
     };
-    const timer = clock.setInterval(() => out.write(": alive\n\n"), COMMENT_MS);
-    out.once("close", () => {
-      clock.clear(timer);
-      inbox.leave(reader);
-    });
+    stream.signal.addEventListener("abort", () => inbox.leave(reader), { once: true });
     inbox.read(reader);
   };
 

@@ -5,10 +5,10 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import { packetJson } from "../../../core/operations-json.js";
 import { DEFAULT_TRACE_RATE, MAX_TRACE_RATE, MAX_TRACED_PAYLOAD } from "../../../core/operations-tracing.js";
 import type { ProtocolContext } from "../../../core/protocol.js";
+import { EventStream } from "../event-stream.js";
 import { operatorOf } from "./operator.js";
 import { listOf, numberOf, type Query } from "./query.js";
 
-const COMMENT_MS = 15_000;
 /** A reader that is slower gets less, and is told how much less. */
 const MAX_BUFFER_BYTES = 1024 * 1024;
 const MAX_NAMES = 100;
@@ -23,16 +23,14 @@ export function tracePackets(ctx: ProtocolContext) {
     check(clients, filters);
     const maxRate = numberOf(query, "rate", 1, MAX_TRACE_RATE) ?? DEFAULT_TRACE_RATE;
     const payloadBytes = numberOf(query, "payload", 0, MAX_TRACED_PAYLOAD) ?? 0;
-    reply.hijack();
-    const out = reply.raw;
-    if (request.raw.socket.destroyed) return;
-    out.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
-    out.write(": open\n\n");
+    const stream = EventStream.open(reply, ctx.clock);
+    if (stream === undefined) return;
+    const write = (event: string, data: object): void => stream.write({ event, data: JSON.stringify(data) });
     let leftOut = 0;
     const wish = { tenant, clients, filters, maxRate, payloadBytes };
     const end = ctx.operations.trace(wish, ({ listener, packets, leftOut: more }) => {
       leftOut += more;
-      if (out.writableLength > MAX_BUFFER_BYTES) {
+      if (stream.waitingBytes > MAX_BUFFER_BYTES) {
         leftOut += packets.length;
         return;
       }
@@ -40,14 +38,7 @@ export function tracePackets(ctx: ProtocolContext) {
       if (leftOut > 0) write("left-out", { count: leftOut });
       leftOut = 0;
     });
-    const write = (event: string, data: object): void => {
-      out.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
-    };
-    const timer = ctx.clock.setInterval(() => out.write(": alive\n\n"), COMMENT_MS);
-    out.once("close", () => {
-      ctx.clock.clear(timer);
-      end();
-    });
+    stream.signal.addEventListener("abort", end, { once: true });
   };
 }
 

@@ -15,6 +15,7 @@ import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from "fastify";
 import type { ProtocolContext } from "../../../core/protocol.js";
 import { type Operator, operatorOf } from "../admin/operator.js";
 import { listOf, numberOf, type Query, textOf } from "../admin/query.js";
+import { EventStream } from "../event-stream.js";
 import { type Submission, submissionOf, timeoutOf } from "./body.js";
 import { DEFAULT_COMMANDS, LADDER, MAX_COMMANDS, STATES } from "./routes.js";
 import { streamSteps } from "./steps.js";
@@ -67,8 +68,8 @@ export function commandHandlers(ctx: ProtocolContext) {
     followCommand: (async (request, reply) => {
       const { tenant, id } = askedOf(await operatorOf(ctx, request), request, reply);
       const found = await commands.get(tenant, id);
-      reply.hijack();
-      await streamSteps(ctx, found, request, reply.raw);
+      const stream = EventStream.open(reply, ctx.clock);
+      if (stream !== undefined) await streamSteps(ctx, found, stream);
     }) as RouteHandlerMethod,
   };
 }

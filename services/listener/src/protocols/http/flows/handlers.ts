@@ -5,6 +5,7 @@ import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from "fastify";
 import type { ProtocolContext } from "../../../core/protocol.js";
 import { operatorOf } from "../admin/operator.js";
 import { listOf, numberOf, type Query, textOf } from "../admin/query.js";
+import { EventStream } from "../event-stream.js";
 import { streamRun } from "./progress.js";
 import { DEFAULT_RUNS, MAX_RUNS, STATUSES } from "./routes.js";
 
@@ -55,8 +56,8 @@ export function flowHandlers(ctx: ProtocolContext) {
     followFlowRun: (async (request, reply) => {
       const { tenant, id } = await askedOf(ctx, request, reply);
       const found = await flows.get(tenant, id);
-      reply.hijack();
-      await streamRun(ctx, found, request, reply.raw);
+      const stream = EventStream.open(reply, ctx.clock);
+      if (stream !== undefined) await streamRun(ctx, found, stream);
     }) as RouteHandlerMethod,
   };
 }
