@@ -69,8 +69,10 @@ interface Arrived {
   readonly piece: Piece;
   readonly batch: Uint8Array;
   readonly more: boolean;
-  /** Messages of it that were given already. */
-  given: number;
+  /** Where in the batch the first message lies that was not given yet; 0: at its begin. */
+  at: number;
+  /** Topic of the last one that was. */
+  after: string;
 }
 
 const WANTS_AT_ONCE = 256;
@@ -234,7 +236,7 @@ class Fetch implements RetainedFetch {
   }
 
   arrived(piece: Piece, batch: Uint8Array, more: boolean): void {
-    this.queue.push({ piece, batch, more, given: 0 });
+    this.queue.push({ piece, batch, more, at: 0, after: piece.after });
     this.resume();
   }
 
@@ -253,26 +255,26 @@ class Fetch implements RetainedFetch {
   private give(arrived: Arrived): boolean {
     const { piece, batch, more } = arrived;
     const { view, message } = this.client;
-    let { after } = piece;
     try {
       if (batch.length > 0) {
         view.reset(batch);
-        for (let i = 0; i < arrived.given; i++) view.next();
+        if (arrived.at > 0) view.recordEnd = arrived.at;
         while (view.next()) {
-          if (!this.sink.hasRoom()) return false;
+          if (!this.sink.hasRoom()) {
+            arrived.at = view.recordStart;
+            return false;
+          }
           message.take();
-          after = message.path;
-          arrived.given += 1;
+          arrived.after = message.path;
           this.sink.take(message);
         }
-        if (after === piece.after) after = message.path;
       }
     } catch (err) {
       this.client.reading(err);
       this.left -= 1;
       return true;
     }
-    if (more) this.client.ask({ ...piece, after });
+    if (more) this.client.ask({ ...piece, after: arrived.after });
     else this.left -= 1;
     return true;
   }
