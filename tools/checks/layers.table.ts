@@ -23,6 +23,7 @@ export const LAYERS: Readonly<Record<string, readonly string[] | "anything">> = 
     "services/listener": l3,
     "services/dispatcher": [...l3, "data-store", "flows", "profile", "rules"],
     "services/ipc-bridge": l3,
+    "services/hardware-agent": [...l3, "profile"],
     // The composition root wires services together; benches and stories stand outside of the product.
     "packages/cli": "anything",
     "packages/bench": "anything",

@@ -20,4 +20,11 @@ export {
   type SafetyInputs,
   type SafetyRequest,
 } from "./safety.js";
-export type { Sample, SampleQuality, SampleReason, SampleValue } from "./sample.js";
+export {
+  SAMPLE_QUALITIES,
+  SAMPLE_REASONS,
+  type Sample,
+  type SampleQuality,
+  type SampleReason,
+  type SampleValue,
+} from "./sample.js";

@@ -154,6 +154,14 @@ export const ERROR_CODES = {
   "rpc.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "rpc.refused": { family: "caller", retryable: false, http: 502, grpc: "FAILED_PRECONDITION" },
 
+  // Hardware.
+  "hardware.bad_address": { family: "caller", retryable: false, http: 422, grpc: "INVALID_ARGUMENT" },
+  "hardware.unfit": { family: "caller", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
+  "hardware.line_down": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
+  "hardware.no_reply": { family: "world", retryable: true, http: 504, grpc: "DEADLINE_EXCEEDED" },
+  "hardware.bad_reply": { family: "world", retryable: true, http: 502, grpc: "DATA_LOSS" },
+  "hardware.refused": { family: "world", retryable: false, http: 422, grpc: "FAILED_PRECONDITION" },
+
   // Stores.
   "store.unavailable": { family: "world", retryable: true, http: 503, grpc: "UNAVAILABLE" },
   "store.conflict": { family: "world", retryable: true, http: 409, grpc: "ABORTED" },

@@ -117,6 +117,15 @@ export const ERROR_MEANINGS: Readonly<Record<ErrorCode, string>> = {
   "request.no_responder": "Nobody is there who could answer the request.",
   "rpc.unavailable": "The other side of a gRPC or socket connection cannot be reached or went away.",
   "rpc.refused": "The other side of a gRPC or socket connection refused the stream.",
+  "hardware.bad_address": "A unit, or the place of a point in it, is not written as its driver asks.",
+  "hardware.unfit":
+    "A device, its line, its driver and its profile do not fit together; details list path, value and rule.",
+  "hardware.line_down":
+    "A line to hardware is not usable at the moment: unplugged, refused or taken by another program.",
+  "hardware.no_reply": "A unit did not answer within its time.",
+  "hardware.bad_reply":
+    "What came from a line was no answer to what was asked: broken, late, or of another unit.",
+  "hardware.refused": "A unit refused a request; details say why.",
   "store.unavailable": "A store cannot be reached.",
   "store.conflict": "A stored value changed between reading and writing.",
   "store.write_failed": "A store or file did not take a write, for example because the disk is full.",
