@@ -94,6 +94,8 @@ describe("the registries", () => {
       "stores.sqlite_aggregate ..300",
       "commands.p99 ..10",
       "commands.rate 990..",
+      "shadow.cost ..2",
+      "shadow.absorbed 99000..",
     ]);
   });
 });

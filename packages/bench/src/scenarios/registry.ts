@@ -25,4 +25,5 @@ export const scenarios = {
   registry: () => import("./registry/index.js"),
   stores: () => import("./stores/index.js"),
   commands: () => import("./commands/index.js"),
+  shadow: () => import("./shadow/index.js"),
 } satisfies ScenarioRegistry;

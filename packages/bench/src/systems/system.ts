@@ -44,6 +44,8 @@ export interface System {
   startBridged?(options: BridgedOptions): Promise<Running>;
   /** The same with a profile of devices that can be commanded. */
   startCommanded?(): Promise<Commanded>;
+  /** The same with a profile of devices that report. */
+  startMetered?(): Promise<Metered>;
   /** Starts one of `services` alone, with what it needs beside it; `pids` are those of the service only. */
   startService?(service: string): Promise<Running>;
 }
@@ -85,6 +87,30 @@ export interface Running extends AsyncDisposable {
 export interface Commanded extends Running {
   /** Starts so many devices, and the process that commands them at this rate; its reports are those of `Consumer`, and count what `failed`. */
   commander(devices: number, ratePerSecond: number): Promise<Consumer>;
+}
+
+/** What reports: on a schedule, each device with all its points at a time. */
+export interface MeterOptions {
+  readonly devices: number;
+  readonly points: number;
+  /** Readings, of all devices together. */
+  readonly ratePerSecond: number;
+  /** The devices are registered with the profile of the system; otherwise nobody knows them. */
+  readonly isProfiled: boolean;
+}
+
+/** What became of readings since the start: those that came to shadows, those of them that had no room, and shadows stored. */
+export interface ShadowCounts {
+  readonly readings: number;
+  readonly dropped: number;
+  readonly writes: number;
+}
+
+/** One run of a system that keeps shadows of its devices. */
+export interface Metered extends Running {
+  /** Starts the devices; reports count the readings that were `sent`, and those `skipped` because a connection did not take them. */
+  meters(options: MeterOptions): Promise<Consumer>;
+  shadowCounts(): Promise<ShadowCounts>;
 }
 
 /** A system that is meant to come back by itself, and to take edits while it runs. */

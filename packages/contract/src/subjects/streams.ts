@@ -151,5 +151,5 @@ export const BUCKETS = {
   /** Records of network devices; key = `deviceKey`, value = `myelin.registry.v1.Device`. */
   devices: { name: "MLN_DEVICES", history: 1, ttlMs: 0, atomic: true },
   /** Shadows of devices; key = `shadowKey`, value = `myelin.shadow.v1.Record`. */
-  shadows: { name: "MLN_SHADOWS", history: 1, ttlMs: 0 },
+  shadows: { name: "MLN_SHADOWS", history: 1, ttlMs: 0, atomic: true },
 } as const;

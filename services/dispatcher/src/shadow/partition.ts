@@ -49,6 +49,8 @@ export class ShadowPartition {
   readonly #watched = new Map<string, number>();
   /** Named shadows that are being looked for, so that requests stay in order. */
   readonly #lookups = new Map<string, Promise<void>>();
+  /** By device: the last one that looks whether there is room for another named shadow. */
+  readonly #turns = new Map<string, Promise<void>>();
   /** By device: named shadows that are being made and not stored yet. */
   readonly #made = new Map<string, Set<string>>();
   readonly #ending = new AbortController();
@@ -121,7 +123,7 @@ export class ShadowPartition {
       return;
     }
     const lookup = (running ?? Promise.resolve())
-      .then(() => this.#expectRoom(key, makes))
+      .then(() => this.#inTurn(key, makes))
       .then(
         () => this.shard.submit(key, makes ? this.#making(key, task) : task),
         (thrown: unknown) => task.refused(AppError.from(thrown)),
@@ -334,8 +336,22 @@ export class ShadowPartition {
     };
   }
 
-  async #expectRoom(key: ShadowKey, makes: boolean): Promise<void> {
+  /** One at a time for a device: what one of them makes counts for the next one, stored or not. */
+  async #inTurn(key: ShadowKey, makes: boolean): Promise<void> {
     if (!makes || this.shard.isThere(key)) return;
+    const device = deviceOf(key);
+    const before = this.#turns.get(device);
+    const turn = (before ?? Promise.resolve()).then(() => this.#expectRoom(key));
+    const ended = turn.catch(() => undefined);
+    this.#turns.set(device, ended);
+    try {
+      await turn;
+    } finally {
+      if (this.#turns.get(device) === ended) this.#turns.delete(device);
+    }
+  }
+
+  async #expectRoom(key: ShadowKey): Promise<void> {
     const { tenant, device, name } = key;
     // Those that are stored while the store is being asked may be missing in its answer.
     const before = [...(this.#made.get(deviceOf(key)) ?? [])];

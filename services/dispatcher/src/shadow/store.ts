@@ -2,6 +2,7 @@
 import { type Bus, type KeyValue, openKeyValue } from "@myelin/bus";
 import { BUCKETS, subjects, shadow as wire } from "@myelin/contract";
 import type { ShadowKey } from "./api.js";
+import { GroupedPuts } from "./grouped-puts.js";
 
 /** A record and the revision the store has given it. */
 export interface ShadowRecord {
@@ -29,6 +30,7 @@ const DEVICE_WITHIN_MS = 5_000;
 
 /** The store in JetStream: one key per shadow. Opens its bucket when it is first used. */
 export class KeyValueShadowStore implements ShadowStore {
+  readonly #puts = new GroupedPuts(() => this.#open());
   #bucket: Promise<KeyValue> | undefined;
 
   constructor(private readonly bus: Bus) {}
@@ -52,8 +54,7 @@ export class KeyValueShadowStore implements ShadowStore {
   }
 
   async put(partition: number, key: ShadowKey, record: wire.Record, expected: number): Promise<number> {
-    const bucket = await this.#open();
-    return bucket.put(keyOf(partition, key), wire.Record.encode(record).finish(), expected);
+    return await this.#puts.put(keyOf(partition, key), wire.Record.encode(record).finish(), expected);
   }
 
   async remove(partition: number, key: ShadowKey, expected: number): Promise<void> {

@@ -7,6 +7,7 @@ import { freePort, freePorts, startNats, startProcess, tempDir } from "@myelin/t
 import { siblingProgram } from "../../paths.js";
 import { type Controlled, startControlled } from "../../process/controlled.js";
 import type { BridgedOptions, ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
+import { METERS, metered } from "./metered.js";
 import { type BoxFile, recoverable } from "./recoverable.js";
 
 const READY_MS = 30_000;
@@ -30,6 +31,7 @@ export const plugin: System = {
     const running = await startBox(VARIANTS[0]!, PUMPS);
     return { ...running, commander: (...load) => startCommander(running, ...load) };
   },
+  startMetered: async () => metered(await startBox(VARIANTS[0]!, METERS)),
   startService,
 };
 
@@ -122,7 +124,10 @@ async function startCommander(
 }
 
 /** @param resource a file of its resources directory */
-async function startBox(durability: string, resource?: string): Promise<Running> {
+async function startBox(
+  durability: string,
+  resource?: string,
+): Promise<Running & { readonly adminPort: number }> {
   const dir = await tempDir("bench-myelin");
   if (resource !== undefined) {
     mkdirSync(dir.join("resources"));
@@ -169,6 +174,7 @@ async function startBox(durability: string, resource?: string): Promise<Running>
     roles: () => roles(state()),
     consume: (options) => consume(first, options),
     recoverable: recoverable(dir.path, state),
+    adminPort: first.ports.admin,
     async [Symbol.asyncDispose]() {
       process.off("exit", onExit);
       await box.stop();
