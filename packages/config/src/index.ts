@@ -21,6 +21,7 @@ export {
 } from "./dynamic/resource.js";
 export { type AppServiceSpec, appServiceKind } from "./kinds/app-service.js";
 export { type BridgeSpec, type BridgeTopic, bridgeKind } from "./kinds/bridge.js";
+export { type BusSpec, busKind } from "./kinds/bus.js";
 export { customResourceDefinition } from "./kinds/crd.js";
 export { type DeviceSpec, deviceKind } from "./kinds/device.js";
 export {
@@ -29,6 +30,7 @@ export {
   deviceProfileKind,
   type PointSpec,
 } from "./kinds/device-profile.js";
+export { DEFAULT_EDGE_NODE } from "./kinds/edge-node.js";
 export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";
 export { type FlowSpec, type FlowStepSpec, flowKind } from "./kinds/flow.js";
 export type { FlowActionSpec, FlowSingleActionSpec } from "./kinds/flow-steps.js";

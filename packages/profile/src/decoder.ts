@@ -2,6 +2,7 @@
 import type { DeviceProfileSpec, PointSpec } from "@myelin/config";
 import { payloadCodecs, topicMatches } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { decodeSampleBlock } from "./columns/block-decoder.js";
 import { bad, judge, type Verdict } from "./judge.js";
 import { bytesReader, fieldReader, type Reader } from "./read.js";
 import type { Sample, SampleQuality, SampleReason } from "./sample.js";
@@ -16,6 +17,8 @@ export interface ProfiledMessage {
   readonly sourceTimeUs: number;
   /** What the sender says of the whole message. */
   readonly quality: SampleQuality;
+  /** It is a `sample.Block` of a hardware-agent, which has judged the values already. */
+  readonly isBlock?: boolean | undefined;
 }
 
 // Clocks of devices run ahead of ours by seconds, not by minutes; one that was never set begins in 1970 or 2000.
@@ -47,7 +50,7 @@ interface SourceTime {
 export class Decoder {
   private readonly payloads: readonly PayloadReader[];
 
-  constructor(spec: DeviceProfileSpec) {
+  constructor(private readonly spec: DeviceProfileSpec) {
     this.payloads = spec.payloads.map((payload) => payloadReader(spec, payload));
   }
 
@@ -56,6 +59,7 @@ export class Decoder {
    * cannot be read becomes bad samples of all points that the payload has. Keeps nothing of the message.
    */
   decode(message: ProfiledMessage): readonly Sample[] | undefined {
+    if (message.isBlock === true) return decodeSampleBlock(message.payload, this.spec.points);
     const reader = this.readerOf(message.path);
     if (reader === undefined) return undefined;
     const content = contentOf(reader.spec, message.payload);
@@ -85,7 +89,7 @@ const UNREADABLE = Symbol("unreadable");
 function payloadReader(spec: DeviceProfileSpec, payload: PayloadSpec): PayloadReader {
   const points: PointReader[] = [];
   for (const [name, point] of Object.entries(spec.points)) {
-    const { field, bytes } = point.from;
+    const { field, bytes } = point.from ?? {};
     if (payload.points !== undefined && !payload.points.includes(name)) continue;
     if (payload.format === "binary" && bytes !== undefined)
       points.push({ name, point, read: bytesReader(bytes, point.type) });

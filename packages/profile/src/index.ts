@@ -1,3 +1,17 @@
+export { decodeSampleBlock, MAX_BLOCK_POINTS } from "./columns/block-decoder.js";
+export { BlockEncoder } from "./columns/block-encoder.js";
+export { ChangeFilter } from "./columns/change-filter.js";
+export { ColumnJudge } from "./columns/column-judge.js";
+export {
+  FORM,
+  QUALITY,
+  qualityOf,
+  type RawColumns,
+  REASON,
+  reasonOf,
+  SampleColumns,
+  verdictOf,
+} from "./columns/columns.js";
 export { isChange } from "./deadband.js";
 export type { ProfiledMessage } from "./decoder.js";
 export {

@@ -22,7 +22,7 @@ export function fieldReader(path: string): Reader {
   };
 }
 
-type BytesPlace = NonNullable<PointSpec["from"]["bytes"]>;
+type BytesPlace = NonNullable<NonNullable<PointSpec["from"]>["bytes"]>;
 
 type GetNumber = (view: DataView, offset: number, isLittle: boolean) => number | bigint;
 

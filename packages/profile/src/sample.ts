@@ -59,4 +59,6 @@ export interface Sample {
   readonly raw?: SampleValue;
   /** Microseconds since 1970: when it was measured, or came in where that is not known. */
   readonly timeUs: number;
+  /** Of hardware: how long the unit took to answer. */
+  readonly latencyUs?: number;
 }

@@ -1,5 +1,5 @@
 /** Compiles the transformation of a route: codecs loaded, one function per envelope. */
-import { envelope } from "@myelin/contract";
+import { envelope, isSampleBlock } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { Codec, CodecContext, CodecOptions, CodecPlugin, PayloadSource } from "./codecs/codec.js";
 import { renameFields, selectFields } from "./codecs/fields.js";
@@ -72,8 +72,10 @@ function applyAll(steps: readonly Step[], bytes: Uint8Array, event: boolean): Tr
   return envelope.Envelope.encode({ ...message, channel: 0, payload, contentType }).finish();
 }
 
-function sourceOf({ path, ingestTimeUs, sourceTimeUs, quality }: envelope.Envelope): PayloadSource {
+function sourceOf(message: envelope.Envelope): PayloadSource {
+  const { path, ingestTimeUs, sourceTimeUs, quality, protocol, contentType } = message;
   const { BAD, UNCERTAIN } = envelope.Quality;
   const word = quality === BAD ? "bad" : quality === UNCERTAIN ? "uncertain" : "good";
-  return { path, ingestTimeUs, sourceTimeUs, quality: word };
+  const isBlock = isSampleBlock(protocol, contentType);
+  return { path, ingestTimeUs, sourceTimeUs, quality: word, isBlock };
 }

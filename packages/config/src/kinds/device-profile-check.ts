@@ -60,7 +60,7 @@ function checkPoint(point: PointSpec, at: ValuePath, expect: Expect): void {
         expect([...at, key], point[key], "a whole number, because the point is of type integer");
   checkRange(point.range, [...at, "range"], expect);
   checkRange(point.expected, [...at, "expected"], expect);
-  const { bytes, field } = point.from;
+  const { bytes, field } = point.from ?? {};
   if (field?.split(".").includes("") === true)
     expect([...at, "from", "field"], field, "names with single dots between them");
   if (bytes === undefined) return;
@@ -90,16 +90,17 @@ function checkPayload(
   for (const [i, name] of (listed ?? []).entries()) {
     const point = Object.hasOwn(spec.points, name) ? spec.points[name] : undefined;
     if (point === undefined) expect([...at, "points", i], name, "a point of the profile");
-    else if (point.from[where] === undefined)
+    else if (point.from?.[where] === undefined)
       expect([...at, "points", i], name, `a point with from.${where}, because the payload is ${format}`);
   }
-  const isMet = Object.values(spec.points).some((point) => point.from[where] !== undefined);
+  const isMet = Object.values(spec.points).some((point) => point.from?.[where] !== undefined);
   if (listed === undefined && !isMet)
     expect([...at, "format"], format, `a format that a point has a place in: none has from.${where}`);
 }
 
 function checkEveryPointIsRead({ payloads, points }: DeviceProfileSpec, expect: Expect): void {
   for (const [name, { from }] of Object.entries(points)) {
+    if (from === undefined) continue;
     const isRead = payloads.some(
       ({ format, points: listed }) =>
         from[format === "binary" ? "bytes" : "field"] !== undefined && (listed?.includes(name) ?? true),

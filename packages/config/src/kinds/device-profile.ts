@@ -80,7 +80,10 @@ const from = exactlyOne(
       ),
     }),
   },
-  { description: "Where the point is in a payload." },
+  {
+    description:
+      "Where the point is in a payload; left out, only agents of hardware measure it, at the address that the Device gives.",
+  },
 );
 
 const point = object({
@@ -90,7 +93,7 @@ const point = object({
     default: "number",
   }),
   unit,
-  from,
+  from: optional(from),
   scale: optional(any("What the raw number is multiplied with; left out, 1.")),
   add: optional(any("What is added to it afterwards; left out, 0.")),
   range: optional(range("A value outside of it is bad: the device cannot measure such a thing.")),
@@ -324,8 +327,9 @@ const command = object({
 const spec = object({
   description: optional(string({ description: "For people and models.", maxLength: 1024 })),
   payloads: array(payload, {
-    description: "How payloads of such devices are read. A message that fits none of them has no samples.",
-    minItems: 1,
+    description:
+      "How payloads of such devices are read. A message that fits none of them has no samples. What agents of hardware have measured needs none.",
+    default: [],
     maxItems: 32,
   }),
   points: record(point, {

@@ -29,6 +29,7 @@ describe("a Device", () => {
       address: "3",
       settings: {},
       poll: 1_000,
+      heartbeat: 60_000,
       points: { t: { address: "holding:100", poll: 100 } },
       mode: "active",
     });

@@ -2,6 +2,7 @@
 import { durationMs, object, oneOf, optional, record, string } from "../schema/builders.js";
 import type { Problem } from "../schema/check.js";
 import type { Infer } from "../schema/schema.js";
+import { edgeNode } from "./edge-node.js";
 import { defineKind } from "./kind.js";
 
 const RESOURCE_NAME = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
@@ -31,10 +32,12 @@ const spec = object({
       description: "Device id its messages bear; left out, the name of the resource.",
       minLength: 1,
       maxLength: 256,
+      pattern: "^[^+#\\u0000]+$",
+      rule: "text without + and #, because it is a part of topics",
     }),
   ),
   description: optional(string({ description: "For people.", maxLength: 1_024 })),
-  node: named("Edge node whose agent drives it."),
+  node: edgeNode("Edge node whose agent drives it."),
   bus: named("Name of a Bus of that node: the line it is on."),
   driver: string({
     description: "Driver that speaks its protocol.",
@@ -61,6 +64,12 @@ const spec = object({
     description: "Time between two readings of a point.",
     default: "1s",
     min: "1ms",
+    max: "24h",
+  }),
+  heartbeat: durationMs({
+    description:
+      "A point that has not changed by more than its deadband is told again after this time, so that unchanged and gone are different things. `0s`: every reading is told.",
+    default: "1m",
     max: "24h",
   }),
   points: record(point, {

@@ -12,5 +12,6 @@ export function singularOf(kind: string): string {
 /** `routes` */
 export function pluralOf(kind: string): string {
   const one = singularOf(kind);
+  if (one.endsWith("s")) return `${one}es`;
   return /[^aeiou]y$/.test(one) ? `${one.slice(0, -1)}ies` : `${one}s`;
 }

@@ -22,6 +22,16 @@ export const printerColumns: Readonly<Partial<Record<keyof typeof kinds, readonl
   Bridge: [
     { name: "URL", type: "string", path: ["remote", "mqtt", "url"], description: "Where the broker is." },
   ],
+  Bus: [
+    { name: "Node", type: "string", path: ["node"], description: "Edge node that the line is at." },
+    {
+      name: "Serial",
+      type: "string",
+      path: ["link", "serial", "path"],
+      description: "Of a serial line: its device file.",
+    },
+    { name: "TCP", type: "string", path: ["link", "tcp", "host"], description: "Of a connection: to where." },
+  ],
   Device: [
     { name: "Node", type: "string", path: ["node"], description: "Edge node that drives it." },
     { name: "Driver", type: "string", path: ["driver"], description: "Driver that speaks its protocol." },

@@ -1,6 +1,7 @@
 /** Every resource kind: one line each. Key = `kind` of the document. */
 import { appServiceKind } from "./app-service.js";
 import { bridgeKind } from "./bridge.js";
+import { busKind } from "./bus.js";
 import { deviceKind } from "./device.js";
 import { deviceProfileKind } from "./device-profile.js";
 import { flowKind } from "./flow.js";
@@ -15,6 +16,7 @@ type KindRegistry = Readonly<Record<string, AnyKind>>;
 export const kinds = {
   AppService: appServiceKind,
   Bridge: bridgeKind,
+  Bus: busKind,
   Device: deviceKind,
   DeviceProfile: deviceProfileKind,
   Flow: flowKind,

@@ -103,17 +103,17 @@ describe("a document", () => {
     [
       "of an unknown kind",
       "kind: toString\n",
-      'kind: "toString" must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route',
+      'kind: "toString" must be one of AppService, Bridge, Bus, Device, DeviceProfile, Flow, Route',
     ],
     [
       "without a kind",
       "a: 1\n",
-      "kind: nothing must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route",
+      "kind: nothing must be one of AppService, Bridge, Bus, Device, DeviceProfile, Flow, Route",
     ],
     [
       "that is text",
       "hello\n",
-      "kind: nothing must be one of AppService, Bridge, Device, DeviceProfile, Flow, Route",
+      "kind: nothing must be one of AppService, Bridge, Bus, Device, DeviceProfile, Flow, Route",
     ],
     [
       "of another version",

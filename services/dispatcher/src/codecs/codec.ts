@@ -8,6 +8,8 @@ export interface PayloadSource {
   /** 0: the sender gave none. */
   readonly sourceTimeUs: number;
   readonly quality: "good" | "uncertain" | "bad";
+  /** It is a block of samples that a hardware-agent has judged. */
+  readonly isBlock?: boolean;
 }
 
 /** A codec ready for use. */

@@ -1,5 +1,5 @@
 /** Holds the modules that act on the messages of devices, per partition of this process, and gives them what the router sends here. */
-import { BATCH_FLAGS, type BatchView, type Head, Lane, Quality } from "@myelin/contract";
+import { BATCH_FLAGS, type BatchView, type Head, isSampleBlock, Lane, Quality } from "@myelin/contract";
 import { AppError, backoff, type Clock } from "@myelin/kernel";
 import type { SampleQuality } from "@myelin/profile";
 import type { CoreLog, Ownership } from "../core/ports.js";
@@ -53,7 +53,8 @@ export class DeviceDesk {
     if (this.#modules.length === 0) return "no";
     const profile = this.options.profiles.of(head.tenant, head.deviceId);
     if (profile === "unknown") return "maybe";
-    return profile?.reads(head.path) === true ? "yes" : "no";
+    if (profile === undefined) return "no";
+    return isSampleBlock(head.protocol, head.contentType) || profile.reads(head.path) ? "yes" : "no";
   }
 
   /** The lease of a partition was taken. What is stored is read in the background, and messages wait. */
@@ -134,18 +135,19 @@ export class DeviceDesk {
   }
 
   #messageOf(view: BatchView, isRedelivered: boolean): DeviceMessage {
-    const { tenant, deviceId: device, path, sourceTimeUs, ingestTimeUs } = view;
+    const { tenant, deviceId: device, path, sourceTimeUs, ingestTimeUs, protocol, contentType } = view;
     const payload = view.payload();
     const found = this.options.profiles.of(tenant, device);
     const profile = found === "unknown" ? undefined : found;
     const quality = qualityOf(view.quality);
+    const isBlock = isSampleBlock(protocol, contentType);
     return {
       tenant,
       device,
       path,
       kind: view.kind,
-      protocol: view.protocol,
-      contentType: view.contentType,
+      protocol,
+      contentType,
       payload,
       id: view.id(),
       sourceTimeUs,
@@ -157,7 +159,7 @@ export class DeviceDesk {
       correlation: view.correlation(),
       causes: causesOf(view),
       profile,
-      samples: profile?.decode({ path, payload, ingestTimeUs, sourceTimeUs, quality }) ?? [],
+      samples: profile?.decode({ path, payload, ingestTimeUs, sourceTimeUs, quality, isBlock }) ?? [],
     };
   }
 

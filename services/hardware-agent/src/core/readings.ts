@@ -1,29 +1,11 @@
 /** What was read of one device: columns, so that no tag costs an object. */
-import { SAMPLE_QUALITIES, SAMPLE_REASONS, type SampleQuality, type SampleReason } from "@myelin/profile";
-
-/** Places in the column `quality`. */
-export const QUALITY = { good: 0, uncertain: 1, bad: 2 } as const satisfies Record<SampleQuality, number>;
-
-/** Places in the column `reason`: 0 is none. */
-export const REASON = Object.fromEntries(SAMPLE_REASONS.map((reason, i) => [reason, i + 1])) as Readonly<
-  Record<SampleReason, number>
->;
-
-/** The word of a place in the column `quality`. */
-export function qualityName(place: number): SampleQuality {
-  return SAMPLE_QUALITIES[place] ?? "bad";
-}
-
-/** The word of a place in the column `reason`; undefined for 0. */
-export function reasonName(place: number): SampleReason | undefined {
-  return SAMPLE_REASONS[place - 1];
-}
+import { QUALITY, type RawColumns, REASON, type SampleReason } from "@myelin/profile";
 
 /**
  * The latest reading of each point of a device, by the number of the point in the device. Drivers write raw values, before the profile's scaling; whoever
  * judges them reads the columns. It is made once per device and version of its resources, and never grows.
  */
-export class ReadingBuffer {
+export class ReadingBuffer implements RawColumns {
   /** Raw numbers; of booleans 0 and 1. NaN where there is none. */
   readonly values: Float64Array;
   readonly quality: Uint8Array;

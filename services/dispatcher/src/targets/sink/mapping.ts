@@ -1,7 +1,7 @@
 /** Turns payloads into readings. */
 import { isUtf8 } from "node:buffer";
 import type { SinkSpec } from "@myelin/config";
-import { type BatchView, codecForContentType, payloadCodecs, Quality } from "@myelin/contract";
+import { type BatchView, codecForContentType, isSampleBlock, payloadCodecs, Quality } from "@myelin/contract";
 import {
   READING_QUALITIES,
   type ReadingBlock,
@@ -9,7 +9,7 @@ import {
   type ReadingValue,
   toReference,
 } from "@myelin/data-store";
-import type { Sample } from "@myelin/profile";
+import { decodeSampleBlock, type Sample } from "@myelin/profile";
 
 /** A message with more points is kept as one value: it is a document, not a set of measurements. */
 const MAX_POINTS = 1_000;
@@ -34,7 +34,12 @@ export class Mapper {
   map(view: BatchView, block: ReadingBlock): number {
     const payload = view.payload();
     if (payload.length === 0) return 0;
-    const value = decode(view.contentType, payload);
+    const { contentType } = view;
+    if (isSampleBlock(view.protocol, contentType)) {
+      const measured = decodeSampleBlock(payload);
+      if (measured !== undefined) return this.keep(measured, view, block);
+    }
+    const value = decode(contentType, payload);
     const samples = this.spec.depth === 0 ? undefined : toSamples(value);
     if (samples !== undefined) return this.keep(samples, view, block);
     const points = this.points(value, payload);
