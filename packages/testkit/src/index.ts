@@ -8,6 +8,7 @@ export {
   startProcess,
 } from "./process/managed-process.js";
 export type { ReadyCheck } from "./process/ready.js";
+export { sourceArguments } from "./process/source-arguments.js";
 export { type Lack, type Requirement, requires } from "./requires.js";
 export { startInfluxdb } from "./servers/influxdb.js";
 export { type MariadbOptions, startMariadb } from "./servers/mariadb.js";

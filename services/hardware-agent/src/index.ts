@@ -9,3 +9,6 @@ export type {
   ReadOutcome,
   WriteOutcome,
 } from "./drivers/adapter.js";
+export { diskFolder, type Folder, type FolderEntry, type FolderFile } from "./outbox/folder.js";
+export { Outbox, type OutboxCounters, type OutboxLimits } from "./outbox/outbox.js";
+export type { OutboxRecord, Uplink } from "./outbox/uplink.js";

@@ -1,7 +1,13 @@
-import { fileURLToPath } from "node:url";
 import { createChannel, EMPTY_HEAD, partitionOf } from "@myelin/contract";
 import { silentLogger } from "@myelin/observability";
-import { type ManagedProcess, type NatsServer, startNats, startProcess, waitFor } from "@myelin/testkit";
+import {
+  type ManagedProcess,
+  type NatsServer,
+  sourceArguments,
+  startNats,
+  startProcess,
+  waitFor,
+} from "@myelin/testkit";
 import { expect, test } from "vitest";
 import type { EventTicket } from "../api.js";
 import { createEventSender } from "./event-transport.js";
@@ -22,19 +28,11 @@ interface Line {
 }
 
 function startOwner(nats: NatsServer, instance: string): Promise<ManagedProcess> {
-  const file = (name: string): string => fileURLToPath(new URL(`../testcases/${name}`, import.meta.url));
+  const program = new URL("../testcases/owner-process.ts", import.meta.url);
   return startProcess({
     name: instance,
     command: process.execPath,
-    args: [
-      ...["--no-warnings", "--experimental-transform-types", "--conditions=source"],
-      "--import",
-      file("run-source.mjs"),
-      file("owner-process.ts"),
-      nats.url,
-      instance,
-      String(PARTITIONS),
-    ],
+    args: [...sourceArguments(program), nats.url, instance, String(PARTITIONS)],
     ready: { line: /ready/ },
   });
 }
