@@ -96,6 +96,9 @@ describe("the registries", () => {
       "commands.rate 990..",
       "shadow.cost ..2",
       "shadow.absorbed 99000..",
+      "rules.evaluations 200000..",
+      "rules.idle ..1.02",
+      "backtest.seconds ..60",
     ]);
   });
 });

@@ -68,6 +68,7 @@ it("names of metrics, hops and reasons stay, because dashboards and alerts know 
 
 it("names of the metrics of rules stay", () => {
   expect(Object.values(ruleMetricsList).map((m) => `${m.type} ${m.name}`)).toEqual([
+    "gauge myelin_dispatcher_rules",
     "counter myelin_dispatcher_rule_evaluations_total",
     "counter myelin_dispatcher_rule_firings_total",
     "counter myelin_dispatcher_rule_passed_over_total",

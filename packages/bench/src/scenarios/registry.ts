@@ -26,4 +26,6 @@ export const scenarios = {
   stores: () => import("./stores/index.js"),
   commands: () => import("./commands/index.js"),
   shadow: () => import("./shadow/index.js"),
+  rules: () => import("./rules/index.js"),
+  backtest: () => import("./backtest/index.js"),
 } satisfies ScenarioRegistry;

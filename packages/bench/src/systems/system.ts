@@ -79,6 +79,8 @@ export interface Running extends AsyncDisposable {
   httpTarget?(kind: "single" | "ndjson", lane: Lane): HttpTarget;
   /** How to upset it; left out where nothing brings a system back. */
   readonly recoverable?: Recoverable;
+  /** What an operator can do to it; left out by brokers. */
+  readonly operable?: Operable;
   /** Starts the consuming process. Left out by brokers: the driver subscribes over MQTT then. */
   consume?(options: ConsumeOptions): Promise<Consumer>;
 }
@@ -124,6 +126,20 @@ export interface Recoverable {
   /** The process of that name as the system knows it now. */
   pidOf(name: string): number | undefined;
   isReady(name: string): Promise<boolean>;
+}
+
+/** A system that takes resources while it runs, tells its metrics, and has a command line. */
+export interface Operable {
+  readonly dataDir: string;
+  /** Makes these YAML documents all that it is given, by an edit of a file; resolves when they are written, not when they are in force. */
+  putResources(yaml: string): Promise<void>;
+  /** Sum of a metric over its labels, of the process that routes; 0 where it is not there. */
+  metric(name: string): Promise<number>;
+  /** Runs its command line. Rejects with what it wrote when it fails. */
+  run(
+    args: readonly string[],
+    timeoutMs: number,
+  ): Promise<{ readonly stdout: string; readonly stderr: string }>;
 }
 
 /** Telemetry may lose and counts it, events are acknowledged when stored. */

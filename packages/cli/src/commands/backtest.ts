@@ -7,7 +7,8 @@ import { Rule } from "@myelin/rules";
 import type { ReachOptions } from "../box/connection.js";
 import { EXIT, endWithReader, note, print, printable, printJson } from "../output.js";
 import { readInput } from "../resources/input.js";
-import { assertBacktests, Backtest, type WouldFire } from "../rule-cases/backtest.js";
+import { ahead } from "../rule-cases/ahead.js";
+import { assertBacktests, Backtest, onlyPointOf, type WouldFire } from "../rule-cases/backtest.js";
 import { withBus } from "./client.js";
 
 export interface BacktestOptions extends ReachOptions {
@@ -50,23 +51,36 @@ export async function backtestRule(files: readonly string[], options: BacktestOp
     const alarms = new AlarmClient(bus, partitions);
     const progress = new Progress();
     const totals = { devices: 0, readings: 0, firings: 0, alarms: 0 };
-    for await (const subject of subjectsOf(bus, partitions, rule, options)) {
+    const question = { $case: "range", value: { newestFirst: false } } as const;
+    const point = onlyPointOf(rule);
+    const asked = async function* () {
+      for await (const subject of subjectsOf(bus, partitions, rule, options)) {
+        const { tenant, device } = subject;
+        const pages = ahead(client.pages({ sink, tenant, device, point, fromUs, toUs, question }));
+        const first = pages.next();
+        const raised = alarms.list({ tenant, device, rule: rule.name, limit: MAX_ALARMS });
+        for (const one of [first, raised]) one.catch(() => undefined);
+        yield { subject, pages, first, raised };
+      }
+    };
+    // The next device is asked for while the readings of this one are gone through.
+    for await (const { subject, pages, first, raised } of ahead(asked())) {
       const backtest = new Backtest(rule, subject, (firing) => {
         totals.firings++;
         if (json) printJson(jsonOf(firing));
         else print(printable(lineOf(firing)));
       });
-      const question = { $case: "range", value: { newestFirst: false } } as const;
-      const { tenant, device } = subject;
-      for await (const { readings } of client.pages({ sink, tenant, device, fromUs, toUs, question })) {
+      const { device } = subject;
+      for (let page = await first; page.done !== true; page = await pages.next()) {
+        const { readings } = page.value;
         backtest.take(readings);
         totals.readings += readings.length;
         progress.tell(totals);
       }
       backtest.end(toUs / 1_000);
       totals.devices++;
-      const { alarms: raised } = await alarms.list({ tenant, device, rule: rule.name, limit: MAX_ALARMS });
-      for (const { id, raisedAtMs, state } of raised.filter(
+      const { alarms: found } = await raised;
+      for (const { id, raisedAtMs, state } of found.filter(
         (one) => one.raisedAtMs * 1_000 >= fromUs && one.raisedAtMs * 1_000 < toUs,
       )) {
         totals.alarms++;

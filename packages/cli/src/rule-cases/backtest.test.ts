@@ -3,7 +3,7 @@ import { history } from "@myelin/contract";
 import { Rule } from "@myelin/rules";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { assertBacktests, Backtest, type WouldFire } from "./backtest.js";
+import { assertBacktests, Backtest, onlyPointOf, type WouldFire } from "./backtest.js";
 
 const rule = (spec: object): Rule => new Rule("hot", checkValue(ruleKind.spec, spec).value);
 const HOT = rule({ trigger: { points: ["t"] }, when: "t > 80", for: "30s", clear: { when: "t < 75" } });
@@ -66,4 +66,23 @@ describe("a back-test", () => {
     expect(() => assertBacktests(event)).toThrow(/rule hot: spec.trigger.event/);
     expect(() => assertBacktests(HOT)).not.toThrow();
   });
+});
+
+it.each<[string | undefined, object]>([
+  ["t", { trigger: { points: ["t"] }, when: "t > 80" }],
+  [
+    "t",
+    {
+      trigger: { points: ["t"] },
+      values: { mean: { average: { point: "t", over: "5m" } } },
+      when: "mean > 80.0",
+    },
+  ],
+  ["t", { trigger: { absence: { points: ["t"], for: "5m" } } }],
+  [undefined, { trigger: { points: ["t"] }, when: "t > 80 && p > 2" }],
+  [undefined, { trigger: { points: ["t", "p"] } }],
+  [undefined, { trigger: { absence: { for: "5m" } } }],
+  [undefined, { trigger: { points: ["t"] }, actions: [{ publish: { topic: `a/\${p}` } }] }],
+])("asks the history for %s alone where no other point matters: %j", (point, spec) => {
+  expect(onlyPointOf(rule(spec))).toBe(point);
 });

@@ -19,6 +19,18 @@ export function assertBacktests({ name, spec: { trigger } }: Rule): void {
   throw new AppError("config.invalid", `rule ${name}: spec.trigger.${kind}: a history has readings only`);
 }
 
+/** The only point whose readings matter to the rule; undefined: there are several, or any message counts. */
+export function onlyPointOf({ spec: { trigger }, sources }: Rule): string | undefined {
+  if (trigger.absence !== undefined && trigger.absence.points === undefined) return undefined;
+  const points = new Set([...(trigger.points ?? []), ...(trigger.absence?.points ?? [])]);
+  for (const source of sources.values()) {
+    let of = source;
+    while (of.kind !== "point" && of.kind !== "field") of = of.of;
+    if (of.kind === "point") points.add(of.point);
+  }
+  return points.size === 1 ? [...points][0] : undefined;
+}
+
 /** Takes the readings of one device, the oldest first, in pieces of any size. Keeps one firing at a time. */
 export class Backtest {
   readonly #engine: RuleEngine;

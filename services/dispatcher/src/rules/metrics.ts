@@ -16,6 +16,11 @@ const WORDS = {
 
 /** What the dispatcher shows of rules. */
 export const ruleMetricsList = defineMetrics({
+  inForce: {
+    type: "gauge",
+    name: "myelin_dispatcher_rules",
+    help: "Rules in force, also those that only observe.",
+  },
   evaluations: {
     type: "counter",
     name: "myelin_dispatcher_rule_evaluations_total",
@@ -59,6 +64,7 @@ export const ruleMetricsList = defineMetrics({
 export function foldRuleMetrics(registry: MetricsRegistry, rules: Rules, table: RuleTable): void {
   const page = registry.register(ruleMetricsList);
   page.alarms.onCollect(() => {
+    page.inForce.with().set(table.size);
     const { counted } = rules;
     page.evaluations.with().value = counted.evaluations;
     page.firings.with().value = counted.firings;

@@ -8,6 +8,7 @@ import { siblingProgram } from "../../paths.js";
 import { type Controlled, startControlled } from "../../process/controlled.js";
 import type { BridgedOptions, ConsumeOptions, HttpTarget, Lane, Running, System } from "../system.js";
 import { METERS, metered } from "./metered.js";
+import { operable } from "./operable.js";
 import { type BoxFile, recoverable } from "./recoverable.js";
 
 const READY_MS = 30_000;
@@ -175,6 +176,7 @@ async function startBox(
     consume: (options) => consume(first, options),
     recoverable: recoverable(dir.path, state),
     adminPort: first.ports.admin,
+    operable: operable(dir.path, first.ports.admin, myelin()),
     async [Symbol.asyncDispose]() {
       process.off("exit", onExit);
       await box.stop();
