@@ -7,4 +7,6 @@ export type DriverRegistry = Readonly<
 >;
 
 /** Loaded on first use, so what nobody asks for is never in memory. */
-export const drivers = {} satisfies DriverRegistry;
+export const drivers = {
+  modbus: () => import("./modbus/index.js"),
+} satisfies DriverRegistry;
