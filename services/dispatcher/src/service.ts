@@ -223,7 +223,16 @@ export async function createDispatcher(
     profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
   });
   desk.add(commands);
-  const shadows = createShadows(config.shadows, { bus, clock, log, core, desk, publisher, deviceProfiles });
+  const shadows = createShadows(config.shadows, {
+    bus,
+    partitions,
+    clock,
+    log,
+    core,
+    desk,
+    publisher,
+    deviceProfiles,
+  });
   desk.add(shadows);
   const flows = new FlowTable(log, clock);
   const flowModule = new FlowModule({

@@ -3,6 +3,7 @@ import { isChange, type Profile, type Sample } from "@myelin/profile";
 import type { ShadowCondition, ShadowConditionState, ShadowKey } from "./api.js";
 import type { Tolerance } from "./document.js";
 import type { Json, JsonObject } from "./json.js";
+import { settersOf } from "./setters.js";
 
 /** A condition that says the same keeps its time. */
 export function conditionAs(
@@ -29,14 +30,19 @@ export function conditionOf(
     : conditionAs(known, "unreachable", "the device is not connected", nowMs);
 }
 
-/** In the classic shadow a measured point counts as reached within its deadband: no device comes closer. */
+/**
+ * In the classic shadow a measured point counts as reached within its deadband, and within what the command that sets it is verified by: no device
+ * comes closer.
+ */
 export function toleranceOf({ name }: ShadowKey, profile: Profile | undefined): Tolerance | undefined {
   if (name !== "" || profile === undefined) return undefined;
   return (path, desired, reported) => {
     const [point = "", ...below] = path;
+    if (typeof desired !== "number" || typeof reported !== "number" || below.length > 0) return false;
+    const setter = settersOf(profile).get(point);
+    if (setter !== undefined && Math.abs(desired - reported) <= setter.tolerance) return true;
     const spec = Object.hasOwn(profile.spec.points, point) ? profile.spec.points[point] : undefined;
-    if (spec?.deadband === undefined || below.length > 0) return false;
-    if (typeof desired !== "number" || typeof reported !== "number") return false;
+    if (spec?.deadband === undefined) return false;
     return !isChange(spec, sampleOf(point, desired), sampleOf(point, reported));
   };
 }

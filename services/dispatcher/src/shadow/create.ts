@@ -1,5 +1,5 @@
 /** Puts the module of shadows together. */
-import type { Bus } from "@myelin/bus";
+import { type Bus, DeviceCommandClient } from "@myelin/bus";
 import { Kind, Protocol } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { DispatcherConfig } from "../config.js";
@@ -15,6 +15,7 @@ import { Voice } from "./voice.js";
 /** What shadows need of their dispatcher. */
 export interface ShadowsDependencies {
   readonly bus: Bus;
+  readonly partitions: number;
   readonly clock: Clock;
   readonly log: CoreLog;
   readonly core: Pick<Dispatcher, "partitions" | "compiler">;
@@ -26,7 +27,7 @@ export interface ShadowsDependencies {
 /** Does no I/O by itself. */
 export function createShadows(
   { memory: memoryBytes, gather: gatherMs, mirror }: DispatcherConfig["shadows"],
-  { bus, clock, log, core, desk, publisher, deviceProfiles }: ShadowsDependencies,
+  { bus, partitions, clock, log, core, desk, publisher, deviceProfiles }: ShadowsDependencies,
 ): Shadows {
   const voice = new Voice({
     publisher,
@@ -50,10 +51,8 @@ export function createShadows(
     memoryBytes,
     gatherMs,
     mirror,
-    profileOf: (tenant, device) => {
-      const found = deviceProfiles.of(tenant, device);
-      return found === "unknown" ? undefined : found;
-    },
+    profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
+    commands: new DeviceCommandClient(bus, partitions, clock),
     publish: (subject, data) => bus.publish(subject, data),
     serve: (subject, handler) => bus.serve(subject, handler),
   });

@@ -4,12 +4,14 @@ import { AppError, type Clock, type Timer } from "@myelin/kernel";
 import type { Profile } from "@myelin/profile";
 import type { CoreLog, Ownership } from "../core/ports.js";
 import type { ShadowChanged, ShadowKey } from "./api.js";
+import { CommandDriver, type CommandDriverOptions, type Failure } from "./command-driver.js";
 import { conditionAs, conditionOf, toleranceOf } from "./condition.js";
 import { changeDocument, deltaDocument, snapshotOf, wholeDocument } from "./documents.js";
 import type { Gathered } from "./gather.js";
 import type { JsonObject } from "./json.js";
 import { Reconciler } from "./reconciler.js";
 import { fromRecord, type StoredShadow } from "./records.js";
+import { divide, settersOf, type Ways } from "./setters.js";
 import { type ShadowBudget, type ShadowCounters, ShadowShard, type ShadowTask } from "./shard.js";
 import type { ShadowStore } from "./store.js";
 import { shadowTopic } from "./topics.js";
@@ -25,7 +27,9 @@ export interface PartitionOptions {
   readonly gatherMs: number;
   readonly mirror: "never" | "desired" | "always";
   readonly voice: Voice;
-  profileOf(tenant: string, device: string): Profile | undefined;
+  /** "unknown" while the records of devices are being read. */
+  profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
+  readonly commands: CommandDriverOptions["commands"];
   publish(subject: string, data: Uint8Array): boolean;
   changed(partition: number, change: ShadowChanged): void;
   /** Somebody wants to be told of changes. */
@@ -40,12 +44,14 @@ const MAX_WATCHED = 10_000;
 const MAX_NAMED = 32;
 /** How long the version of a deleted shadow is remembered. */
 const REMEMBER_GONE_US = 48 * 3_600 * 1e6;
+const MAX_REASON_CHARS = 512;
 /** Told so often without any reaction. */
 const MANY_ATTEMPTS = 5;
 
 export class ShadowPartition {
   readonly shard: ShadowShard;
   readonly reconciler: Reconciler;
+  readonly #driver: CommandDriver;
   readonly #watched = new Map<string, number>();
   /** Named shadows that are being looked for, so that requests stay in order. */
   readonly #lookups = new Map<string, Promise<void>>();
@@ -57,7 +63,7 @@ export class ShadowPartition {
   #tick: Timer | undefined;
 
   constructor(readonly options: PartitionOptions) {
-    const { ownership, store, clock, log, budget, counters, gatherMs, voice } = options;
+    const { ownership, store, clock, log, budget, counters, gatherMs, voice, commands } = options;
     const { partition, epoch } = ownership;
     this.shard = new ShadowShard({
       partition,
@@ -72,8 +78,14 @@ export class ShadowPartition {
       settle: (key, shadow) => this.#settle(key, shadow),
       stored: (key, shadow) => this.#stored(key, shadow),
     });
+    this.#driver = new CommandDriver({
+      commands,
+      signal: this.#ending.signal,
+      ended: (key, failure, isOld) => this.#ended(key, failure, isOld),
+    });
     this.reconciler = new Reconciler({
       nowMs: () => clock.nowMs(),
+      isBusy: (key) => this.#driver.isBusy(key),
       isConnected: ({ tenant, device }) => voice.isConnected(partition, tenant, device),
       drive: (key, attempt) => this.#drive(key, attempt),
       reachable: (key, isReachable) => this.#reachable(key, isReachable),
@@ -136,7 +148,8 @@ export class ShadowPartition {
 
   deltaOf(key: ShadowKey, { document }: StoredShadow): JsonObject | undefined {
     if (document.desired.live === 0) return undefined;
-    return document.delta(toleranceOf(key, this.options.profileOf(key.tenant, key.device)));
+    const profile = this.options.profileOf(key.tenant, key.device);
+    return document.delta(toleranceOf(key, profile === "unknown" ? undefined : profile));
   }
 
   /** The whole document for programs. */
@@ -151,18 +164,50 @@ export class ShadowPartition {
     };
   }
 
-  /** Tells the device what is desired of it, where that is anything. */
+  /** Brings the device to what is desired of it, where that is anything: by commands that set its points, and by telling it the rest. */
   tellDelta(key: ShadowKey, shadow: StoredShadow, clientToken?: string): void {
     const delta = this.deltaOf(key, shadow);
     this.reconciler.note(key, delta, true);
-    if (delta === undefined) return;
+    if (delta !== undefined) this.#bring(key, shadow, delta, clientToken);
+  }
+
+  #bring(key: ShadowKey, shadow: StoredShadow, delta: JsonObject, clientToken?: string): void {
     const { clock, voice } = this.options;
+    const { tenant, device, name } = key;
+    const ways = this.#waysOf(key, delta);
+    // Told when its profile is known.
+    if (ways === undefined) return;
+    if (ways.wanted.length > 0 && voice.isConnected(this.number, tenant, device))
+      this.#driver.drive(key, ways.wanted);
+    if (ways.told === undefined) return;
     const news = {
-      ...deltaDocument(shadow.document, delta, clock.wallUs()),
+      ...deltaDocument(shadow.document, ways.told, clock.wallUs()),
       ...(clientToken !== undefined && { clientToken }),
     };
-    const { tenant, device, name } = key;
     voice.tell(this.number, tenant, device, shadowTopic({ device, name, verb: "update" }, "delta"), news);
+  }
+
+  #waysOf({ tenant, device, name }: ShadowKey, delta: JsonObject): Ways | undefined {
+    const profile = name === "" ? this.options.profileOf(tenant, device) : undefined;
+    if (profile === "unknown") return undefined;
+    return profile === undefined ? { wanted: [], told: delta } : divide(delta, settersOf(profile));
+  }
+
+  /** A command by which a point was to be set is over. */
+  #ended(key: ShadowKey, failure: Failure | undefined, isOld: boolean): void {
+    this.reconciler.ended(key, isOld);
+    if (failure === undefined || isOld) return;
+    const { clock, voice } = this.options;
+    const run = (shadow: StoredShadow): (() => void) => {
+      if (this.deltaOf(key, shadow) !== undefined) {
+        const isConnected = voice.isConnected(this.number, key.tenant, key.device);
+        const state = !isConnected ? "unreachable" : failure.isRejected ? "conflict" : "drifted";
+        const reason = failure.reason.slice(0, MAX_REASON_CHARS);
+        shadow.condition = conditionAs(shadow.condition, state, reason, clock.wallMs());
+      }
+      return () => undefined;
+    };
+    this.shard.submit(key, { run, refused: () => undefined });
   }
 
   #measured(key: ShadowKey, { document }: StoredShadow, gathered: Gathered): () => void {
@@ -242,7 +287,9 @@ export class ShadowPartition {
     const { clock } = this.options;
     const run = (shadow: StoredShadow): (() => void) => {
       const { condition } = shadow;
-      if (attempt >= MANY_ATTEMPTS && condition?.state === "drifted")
+      const delta = this.deltaOf(key, shadow);
+      const isToldAlone = delta !== undefined && this.#waysOf(key, delta)?.wanted.length === 0;
+      if (attempt >= MANY_ATTEMPTS && condition?.state === "drifted" && isToldAlone)
         shadow.condition = conditionAs(
           condition,
           "drifted",
@@ -250,13 +297,8 @@ export class ShadowPartition {
           clock.wallMs(),
         );
       return () => {
-        const delta = this.deltaOf(key, shadow);
         this.reconciler.note(key, delta, false);
-        if (delta === undefined) return;
-        const { device, name } = key;
-        const path = shadowTopic({ device, name, verb: "update" }, "delta");
-        const news = deltaDocument(shadow.document, delta, clock.wallUs());
-        this.options.voice.tell(this.number, key.tenant, device, path, news);
+        if (delta !== undefined) this.#bring(key, shadow, delta);
       };
     };
     this.shard.submit(key, { run, refused: () => undefined });

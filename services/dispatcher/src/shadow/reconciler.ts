@@ -8,6 +8,8 @@ export interface ReconcilerOptions {
   /** The device came, or went. */
   reachable(key: ShadowKey, isReachable: boolean): void;
   isConnected(key: ShadowKey): boolean;
+  /** Something is under way to the device, and its end is told by `ended`: it is not driven meanwhile. */
+  isBusy(key: ShadowKey): boolean;
   nowMs(): number;
 }
 
@@ -74,16 +76,28 @@ export class Reconciler {
         drift.attempt = 0;
         drift.nextAtMs = nowMs;
       }
-      if (!isConnected || drift.nextAtMs > nowMs) continue;
+      if (!isConnected || drift.nextAtMs > nowMs || this.options.isBusy(drift.key)) continue;
       this.#told(drift, nowMs);
       this.options.drive(drift.key, drift.attempt);
     }
   }
 
+  /** What was under way to a device has ended. `isOld`: something else is desired meanwhile, so it is driven at once; otherwise the wait begins now. */
+  ended(key: ShadowKey, isOld: boolean): void {
+    const drift = this.#drifts.get(nameOf(key));
+    if (drift === undefined) return;
+    const nowMs = this.options.nowMs();
+    drift.nextAtMs = isOld ? nowMs : Math.max(drift.nextAtMs, nowMs + waitMs(drift.attempt));
+  }
+
   #told(drift: Drift, nowMs: number): void {
     drift.attempt += 1;
-    drift.nextAtMs = nowMs + Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** (drift.attempt - 1));
+    drift.nextAtMs = nowMs + waitMs(drift.attempt);
   }
+}
+
+function waitMs(attempt: number): number {
+  return Math.min(MAX_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.max(0, attempt - 1));
 }
 
 function nameOf({ tenant, device, name }: ShadowKey): string {

@@ -5,6 +5,7 @@ import type { Profile } from "@myelin/profile";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
 import type { DeviceMessage, DeviceModule } from "../devices/module.js";
 import type { ShadowChanged, ShadowFeed } from "./api.js";
+import type { CommandDriverOptions } from "./command-driver.js";
 import { answerDevice } from "./device-requests.js";
 import { ShadowPartition } from "./partition.js";
 import { answerProgram } from "./programs.js";
@@ -22,7 +23,9 @@ export interface ShadowsOptions {
   readonly memoryBytes: number;
   readonly gatherMs: number;
   readonly mirror: "never" | "desired" | "always";
-  profileOf(tenant: string, device: string): Profile | undefined;
+  /** "unknown" while the records of devices are being read. */
+  profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
+  readonly commands: CommandDriverOptions["commands"];
   publish(subject: string, data: Uint8Array): boolean;
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
 }
@@ -71,7 +74,7 @@ export class Shadows implements DeviceModule, ShadowFeed {
   }
 
   async acquire(ownership: Ownership): Promise<void> {
-    const { store, clock, log, voice, gatherMs, mirror, profileOf, publish, serve } = this.options;
+    const { store, clock, log, voice, gatherMs, mirror, profileOf, commands, publish, serve } = this.options;
     const partition = new ShadowPartition({
       ownership,
       store,
@@ -83,6 +86,7 @@ export class Shadows implements DeviceModule, ShadowFeed {
       mirror,
       voice,
       profileOf,
+      commands,
       publish,
       changed: (number, change) => {
         for (const listener of this.#listeners) listener(number, change);
