@@ -1,6 +1,8 @@
 /** What was read of one device: columns, so that no tag costs an object. */
 import { QUALITY, type RawColumns, REASON, type SampleReason } from "@myelin/profile";
 
+export { QUALITY, qualityOf as qualityName, REASON, reasonOf as reasonName } from "@myelin/profile";
+
 /**
  * The latest reading of each point of a device, by the number of the point in the device. Drivers write raw values, before the profile's scaling; whoever
  * judges them reads the columns. It is made once per device and version of its resources, and never grows.
