@@ -35,7 +35,7 @@ const MAX_AT_ONCE = 200;
  */
 export async function* commandGroup(
   registry: Pick<DeviceRegistryClient, "pages">,
-  commands: Pick<DeviceCommandClient, "submit" | "reached">,
+  commands: Pick<DeviceCommandClient, "submit">,
   clock: Clock,
   wish: BulkWish,
 ): AsyncGenerator<BulkOutcome> {
@@ -75,14 +75,14 @@ export async function* commandGroup(
 }
 
 async function runOne(
-  commands: Pick<DeviceCommandClient, "submit" | "reached">,
+  commands: Pick<DeviceCommandClient, "submit">,
   wish: CommandWish,
   wait: CommandState,
   waitMs: number,
 ): Promise<BulkOutcome> {
   const { device } = wish;
   try {
-    const command = await commands.reached(await commands.submit(wish), wait, waitMs);
+    const command = await commands.submit(wish, { state: wait, waitMs });
     const isDone = command.state === wait || command.state === "verified" || command.state === "executed";
     return { device, command, isFailed: !isDone };
   } catch (thrown) {

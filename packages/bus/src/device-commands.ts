@@ -53,6 +53,12 @@ export interface CommandWish {
   readonly isOverRate?: boolean | undefined;
 }
 
+/** How long for which step. */
+export interface CommandWait {
+  readonly state: CommandState;
+  readonly waitMs: number;
+}
+
 /** A command as programs see it. */
 export interface DeviceCommand {
   readonly id: string;
@@ -101,9 +107,12 @@ export class DeviceCommandClient {
   /**
    * Resolves when the command is accepted and stored: from then on it ends in one terminal state, whatever dies. Tried again under the
    * same id while the partition changes its owner, so it is accepted once.
+   * @param wait as `reached` does, without asking anew
    * @throws AppError `command.*`, `limit.rate`, `queue.full`
    */
-  async submit(wish: CommandWish): Promise<DeviceCommand> {
+  async submit(wish: CommandWish, wait?: CommandWait): Promise<DeviceCommand> {
+    const endMs = this.clock.nowMs() + (wait?.waitMs ?? 0);
+    const holdMs = Math.min(HOLD_MS, Math.ceil(wait?.waitMs ?? 0));
     const { tenant, device, name } = wish;
     const partition = partitionOf(tenant, device, this.partitions);
     const value: wire.Submit = {
@@ -120,8 +129,11 @@ export class DeviceCommandClient {
       traceparent: wish.traceparent ?? "",
       replayed: wish.replayed === true,
       overRate: wish.isOverRate === true,
+      until: wait === undefined ? wire.State.UNSPECIFIED : states.toWire(wait.state),
+      waitMs: holdMs,
     };
-    return await this.#command(partition, { $case: "submit", value }, 0);
+    const made = await this.#command(partition, { $case: "submit", value }, holdMs);
+    return wait === undefined ? made : await this.reached(made, wait.state, endMs - this.clock.nowMs());
   }
 
   /** @throws AppError `command.unknown` */

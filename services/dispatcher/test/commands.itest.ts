@@ -63,8 +63,8 @@ async function setUp(box: TestBox) {
       return devices.add(id, behaviour, isOnline);
     },
     async run(device: string, name: string, rest: Partial<CommandWish> = {}): Promise<DeviceCommand> {
-      const made = await commands.submit({ tenant: "", device, name, author: ADA, ...rest });
-      return await commands.reached(made, "verified", DEADLINE_MS);
+      const wish = { tenant: "", device, name, author: ADA, ...rest };
+      return await commands.submit(wish, { state: "verified", waitMs: DEADLINE_MS });
     },
     [Symbol.dispose]: () => devices[Symbol.dispose](),
   };

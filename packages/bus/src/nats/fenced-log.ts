@@ -1,8 +1,7 @@
 /** Appends to a subject of a stream only behind what the writer knows of: two writers cannot both believe that they are the only one. */
-import { jetstream } from "@nats-io/jetstream";
 import type { Bus } from "../api.js";
-import { busError } from "./errors.js";
 import { natsBusOf } from "./nats-bus.js";
+import { expectLast, storeMessage } from "./stored-message.js";
 
 /** One writer's end of many subjects. */
 export interface FencedLog {
@@ -20,13 +19,6 @@ const ANSWER_TIMEOUT_MS = 5_000;
 export function createFencedLog(bus: Bus): FencedLog {
   const nats = natsBusOf(bus);
   return {
-    async append(subject, data, after) {
-      try {
-        const options = { expect: { lastSubjectSequence: after }, timeout: ANSWER_TIMEOUT_MS };
-        return (await jetstream(nats.client).publish(subject, data, options)).seq;
-      } catch (thrown) {
-        throw busError(thrown, `cannot append ${data.length} bytes to ${subject}`);
-      }
-    },
+    append: (subject, data, after) => storeMessage(nats, subject, data, expectLast(after), ANSWER_TIMEOUT_MS),
   };
 }

@@ -1,8 +1,7 @@
 /** Stores single batches in a stream: what overflows, what nobody wants, what must be remembered. */
-import { jetstream } from "@nats-io/jetstream";
 import type { Bus, StreamWriter } from "../api.js";
-import { busError } from "./errors.js";
 import { natsBusOf } from "./nats-bus.js";
+import { storeMessage } from "./stored-message.js";
 
 const ANSWER_TIMEOUT_MS = 5_000;
 
@@ -10,13 +9,7 @@ const ANSWER_TIMEOUT_MS = 5_000;
 export function createStreamWriter(bus: Bus): StreamWriter {
   const nats = natsBusOf(bus);
   return {
-    async store(subject, data, messageId) {
-      try {
-        const options = { msgID: messageId, timeout: ANSWER_TIMEOUT_MS };
-        return (await jetstream(nats.client).publish(subject, data, options)).seq;
-      } catch (thrown) {
-        throw busError(thrown, `cannot store ${data.length} bytes on ${subject}`);
-      }
-    },
+    store: (subject, data, messageId) =>
+      storeMessage(nats, subject, data, { "Nats-Msg-Id": messageId }, ANSWER_TIMEOUT_MS),
   };
 }

@@ -88,7 +88,7 @@ export class CommandShard {
       const isSame =
         known.device === device && known.name === submit.name && known.parameters === submit.parameters;
       if (!isSame) throw new AppError("command.key_reused", "the idempotency key stands for another command");
-      return await this.#told(known);
+      return await this.#toldWhen(known, submit);
     }
     const command = this.#accept(submit);
     this.#write({ record: { $case: "command", value: snapshotOf(command) } }, command, true);
@@ -99,7 +99,7 @@ export class CommandShard {
     // What can be given at once is written down together with its acceptance.
     this.#pump(tenant, device);
     await saved;
-    return await this.#told(command);
+    return await this.#toldWhen(command, submit);
   }
 
   /** @throws AppError `command.unknown` */
@@ -395,6 +395,14 @@ export class CommandShard {
 
   #saved({ id }: wire.Command): Promise<void> {
     return this.#saving.get(id) ?? Promise.resolve();
+  }
+
+  /** When it has come to what the submission waits for; at the end of the ownership as it is, so that its id is known. */
+  async #toldWhen(command: wire.Command, { until, waitMs }: wire.Submit): Promise<wire.Command> {
+    const now = await this.#told(command);
+    if (until === State.UNSPECIFIED || waitMs === 0 || isAwaited(command, until)) return now;
+    await this.#changed(command.id, until, Math.min(waitMs, MAX_WAIT_MS));
+    return this.#isClosed ? now : await this.#told(command);
   }
 
   /** The command as it is stored; nothing is told of steps that might be taken back by a crash. */

@@ -103,7 +103,8 @@ const startedNs = process.hrtime.bigint();
 let sent = 0;
 /** By the schedule: a system that pushes back cannot hide it by being asked less. */
 function sendDue(): void {
-  const due = Number(((process.hrtime.bigint() - startedNs) * BigInt(rate)) / 1_000_000_000n);
+  // The first one is due at the start, not an interval behind it.
+  const due = 1 + Number(((process.hrtime.bigint() - startedNs) * BigInt(rate)) / 1_000_000_000n);
   for (; sent < due; sent++) {
     const scheduledNs = startedNs + (BigInt(sent) * 1_000_000_000n) / BigInt(rate);
     void command(sent % devices, sent % 1_000).then(

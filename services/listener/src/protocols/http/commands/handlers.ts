@@ -39,11 +39,10 @@ export function commandHandlers(ctx: ProtocolContext) {
       const { group, device = "", rate, stopOnFailures, ...rest } = submissionOf(request);
       const wish = { ...rest, tenant: asked.tenant, author: asked.author, isOverRate: operator.isOverRate };
       if (group !== undefined) return await bulk(ctx, asked, { ...wish, rate, stopOnFailures, group });
-      const made = await commands.submit({ ...wish, device });
       const { state, waitMs } = waitOf(asked.query);
-      const now = await commands.reached(made, state ?? "accepted", waitMs);
+      const now = await commands.submit({ ...wish, device }, state && { state, waitMs });
       const isDone = state !== undefined && hasReached(now, state);
-      reply.header("location", `/api/v1/commands/${made.id}`);
+      reply.header("location", `/api/v1/commands/${now.id}`);
       return show(reply.code(isDone ? 200 : 202), now);
     }) as RouteHandlerMethod,
     listCommands: handler(async ({ tenant, query, reply }) => {

@@ -327,6 +327,9 @@ export interface Submit {
   replayed: boolean;
   /** Whoever asks has used up its rate: only a stop is taken. */
   overRate: boolean;
+  /** The answer waits until the command has come here or has ended, or `wait_ms` has passed. */
+  until: State;
+  waitMs: number;
 }
 
 /**
@@ -1441,6 +1444,8 @@ function createBaseSubmit(): Submit {
     traceparent: "",
     replayed: false,
     overRate: false,
+    until: 0,
+    waitMs: 0,
   };
 }
 
@@ -1484,6 +1489,12 @@ export const Submit: MessageFns<Submit> = {
     }
     if (message.overRate !== false) {
       writer.uint32(104).bool(message.overRate);
+    }
+    if (message.until !== 0) {
+      writer.uint32(112).int32(message.until);
+    }
+    if (message.waitMs !== 0) {
+      writer.uint32(120).uint32(message.waitMs);
     }
     return writer;
   },
@@ -1605,6 +1616,22 @@ export const Submit: MessageFns<Submit> = {
             message.overRate = reader.bool();
             continue;
           }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.until = reader.int32() as any;
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.waitMs = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1648,6 +1675,12 @@ export const Submit: MessageFns<Submit> = {
         : isSet(object.over_rate)
         ? globalThis.Boolean(object.over_rate)
         : false,
+      until: isSet(object.until) ? stateFromJSON(object.until) : 0,
+      waitMs: isSet(object.waitMs)
+        ? globalThis.Number(object.waitMs)
+        : isSet(object.wait_ms)
+        ? globalThis.Number(object.wait_ms)
+        : 0,
     };
   },
 
@@ -1692,6 +1725,12 @@ export const Submit: MessageFns<Submit> = {
     if (message.overRate !== false) {
       obj.overRate = message.overRate;
     }
+    if (message.until !== 0) {
+      obj.until = stateToJSON(message.until);
+    }
+    if (message.waitMs !== 0) {
+      obj.waitMs = Math.round(message.waitMs);
+    }
     return obj;
   },
 
@@ -1715,6 +1754,8 @@ export const Submit: MessageFns<Submit> = {
     message.traceparent = object.traceparent ?? "";
     message.replayed = object.replayed ?? false;
     message.overRate = object.overRate ?? false;
+    message.until = object.until ?? 0;
+    message.waitMs = object.waitMs ?? 0;
     return message;
   },
 };
