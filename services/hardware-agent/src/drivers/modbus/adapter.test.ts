@@ -1,8 +1,9 @@
 import { checkValue } from "@myelin/config";
 import { type Clock, FakeClock } from "@myelin/kernel";
+import { QUALITY, reasonOf as reasonAt } from "@myelin/profile";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { QUALITY, ReadingBuffer, reasonName } from "../../core/readings.js";
+import { ReadingBuffer } from "../../core/readings.js";
 import { SimulatedLink, type SimulatedPeer } from "../../links/simulated/simulated-link.js";
 import type { HardwareAdapter, PlannedPoint, ReadOutcome, WriteOutcome } from "../adapter.js";
 import type { ModbusAddress } from "./address.js";
@@ -106,8 +107,7 @@ class Bench {
   }
 }
 
-const reasonOf = (out: ReadingBuffer, point = 0): string | undefined =>
-  reasonName(out.reason[point] as number);
+const reasonOf = (out: ReadingBuffer, point = 0): string | undefined => reasonAt(out.reason[point] as number);
 
 describe.each<Framing>(["rtu", "tcp"])("a unit on Modbus %s", (framing) => {
   test("is read into columns", async () => {

@@ -1,6 +1,7 @@
+import { QUALITY, reasonOf } from "@myelin/profile";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { QUALITY, ReadingBuffer, reasonName } from "../../core/readings.js";
+import { ReadingBuffer } from "../../core/readings.js";
 import { packRegisters } from "./pdu.js";
 import {
   BYTE_ORDERS,
@@ -98,7 +99,7 @@ describe("values in registers", () => {
     );
     for (const data of ["7fc0 0000", "7f80 0000", "ff80 0000"]) {
       const out = decoded(run("float32", "abcd"), hex(data));
-      expect([out.quality[0], reasonName(out.reason[0] as number), out.values[0]]).toEqual([
+      expect([out.quality[0], reasonOf(out.reason[0] as number), out.values[0]]).toEqual([
         2,
         "not_finite",
         Number.NaN,
@@ -129,7 +130,7 @@ describe("values in registers", () => {
     expect(decoded(run("string", "abcd", { bytes: 6 }), hex("4142 4320 0041")).others[0]).toBe("ABC");
     expect(decoded(run("string", "badc", { bytes: 5 }), hex("4241 4443 5845")).others[0]).toBe("ABCDE");
     const bad = decoded(run("string", "abcd", { bytes: 2 }), hex("ff41"));
-    expect(reasonName(bad.reason[0] as number)).toBe("unreadable");
+    expect(reasonOf(bad.reason[0] as number)).toBe("unreadable");
   });
 
   test("go to the points that are named, and replace what was there", () => {

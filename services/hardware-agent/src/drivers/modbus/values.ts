@@ -1,5 +1,6 @@
 /** Registers and coils as values: types, byte orders, and the loops that fill columns. */
-import { QUALITY, REASON, type ReadingBuffer } from "../../core/readings.js";
+import { QUALITY, REASON } from "@myelin/profile";
+import type { ReadingBuffer } from "../../core/readings.js";
 
 /** How values lie in registers. `bit` is one of a coil table or of a register, `field` several of a register. */
 export type ModbusType =
