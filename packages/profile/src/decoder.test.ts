@@ -170,6 +170,70 @@ describe("a value", () => {
   });
 });
 
+describe("a waveform", () => {
+  const waveform = { sampleHz: 1_000, length: 3 };
+  const decode = (x: unknown, more: object = {}) =>
+    one({ type: "waveform", waveform, ...more })
+      .decode(message(JSON.stringify({ x })))
+      ?.map(short);
+
+  it("is a list of its length, each element scaled", () => {
+    expect(decode([1, 2, 3], { scale: 0.5, add: 1 })).toEqual([[[1.5, 2, 2.5], "good"]]);
+  });
+
+  it.each<[string, unknown, object, readonly unknown[]]>([
+    ["too short", [1, 2], {}, [null, "bad", "wrong_length", 2]],
+    ["too long", [1, 2, 3, 4], {}, [null, "bad", "wrong_length", 4]],
+    ["no list", 7, {}, [null, "bad", "wrong_type", 7]],
+    ["with text in it", [1, "2", 3], {}, [null, "bad", "wrong_type", "2"]],
+    ["with nothing in it", [1, null, 3], {}, [null, "bad", "wrong_type"]],
+    [
+      "with a fraction for a whole number",
+      [1, 2.5, 3],
+      { waveform: { ...waveform, elements: "integer" } },
+      [null, "bad", "wrong_type", 2.5],
+    ],
+    ["with a fault in it", [1, -1, 3], { faults: [-1] }, [null, "bad", "fault", -1]],
+    ["beyond its range", [1, 2, 30], { range: { max: 10 } }, [null, "bad", "above_range", 30]],
+    [
+      "beyond what is expected",
+      [1, 2, 30],
+      { expected: { max: 10 } },
+      [[1, 2, 30], "uncertain", "above_expected"],
+    ],
+  ])("that is %s is as good as its worst element", (_, list, more, expected) => {
+    expect(decode(list, more)).toEqual([expected]);
+  });
+
+  it("of bytes has its elements one behind the other, and is missing where they end too soon", () => {
+    const profile = one(
+      {
+        type: "waveform",
+        waveform,
+        whenMissing: "bad",
+        from: { bytes: { offset: 1, as: "int16", byteOrder: "little" } },
+      },
+      { format: "binary" },
+    );
+    expect(profile.decode(message(Uint8Array.of(9, 1, 0, 0xff, 0xff, 0, 1)))?.map(short)).toEqual([
+      [[1, -1, 256], "good"],
+    ]);
+    expect(profile.decode(message(Uint8Array.of(9, 1, 0, 0xff, 0xff, 0)))?.map(short)).toEqual([
+      [null, "bad", "missing"],
+    ]);
+  });
+
+  it("is nothing that an interlock may name", () => {
+    expect(() =>
+      profileOf({
+        payloads: [{ format: "json" }],
+        points: { x: { type: "waveform", waveform, from: { field: "x" } } },
+        commands: { go: { risk: "low", safety: { interlock: "x.all(one, one < 1.0)" } } },
+      }),
+    ).toThrow(expect.objectContaining({ code: "expression.invalid" }));
+  });
+});
+
 describe("what the message says of itself", () => {
   const profile = one({}, { format: "json", time: { field: "t", unit: "s" } });
   const nowS = NOW_US / 1e6;

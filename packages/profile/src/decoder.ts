@@ -92,7 +92,7 @@ function payloadReader(spec: DeviceProfileSpec, payload: PayloadSpec): PayloadRe
     const { field, bytes } = point.from ?? {};
     if (payload.points !== undefined && !payload.points.includes(name)) continue;
     if (payload.format === "binary" && bytes !== undefined)
-      points.push({ name, point, read: bytesReader(bytes, point.type) });
+      points.push({ name, point, read: bytesReader(bytes, point) });
     else if (payload.format !== "binary" && field !== undefined)
       points.push({ name, point, read: fieldReader(field) });
   }
@@ -143,7 +143,7 @@ function sampleOf(
   let { raw } = verdict;
   if (quality !== "bad" && said === "bad") {
     lower("bad", "source_bad");
-    raw = value ?? undefined;
+    raw = value === null || typeof value === "object" ? undefined : value;
     value = null;
   } else if (quality === "good") {
     if (said === "uncertain") lower("uncertain", "source_uncertain");

@@ -35,6 +35,7 @@ export {
   type SafetyRequest,
 } from "./safety.js";
 export {
+  type RawValue,
   SAMPLE_QUALITIES,
   SAMPLE_REASONS,
   type Sample,

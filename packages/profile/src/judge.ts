@@ -1,7 +1,7 @@
 /** Judges one raw value by what its point says. */
 import type { PointSpec } from "@myelin/config";
 import { MISSING } from "./read.js";
-import type { SampleQuality, SampleReason, SampleValue } from "./sample.js";
+import type { RawValue, SampleQuality, SampleReason, SampleValue } from "./sample.js";
 
 const MAX_RAW_TEXT = 64;
 
@@ -10,7 +10,7 @@ export interface Verdict {
   readonly value: SampleValue | null;
   readonly quality: SampleQuality;
   readonly reason?: SampleReason;
-  readonly raw?: SampleValue;
+  readonly raw?: RawValue;
 }
 
 /** What a point's raw values are; undefined: the payload says nothing of it. */
@@ -24,8 +24,26 @@ export function judge(point: PointSpec, raw: unknown): Verdict | undefined {
       return judgeText(point, raw);
     case "number":
     case "integer":
-      return judgeNumber(point, raw);
+      return judgeNumber(point, point.type, raw);
+    case "waveform":
+      return judgeWaveform(point, raw);
   }
+}
+
+/** As good as its worst element; what is found instead of a bad one is told. */
+function judgeWaveform(point: PointSpec, raw: unknown): Verdict {
+  const { elements, length } = point.waveform!;
+  if (!Array.isArray(raw)) return bad("wrong_type", raw);
+  if (raw.length !== length) return bad("wrong_length", raw.length);
+  const value = new Array<number>(length);
+  let doubt: SampleReason | undefined;
+  for (let i = 0; i < length; i++) {
+    const verdict = judgeNumber(point, elements, raw[i]);
+    if (verdict.quality === "bad") return verdict;
+    if (verdict.quality === "uncertain") doubt ??= verdict.reason;
+    value[i] = verdict.value as number;
+  }
+  return doubt === undefined ? { value, quality: "good" } : { value, quality: "uncertain", reason: doubt };
 }
 
 function judgeText({ words }: PointSpec, raw: unknown): Verdict {
@@ -34,7 +52,7 @@ function judgeText({ words }: PointSpec, raw: unknown): Verdict {
   return { value: raw, quality: "good" };
 }
 
-function judgeNumber(point: PointSpec, raw: unknown): Verdict {
+function judgeNumber(point: PointSpec, type: "number" | "integer", raw: unknown): Verdict {
   if (typeof raw !== "number" && typeof raw !== "bigint") return bad("wrong_type", raw);
   const number = Number(raw);
   if (!Number.isFinite(number)) return bad("not_finite", raw);
@@ -43,7 +61,7 @@ function judgeNumber(point: PointSpec, raw: unknown): Verdict {
   // Never a negative zero, which is equal to the other one and prints like it but is not the same everywhere.
   const value = number * (point.scale ?? 1) + (point.add ?? 0) + 0;
   if (!Number.isFinite(value)) return bad("not_finite", raw);
-  if (point.type === "integer") {
+  if (type === "integer") {
     if (!Number.isInteger(value)) return bad("wrong_type", raw);
     if (!Number.isSafeInteger(number) || !Number.isSafeInteger(value)) return bad("inexact", raw);
   }

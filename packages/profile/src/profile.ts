@@ -5,11 +5,13 @@ import type { VariableType } from "./expression.js";
 import { SafetyEnvelope } from "./safety.js";
 import type { Sample } from "./sample.js";
 
-const VARIABLE_TYPES: Readonly<Record<PointSpec["type"], VariableType>> = {
+/** Waveforms have none: an expression that walks through one takes too long. */
+const VARIABLE_TYPES: Readonly<Record<PointSpec["type"], VariableType | undefined>> = {
   number: "double",
   integer: "double",
   boolean: "bool",
   string: "string",
+  waveform: undefined,
 };
 
 /** One command of a profile; no safety envelope: nothing beyond its parameters is asked. */
@@ -28,9 +30,11 @@ export class Profile {
     readonly name: string,
     readonly spec: DeviceProfileSpec,
   ) {
-    const variables = Object.fromEntries(
-      Object.entries(spec.points).map(([point, { type }]) => [point, VARIABLE_TYPES[type]]),
-    );
+    const variables: Record<string, VariableType> = {};
+    for (const [point, { type }] of Object.entries(spec.points)) {
+      const variable = VARIABLE_TYPES[type];
+      if (variable !== undefined) variables[point] = variable;
+    }
     this.commands = new Map(
       Object.entries(spec.commands).map(([command, own]) => {
         const safety = own.safety === undefined ? undefined : new SafetyEnvelope(own.safety, variables);

@@ -39,10 +39,22 @@ const NUMBERS: Readonly<Record<BytesPlace["as"], readonly [width: number, get: G
   float64: [8, (view, at, isLittle) => view.getFloat64(at, isLittle)],
 };
 
-/** A number at its place; for boolean points one bit of it, or whether it is other than 0. */
-export function bytesReader({ offset, as, byteOrder, bit }: BytesPlace, type: PointSpec["type"]): Reader {
+/** A number at its place; for boolean points one bit of it, or whether it is other than 0; for waveforms as many as they have. */
+export function bytesReader(
+  { offset, as, byteOrder, bit }: BytesPlace,
+  { type, waveform }: Pick<PointSpec, "type" | "waveform">,
+): Reader {
   const [width, get] = NUMBERS[as];
   const isLittle = byteOrder === "little";
+  if (waveform !== undefined) {
+    const { length } = waveform;
+    return (payload) => {
+      const bytes = payload as Uint8Array;
+      if (offset + width * length > bytes.length) return MISSING;
+      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      return Array.from({ length }, (_, i) => get(view, offset + i * width, isLittle));
+    };
+  }
   return (payload) => {
     const bytes = payload as Uint8Array;
     if (offset + width > bytes.length) return MISSING;

@@ -37,13 +37,17 @@ export const SAMPLE_REASONS = [
   "unit_fault",
   "unit_busy",
   "refused", // Any other refusal.
+  "wrong_length", // A list with more or fewer elements than its point has.
 ] as const;
 
 /** One of them. */
 export type SampleReason = (typeof SAMPLE_REASONS)[number];
 
-/** What a sample may hold. */
-export type SampleValue = number | boolean | string;
+/** What a sample may hold; a list is a waveform. */
+export type SampleValue = number | boolean | string | readonly number[];
+
+/** What is told of a value that cannot be used. */
+export type RawValue = Exclude<SampleValue, readonly number[]>;
 
 /** One measurement. Plain data: codecs write it as it is. */
 export interface Sample {
@@ -56,7 +60,7 @@ export interface Sample {
   /** Absent when the quality is good. */
   readonly reason?: SampleReason;
   /** What was read instead of a usable value: for people who look for the cause. Text is cut at 64 characters. */
-  readonly raw?: SampleValue;
+  readonly raw?: RawValue;
   /** Microseconds since 1970: when it was measured, or came in where that is not known. */
   readonly timeUs: number;
   /** Of hardware: how long the unit took to answer. */

@@ -2,3 +2,4 @@ export type { SavedDevice, Value } from "./device.js";
 export { RuleEngine, type RuleEngineOptions } from "./engine.js";
 export type { EngineCounters, Firing, Occasion, PointValue, Speaker } from "./firing.js";
 export { isBuiltIn, Rule } from "./rule.js";
+export { crest, peak, rms } from "./spectrum.js";

@@ -46,15 +46,23 @@ function checkRange(
 }
 
 function checkPoint(point: PointSpec, at: ValuePath, expect: Expect): void {
-  const isNumeric = point.type === "number" || point.type === "integer";
+  const isWaveform = point.type === "waveform";
+  const isNumeric = point.type === "number" || point.type === "integer" || isWaveform;
   for (const key of ["scale", "add", "range", "expected", "faults", "deadband"] as const) {
-    if (!isNumeric && point[key] !== undefined)
+    if ((!isNumeric || (isWaveform && key === "deadband")) && point[key] !== undefined)
       expect([...at, key], point[key], `left out: the point is of type ${point.type}`);
   }
+  if (isWaveform !== (point.waveform !== undefined))
+    expect(
+      [...at, "waveform"],
+      point.waveform,
+      isWaveform ? "given: the point is of type waveform" : `left out: the point is of type ${point.type}`,
+    );
   if (point.words !== undefined && point.type !== "string")
     expect([...at, "words"], point.words, `left out: the point is of type ${point.type}`);
   if (point.scale === 0) expect([...at, "scale"], 0, "another number than 0");
-  if (point.type === "integer")
+  const isWhole = (point.waveform?.elements ?? point.type) === "integer";
+  if (isWhole)
     for (const key of ["scale", "add"] as const)
       if (point[key] !== undefined && !Number.isInteger(point[key]))
         expect([...at, key], point[key], "a whole number, because the point is of type integer");
@@ -66,8 +74,12 @@ function checkPoint(point: PointSpec, at: ValuePath, expect: Expect): void {
   if (bytes === undefined) return;
   const where: ValuePath = [...at, "from", "bytes"];
   if (point.type === "string") expect([...at, "type"], "string", "a number, integer or boolean in bytes");
-  if (bytes.as.startsWith("float") && (point.type === "integer" || point.type === "boolean"))
-    expect([...where, "as"], bytes.as, `a whole number, because the point is of type ${point.type}`);
+  if (bytes.as.startsWith("float") && (isWhole || point.type === "boolean"))
+    expect(
+      [...where, "as"],
+      bytes.as,
+      `a whole number, because the point is of type ${isWhole ? "integer" : "boolean"}`,
+    );
   if (bytes.bit === undefined) return;
   if (point.type !== "boolean") expect([...where, "bit"], bytes.bit, "left out: the point is not boolean");
   const bits = 8 * widthOf(bytes.as);
@@ -141,6 +153,10 @@ function checkVerify(
   const point = Object.hasOwn(points, verify.point) ? points[verify.point] : undefined;
   if (point === undefined) {
     expect([...where, "point"], verify.point, "a point of the profile");
+    return;
+  }
+  if (point.type === "waveform") {
+    expect([...where, "point"], verify.point, "a point with one value: this one is a waveform");
     return;
   }
   const type = point.type === "integer" ? "number" : point.type;

@@ -143,6 +143,30 @@ describe("a DeviceProfile", () => {
       "points.burning.from.bytes.bit: below 8, which uint8 has",
     ],
     [
+      "a waveform that does not say how long it is",
+      "{ type: string, from: { field: mode }, words: [auto, manual] }",
+      "{ type: waveform, from: { field: mode } }",
+      "points.mode.waveform: given: the point is of type waveform",
+    ],
+    [
+      "a length of something else",
+      "words: [auto, manual]",
+      "waveform: { sampleHz: 10, length: 4 }",
+      "points.mode.waveform: left out: the point is of type string",
+    ],
+    [
+      "a deadband of a waveform",
+      "{ type: string, from: { field: mode }, words: [auto, manual] }",
+      "{ type: waveform, waveform: { sampleHz: 10, length: 4 }, from: { field: mode }, deadband: { absolute: 1 } }",
+      "points.mode.deadband: left out: the point is of type waveform",
+    ],
+    [
+      "whole elements out of floating point",
+      "{ type: string, from: { field: mode }, words: [auto, manual] }",
+      "{ type: waveform, waveform: { elements: integer, sampleHz: 10, length: 4 }, from: { bytes: { offset: 0, as: float32 } } }",
+      "points.mode.from.bytes.as: a whole number, because the point is of type integer",
+    ],
+    [
       "a scale of text",
       "words: [auto, manual]",
       "words: [auto], scale: 2",

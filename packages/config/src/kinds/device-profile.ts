@@ -88,10 +88,28 @@ const from = exactlyOne(
 
 const point = object({
   description: optional(string({ description: "For people.", maxLength: 1024 })),
-  type: oneOf(["number", "integer", "boolean", "string"], {
-    description: "Type of its values; what is of another one becomes a bad sample, nothing is converted.",
+  type: oneOf(["number", "integer", "boolean", "string", "waveform"], {
+    description:
+      "Type of its values; what is of another one becomes a bad sample, nothing is converted. A `waveform` is a list of equally spaced numbers, such as a vibration.",
     default: "number",
   }),
+  waveform: optional(
+    object(
+      {
+        elements: oneOf(["number", "integer"], { description: "Type of its elements.", default: "number" }),
+        sampleHz: number({ description: "Elements per second.", minimum: 0.001, maximum: 1e9 }),
+        length: integer({
+          description: "How many elements it has; a list of another length is bad.",
+          minimum: 2,
+          maximum: 65_536,
+        }),
+      },
+      {
+        description:
+          "For type waveform. In bytes its elements stand one behind the other; scale, add, range, expected and faults are those of each element.",
+      },
+    ),
+  ),
   unit,
   from: optional(from),
   scale: optional(any("What the raw number is multiplied with; left out, 1.")),

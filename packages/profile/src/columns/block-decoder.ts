@@ -1,7 +1,7 @@
 /** Reads a `sample.Block` into samples. */
 import type { DeviceProfileSpec } from "@myelin/config";
 import { sample, strictDecode } from "@myelin/contract";
-import type { Sample, SampleValue } from "../sample.js";
+import type { RawValue, Sample, SampleValue } from "../sample.js";
 import { FORM, qualityOf, reasonOf } from "./columns.js";
 
 /** Points in a block; one with more is not read. */
@@ -72,7 +72,7 @@ function fits({ points, forms, verdicts, numbers, texts, timeUs, offsetsUs }: sa
   return ofNumbers === numbers.length && ofText === texts.length;
 }
 
-function rawOf(value: sample.Raw["value"]): SampleValue | undefined {
+function rawOf(value: sample.Raw["value"]): RawValue | undefined {
   switch (value?.$case) {
     case "number":
     case "text":

@@ -83,7 +83,8 @@ function rawValue({ type }: PointSpec, { values, others }: RawColumns, n: number
   return number === 0 ? false : number === 1 ? true : number;
 }
 
-function setValue(out: SampleColumns, n: number, value: number | boolean | string | null): void {
+/** Columns have no room for waveforms: a unit gives one value for each point, which is none of a waveform. */
+function setValue(out: SampleColumns, n: number, value: Verdict["value"]): void {
   if (typeof value === "number") {
     out.values[n] = value;
     out.forms[n] = FORM.number;

@@ -135,7 +135,7 @@ function pointResult(
   for (const { point, value, quality } of samples) {
     if (condition?.inputs.has(point) !== true) continue;
     hasCome = true;
-    if (quality === "good" && value !== null) points.set(point, value);
+    if (quality === "good" && value !== null && typeof value !== "object") points.set(point, value);
     else points.delete(point);
   }
   if (!hasCome || condition === undefined || points.size < condition.inputs.size) return undefined;

@@ -1,6 +1,8 @@
 /** What of a device's samples goes into its shadow. */
 import { isChange, type Profile, type Sample } from "@myelin/profile";
+import { crest, peak, rms } from "@myelin/rules";
 import type { Measured, ShadowDocument } from "./document.js";
+import { pathBelow } from "./json.js";
 
 /** What was measured and is not in the document yet, by point. */
 export type Gathered = Map<string, Measured>;
@@ -17,28 +19,52 @@ export function gather(
 ): number {
   let changes = 0;
   for (const sample of samples) {
-    const { point, value, timeUs, quality } = sample;
+    const { point, value, quality } = sample;
     if (quality !== "good" || value === null) continue;
-    const waiting = into.get(point);
-    if (waiting !== undefined) {
-      if (timeUs < waiting.timeUs) continue;
-      if (waiting.value !== value) changes += 1;
-      waiting.value = value;
-      waiting.timeUs = timeUs;
-      continue;
-    }
-    const known = document?.reported.fields.get(point);
-    if (known?.value !== undefined) {
-      if (timeUs < known.timeUs) continue;
-      if (known.value === value || isNoise(sample, known.value, profile)) {
-        known.timeUs = timeUs;
-        continue;
-      }
-    }
-    into.set(point, { value, timeUs });
-    changes += 1;
+    if (typeof value !== "object") changes += take(into, document, point, value, sample, profile);
+    // What was measured as a simple value before stays until it is removed: there is no field below one.
+    else if (document?.reported.fields.get(point)?.value === undefined)
+      for (const [what, of] of WAVEFORM)
+        changes += take(into, document, pathBelow(point, what), of(value), sample, profile);
   }
   return changes;
+}
+
+/** What is shown of a waveform: the whole of it is for rules and stores, not for a document that is sent at each change. */
+const WAVEFORM = [
+  ["rms", rms],
+  ["peak", peak],
+  ["crest", crest],
+] as const;
+
+/** 1: it changes something. */
+function take(
+  into: Gathered,
+  document: ShadowDocument | undefined,
+  path: string,
+  value: Measured["value"],
+  sample: Sample,
+  profile: Profile | undefined,
+): 0 | 1 {
+  const { timeUs } = sample;
+  const waiting = into.get(path);
+  if (waiting !== undefined) {
+    if (timeUs < waiting.timeUs) return 0;
+    const isOther = waiting.value !== value;
+    waiting.value = value;
+    waiting.timeUs = timeUs;
+    return isOther ? 1 : 0;
+  }
+  const known = document?.reported.fields.get(path);
+  if (known?.value !== undefined) {
+    if (timeUs < known.timeUs) return 0;
+    if (known.value === value || isNoise(sample, known.value, profile)) {
+      known.timeUs = timeUs;
+      return 0;
+    }
+  }
+  into.set(path, { value, timeUs });
+  return 1;
 }
 
 /** Leaves out what the document has turned out to know already. */

@@ -1,7 +1,7 @@
 /** What every driver must do, then what it may do. A driver is a folder here and a line in the registry. */
 import type { PointSpec, Schema } from "@myelin/config";
 import type { AppError, Clock } from "@myelin/kernel";
-import type { SampleReason, SampleValue } from "@myelin/profile";
+import type { RawValue, SampleReason } from "@myelin/profile";
 import type { ReadingBuffer } from "../core/readings.js";
 import type { Link, LinkKind, Priority } from "../links/link.js";
 
@@ -38,7 +38,7 @@ export interface ReadOutcome {
 /** One value on its way to a unit: raw, as the unit takes it. */
 export interface PlannedWrite<Address = unknown> {
   readonly address: Address;
-  readonly value: SampleValue;
+  readonly value: RawValue;
   readonly priority: Extract<Priority, "stop" | "command">;
 }
 

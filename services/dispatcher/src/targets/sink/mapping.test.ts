@@ -146,6 +146,12 @@ describe("a mapping", () => {
     for (const text of [many, long, deep]) expect(points(text)).toEqual({ "": text });
   });
 
+  it("keeps a waveform that a profile has made whole, as one value", () => {
+    const sample = { point: "x", quality: "good", timeUs: 1_700_000_000_000_000 };
+    const { rows } = map(Buffer.from(JSON.stringify([{ ...sample, value: [1, -0.5, 2] }])));
+    expect(rows).toEqual([{ point: "x", kind: "json", value: "[1,-0.5,2]", timeUs: sample.timeUs }]);
+  });
+
   it("keeps each sample that a profile has made under its own time, bad ones without a value and with the reason", () => {
     const profile = new Profile("boiler", BOILER);
     const source = { path: "a/b", sourceTimeUs: 0, quality: "good" as const };
@@ -176,7 +182,7 @@ describe("a mapping", () => {
     ['[{"point":"t","quality":"good","timeUs":1,"value":null}]', "without a value, and good"],
     ['[{"point":"t","quality":"fine","timeUs":1,"value":1}]', "of no known quality"],
     ['[{"point":"t","quality":"good","timeUs":0.5,"value":1}]', "at no time"],
-    ['[{"point":"t","quality":"good","timeUs":1,"value":[1]}]', "with a value of no simple form"],
+    ['[{"point":"t","quality":"good","timeUs":1,"value":["a"]}]', "with a value of no simple form"],
     ['[{"point":"\\u0000","quality":"good","timeUs":1,"value":1}]', "with a name that no store can hold"],
     ["[]", "none at all"],
   ])("keeps a list of what only looks like samples as one value: %s, %s", (text) => {

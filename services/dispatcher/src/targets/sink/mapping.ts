@@ -75,7 +75,10 @@ export class Mapper {
     for (const { point, value, quality, reason, timeUs } of samples) {
       if (this.wanted?.has(point) === false) continue;
       const series = block.seriesNumber(tenant, deviceId, path, point);
-      block.add(series, timeUs, toValue(value) ?? NO_VALUE, quality, ref, reason);
+      const kept = isWaveform(value)
+        ? ({ kind: "json", value: JSON.stringify(value) } as const)
+        : toValue(value);
+      block.add(series, timeUs, kept ?? NO_VALUE, quality, ref, reason);
       count += 1;
     }
     return count;
@@ -117,11 +120,18 @@ function isSample(value: unknown): value is Sample {
     isName(point) &&
     READING_QUALITIES.includes(quality as ReadingQuality) &&
     Number.isSafeInteger(timeUs) &&
-    (measured === null || ["number", "boolean", "string"].includes(typeof measured)) &&
+    (measured === null ||
+      ["number", "boolean", "string"].includes(typeof measured) ||
+      isWaveform(measured)) &&
     // Else it could be taken for good by somebody who looks at values only.
     (measured !== null || quality === "bad") &&
     typeof reason === "string"
   );
+}
+
+/** In samples: whole, as its JSON. */
+function isWaveform(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every(Number.isFinite);
 }
 
 function isFields(value: unknown): value is Record<string, unknown> {
