@@ -64,6 +64,15 @@ const bundle = await rolldown({
   input: {
     main: join(dist, "main.js"),
     // A thread's file is loaded by its name, not imported.
+    "registry-thread": join(
+      ROOT,
+      "services",
+      "dispatcher",
+      "dist",
+      "registry",
+      "table",
+      "registry-thread.js",
+    ),
     "sqlite-thread": join(ROOT, "packages", "data-store", "dist", "stores", "sqlite", "sqlite-thread.js"),
   },
   platform: "node",

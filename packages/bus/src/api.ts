@@ -260,8 +260,10 @@ export interface KeyValue {
   delete(key: string, expected?: number): Promise<void>;
   /** Removes what was written up to the revision, without a trace; what was written since stays. */
   erase(key: string, revision: number): Promise<void>;
-  /** The values whose key begins with `<prefix>.`, in the order of writing; for buckets of any size. What is written meanwhile may be among them. */
-  scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry>;
+  /** The values whose key begins with `<prefix>.`, in the order of writing, behind the revision `after`; for buckets of any size. What is written meanwhile may be among them. */
+  scan(prefix: string, signal: AbortSignal, after?: number): AsyncIterable<KeyValueEntry>;
+  /** When the bucket was made, and the revision of the last write to it. */
+  end(): Promise<{ readonly created: string; readonly lastRevision: number }>;
   /** All values there are; for small buckets. */
   entries(): Promise<KeyValueEntry[]>;
   /** All values, then every change; after NATS was away all values again. `value` is undefined for a deleted key. */

@@ -179,7 +179,7 @@ export const dispatcherSchema = object({
         min: "1MiB",
         max: "16GiB",
         description:
-          "Records of devices that this process holds in memory; all of them lie in a file of its own, which is made anew at each start.",
+          "Of the records of devices, what this process holds in memory; all of them lie in files of its own, a copy of the store that is read on at each start.",
       }),
       offlineAfter: durationMs({
         default: "5s",

@@ -3,7 +3,7 @@
 import { AppError } from "@myelin/kernel";
 import { jetstream, jetstreamManager, type StoredMsg } from "@nats-io/jetstream";
 import { type KV, Kvm } from "@nats-io/kv";
-import { headers, type NatsConnection, nuid } from "@nats-io/nats-core";
+import { type NatsConnection, nuid } from "@nats-io/nats-core";
 import type { Bus, KeyValue, KeyValueEntry } from "../api.js";
 import { busError, jetStreamError } from "./errors.js";
 import { type NatsBus, natsBusOf } from "./nats-bus.js";
@@ -78,23 +78,28 @@ class NatsKeyValue implements KeyValue {
     entries: readonly { readonly key: string; readonly value: Uint8Array; readonly expected: number }[],
   ): Promise<readonly number[]> {
     const { name } = this.#spec;
+    if (entries.length === 0) return Promise.resolve([]);
     const what = `write ${entries.length} keys of`;
-    return this.#run(what, async (_bucket, client) => {
+    return this.#run(what, async () => {
       const id = nuid.next();
-      const prepared = entries.map(({ key, value, expected }, i) => {
-        const head = headers();
-        head.set("Nats-Batch-Id", id);
-        head.set("Nats-Batch-Sequence", String(i + 1));
-        head.set("Nats-Expected-Last-Subject-Sequence", String(expected));
-        if (i === entries.length - 1) head.set("Nats-Batch-Commit", "1");
-        return { subject: `$KV.${name}.${key}`, value, head };
-      });
-      const last = prepared.pop();
-      if (last === undefined) return [];
+      let answer: BatchAnswer = {};
       // The client's own batches leave out what is expected of all messages but the first, and tell no reason of a refusal (ADR-50).
-      for (const { subject, value, head } of prepared) client.publish(subject, value, { headers: head });
-      const options = { headers: last.head, timeout: BATCH_TIMEOUT_MS };
-      const answer: BatchAnswer = (await client.request(last.subject, last.value, options)).json();
+      for (const [i, { key, value, expected }] of entries.entries()) {
+        const subject = `$KV.${name}.${key}`;
+        const fields: Record<string, string> = {
+          "Nats-Batch-Id": id,
+          "Nats-Batch-Sequence": String(i + 1),
+          "Nats-Expected-Last-Subject-Sequence": String(expected),
+        };
+        if (i < entries.length - 1) {
+          if (!this.#bus.publishWithHeaders(subject, value, fields))
+            throw new AppError("bus.disconnected", `cannot ${what} the bucket ${name}: NATS is away`);
+          continue;
+        }
+        fields["Nats-Batch-Commit"] = "1";
+        const data = await this.#bus.requestWithHeaders(subject, value, fields, BATCH_TIMEOUT_MS);
+        answer = JSON.parse(Buffer.from(data).toString()) as BatchAnswer;
+      }
       if (answer.error !== undefined) {
         const { err_code: number = 0, code = 0, description = "" } = answer.error;
         throw jetStreamError(number, code, `cannot ${what} the bucket ${name}`, description);
@@ -120,11 +125,19 @@ class NatsKeyValue implements KeyValue {
     });
   }
 
-  async *scan(prefix: string, signal: AbortSignal): AsyncIterable<KeyValueEntry> {
+  end(): Promise<{ readonly created: string; readonly lastRevision: number }> {
+    return this.#run("look at", async (_bucket, client) => {
+      const { streams } = await jetstreamManager(client, { checkAPI: false, timeout: ANSWER_TIMEOUT_MS });
+      const { created, state } = await streams.info(`KV_${this.#spec.name}`);
+      return { created: String(created), lastRevision: state.last_seq };
+    });
+  }
+
+  async *scan(prefix: string, signal: AbortSignal, after = 0): AsyncIterable<KeyValueEntry> {
     const { name } = this.#spec;
     const root = `$KV.${name}.`;
     const filter = `${root}${prefix}.>`;
-    for (let from = 1; !signal.aborted; ) {
+    for (let from = after + 1; !signal.aborted; ) {
       const found = await this.#run("scan", (_bucket, client) => page(client, `KV_${name}`, filter, from));
       for (const { subject, data, seq, header } of found) {
         from = seq + 1;
@@ -209,7 +222,8 @@ async function allowAtomic(client: NatsConnection, stream: string): Promise<void
   if (config.allow_atomic !== true) await streams.update(stream, { ...config, allow_atomic: true });
 }
 
-const PAGE = { batch: 4_096, max_bytes: 4 * 1024 * 1024 };
+/** A message that was read takes some kilobytes until it is let go of. */
+const PAGE = { batch: 1_024, max_bytes: 1024 * 1024 };
 
 async function page(
   client: NatsConnection,

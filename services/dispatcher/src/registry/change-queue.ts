@@ -2,9 +2,9 @@
 import { registry } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
 import type { BarTeller } from "./bar-teller.js";
-import type { DeviceTable } from "./device-table.js";
 import { recordProblem } from "./record.js";
 import type { DeviceStore } from "./store.js";
+import type { DeviceTable, TableEntry } from "./table/device-table.js";
 
 export interface ChangeQueueOptions {
   readonly partition: number;
@@ -18,6 +18,8 @@ export interface ChangeQueueOptions {
   readonly isOwner: () => boolean;
   /** The record of a device was written or removed. */
   readonly onChange: (tenant: string, id: string) => void;
+  /** The table cannot be written to: it lacks what was stored. */
+  readonly onBroken: (error: AppError) => void;
 }
 
 interface Waiting {
@@ -45,13 +47,13 @@ const CREATED = registry.Outcome.fromPartial({ created: true });
 /** An atomic batch of NATS takes a thousand. */
 const MAX_AT_ONCE = 800;
 const MAX_BYTES = 512 * 1024;
-/** Rows brought into the table before the event loop turns: a few milliseconds. */
-const ROWS_AT_ONCE = 100;
 
 /** Callers bound what waits: each of their requests is bounded, and answered when its changes are made. */
 export class ChangeQueue {
   #waiting: (Waiting | Alone)[] = [];
   #isRunning = false;
+  /** The table has everything that the store has, up to the last version that was written. */
+  #isCertain = true;
 
   constructor(private readonly options: ChangeQueueOptions) {}
 
@@ -163,46 +165,55 @@ export class ChangeQueue {
       ...{ tenant, id, record, expected },
     }));
     const results = await store.putAll(partition, entries);
-    for (let from = 0; from < batch.length; from += ROWS_AT_ONCE) {
-      const some = batch.slice(from, from + ROWS_AT_ONCE);
-      if (!isOwner()) {
-        for (const { resolve } of some) resolve(failed(released(partition)));
+    if (!isOwner()) return this.#refuse(batch, released(partition));
+    const written: TableEntry[] = [];
+    let through = 0;
+    for (const [i, { next: device, record }] of batch.entries()) {
+      const version = results[i]!;
+      if (typeof version !== "number") {
+        // Somebody else writes, or what was sent may be stored later: whoever reads the store next begins before it.
+        this.#isCertain = false;
         continue;
       }
-      const done: (() => void)[] = [];
-      table.transaction(() => {
-        for (const [i, one] of some.entries()) {
-          const result = results[from + i]!;
-          if (typeof result === "number") done.push(this.#written(one, result));
-        }
-      });
-      for (const tell of done) tell();
-      const wrong = some.flatMap((one, i) => {
-        const result = results[from + i]!;
-        return typeof result === "number" ? [] : this.#reread(one, result);
-      });
-      await Promise.all(wrong);
-      if (from + ROWS_AT_ONCE < batch.length) await new Promise(setImmediate);
+      written.push({ device, record, version });
+      through = Math.max(through, version);
     }
+    try {
+      const place = this.#isCertain && table.place !== undefined ? { ...table.place, through } : undefined;
+      if (written.length > 0) await table.put(written, { place });
+    } catch (thrown) {
+      const error = AppError.from(thrown);
+      this.#refuse(batch, error);
+      this.options.onBroken(error);
+      return;
+    }
+    if (!isOwner()) return this.#refuse(batch, released(partition));
+    const wrong: Promise<void>[] = [];
+    for (const [i, one] of batch.entries()) {
+      const result = results[i]!;
+      if (typeof result === "number") this.#written(one, result);
+      else wrong.push(this.#reread(one, result));
+    }
+    await Promise.all(wrong);
   }
 
-  /** Brings it into the table; what is returned tells of it. */
-  #written({ next, record, expected, isNew, brief, resolve }: Planned, version: number): () => void {
+  #refuse(batch: readonly Planned[], error: AppError): void {
+    for (const { resolve } of batch) resolve(failed(error));
+  }
+
+  #written({ next, expected, isNew, brief, resolve }: Planned, version: number): void {
     const { table, bars, onChange, onCreated } = this.options;
     const { tenant, id } = next;
-    table.put(next, record, version);
-    return () => {
-      // Also where nothing has changed in that: who is connected by mistake is told again.
-      if (next.disabled || next.deleted || expected !== 0)
-        bars.changed({ tenant, id }, next.disabled || next.deleted);
-      onChange(tenant, id);
-      if (isNew) onCreated(tenant, id);
-      if (next.deleted || brief) resolve(isNew ? CREATED : DONE);
-      else {
-        const presence = table.presence(tenant, id);
-        resolve(registry.Outcome.fromPartial({ device: { ...next, version, presence }, created: isNew }));
-      }
-    };
+    // Also where nothing has changed in that: who is connected by mistake is told again.
+    if (next.disabled || next.deleted || expected !== 0)
+      bars.changed({ tenant, id }, next.disabled || next.deleted);
+    onChange(tenant, id);
+    if (isNew) onCreated(tenant, id);
+    if (next.deleted || brief) resolve(isNew ? CREATED : DONE);
+    else {
+      const presence = table.presence(tenant, id);
+      resolve(registry.Outcome.fromPartial({ device: { ...next, version, presence }, created: isNew }));
+    }
   }
 
   /** After a conflict or an unknown end the store alone knows what holds. */
@@ -211,11 +222,11 @@ export class ChangeQueue {
     try {
       const found = await store.get(partition, tenant, id);
       if (!isOwner()) throw released(partition);
-      if (found === undefined) table.remove(tenant, id);
-      else {
-        const device = registry.Device.decode(found.record);
-        table.transaction(() => table.put(device, found.record, found.version));
-      }
+      const { record, version = 0 } = found ?? {};
+      const device =
+        record === undefined ? registry.Device.fromPartial({ tenant, id }) : registry.Device.decode(record);
+      await table.put([{ device, record, version }], { force: true });
+      if (!isOwner()) throw released(partition);
       bars.changed({ tenant, id }, table.isBarred(tenant, id));
       onChange(tenant, id);
       resolve(failed(error));

@@ -1,24 +1,25 @@
 /** The registry: the devices of the partitions that this process owns, and the answers to whoever asks for them. */
-import { mkdir, rm } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type control, partitionOf, registry, subjects } from "@myelin/contract";
 import { AppError, backoff, type Clock, type Component } from "@myelin/kernel";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
 import type { JournalPort } from "../journal/journal.js";
 import { BarTeller } from "./bar-teller.js";
-import { DeviceTable } from "./device-table.js";
 import { PresenceBook, type PresenceEvent } from "./presence.js";
 import { PresenceJournal } from "./presence-journal.js";
 import { DeviceShard } from "./shard.js";
 import type { DeviceStore } from "./store.js";
+import { DeviceTable, removeTable } from "./table/device-table.js";
+import { TableThread } from "./table/table-thread.js";
 
 export interface RegistryOptions {
   readonly store: DeviceStore;
   readonly clock: Clock;
   readonly log: CoreLog;
-  /** For the tables, which are made anew at each start. */
+  /** For the tables, which are found again at the next start; what is not right with them is made anew from the store. */
   readonly directory: string;
-  /** What the tables keep in memory, all together. */
+  /** What the tables keep in memory, all together; a half for looking up, a half for writing. */
   readonly memoryBytes: number;
   readonly partitions: number;
   /** How long it is known of a deleted device that it may not connect. */
@@ -47,6 +48,9 @@ interface Owned {
 /** Most devices of one request or answer. */
 const MAX_DEVICES = 1_000;
 
+/** Attempts to read the records until a table itself is what may be wrong. */
+const DOUBTED_AFTER = 3;
+
 const PURGE_EVERY_MS = 5_000;
 const PURGE_PAUSE_MS = 50;
 const PURGED_AT_ONCE = 100;
@@ -58,16 +62,25 @@ export class DeviceRegistry implements Component {
   readonly #presenceListeners: ((event: PresenceEvent) => void)[] = [];
   readonly #listeners: ((tenant?: string, device?: string) => void)[] = [];
 
-  constructor(private readonly options: RegistryOptions) {}
+  readonly #thread: TableThread;
+  /** Of each end of a table. */
+  readonly #cacheBytes: number;
+  /** Partitions are read one after the other: what they take meanwhile is taken once. */
+  #loading: Promise<void> = Promise.resolve();
+
+  constructor(private readonly options: RegistryOptions) {
+    const { directory, memoryBytes, partitions, clock } = options;
+    this.#cacheBytes = memoryBytes / partitions / 2;
+    this.#thread = new TableThread(directory, { cacheBytes: this.#cacheBytes }, clock);
+  }
 
   async start(): Promise<void> {
-    const { directory } = this.options;
-    await rm(directory, { recursive: true, force: true });
-    await mkdir(directory, { recursive: true });
+    await mkdir(this.options.directory, { recursive: true });
   }
 
   async stop(): Promise<void> {
     await Promise.all([...this.#owned.keys()].map((partition) => this.release(partition)));
+    await this.#thread.stop();
     await this.options.store.close();
   }
 
@@ -104,9 +117,9 @@ export class DeviceRegistry implements Component {
     owned.presence?.stop();
     owned.ending.abort();
     owned.loaded.resolve();
+    await owned.journal?.stop();
     owned.table?.close();
     owned.table = undefined;
-    await owned.journal?.stop();
   }
 
   /** What a listener has told of a device's connections, see `DeviceWatch`. */
@@ -142,13 +155,13 @@ export class DeviceRegistry implements Component {
 
   async #load(owned: Owned, ownership: Ownership): Promise<void> {
     const { partition, epoch } = ownership;
-    const { clock, log, store, memoryBytes, partitions, directory } = this.options;
+    const { clock, log, store, directory } = this.options;
     const waits = backoff({ initialMs: 100, maxMs: 5_000 });
     const { signal } = owned.ending;
+    const path = join(directory, `${partition}.db`);
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const path = join(directory, `${partition}-${epoch}-${attempt}.db`);
       try {
-        const table = new DeviceTable(path, memoryBytes / partitions);
+        const table = await this.#open(path);
         owned.table = table;
         const isOwner = (): boolean => ownership.held && !signal.aborted;
         const onChange = this.#changed.bind(this);
@@ -162,10 +175,9 @@ export class DeviceRegistry implements Component {
         const onCreated = (tenant: string, id: string): void => presence.registered(tenant, id);
         const shard = new DeviceShard({
           ...{ partition, store, table, bars, clock, isOwner, onChange, onCreated },
+          onBroken: (error) => void this.#again(owned, ownership, error),
         });
-        // The name goes at once: the file goes with the process, however that ends.
-        await rm(path, { force: true });
-        await shard.load(signal);
+        await this.#alone(() => shard.load(signal));
         if (signal.aborted) return;
         await journal.start(signal);
         if (signal.aborted) {
@@ -192,9 +204,50 @@ export class DeviceRegistry implements Component {
         owned.table = undefined;
         if (signal.aborted) return;
         log.warn({ err, partition }, "the records of devices cannot be read, will retry");
+        if (attempt % DOUBTED_AFTER === 0 && !AppError.from(err).code.startsWith("bus."))
+          await this.#throwAway(path).catch(() => undefined);
         await clock.sleep(waits.nextMs(), signal).catch(() => undefined);
       }
     }
+  }
+
+  /** A table that cannot be opened is made anew. */
+  async #open(path: string): Promise<DeviceTable> {
+    try {
+      return new DeviceTable(path, this.#cacheBytes, this.#thread);
+    } catch (err) {
+      this.options.log.warn({ err, path }, "the table of devices cannot be used and is made anew");
+      await this.#throwAway(path);
+      return new DeviceTable(path, this.#cacheBytes, this.#thread);
+    }
+  }
+
+  async #throwAway(path: string): Promise<void> {
+    await this.#thread.forget(path);
+    await removeTable(path);
+  }
+
+  async #alone(work: () => Promise<void>): Promise<void> {
+    const before = this.#loading;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#loading = promise;
+    try {
+      await before;
+      await work();
+    } finally {
+      resolve();
+    }
+  }
+
+  /** The table lacks what the store has: it is read again. */
+  async #again(owned: Owned, ownership: Ownership, err: AppError): Promise<void> {
+    const { partition } = ownership;
+    if (this.#owned.get(partition) !== owned) return;
+    this.options.log.warn({ err, partition }, "the table of devices cannot be written to, and is read again");
+    await this.release(partition);
+    if (!ownership.held || this.#owned.has(partition)) return;
+    this.acquire(ownership);
+    this.options.publish(subjects.presenceSync(partition), new Uint8Array(0));
   }
 
   #presenceBook(partition: number, table: DeviceTable, journal: PresenceJournal): PresenceBook {
@@ -236,7 +289,7 @@ async function answer(shard: DeviceShard, data: Uint8Array): Promise<Uint8Array>
       return registry.FoundDevices.encode(shard.get(request.value)).finish();
     case "list": {
       const limit = Math.min(request.value.limit, MAX_DEVICES);
-      return registry.FoundDevices.encode(shard.list({ ...request.value, limit })).finish();
+      return registry.FoundDevices.encode(await shard.list({ ...request.value, limit })).finish();
     }
     case "write":
       expectCount(request.value.changes.length);

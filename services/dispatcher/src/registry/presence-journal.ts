@@ -3,7 +3,7 @@ import { registry } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
 import type { CoreLog, Ownership } from "../core/ports.js";
 import { type JournalCodec, type JournalPort, JournalWriter, Replay } from "../journal/journal.js";
-import type { DeviceTable } from "./device-table.js";
+import type { DeviceTable } from "./table/device-table.js";
 
 type Kept = registry.KeptPresence;
 
@@ -39,18 +39,31 @@ export class PresenceJournal {
   /** Brings what was kept into the table; resolves when this is the only one who writes. @throws AppError `bus.*` */
   async start(signal: AbortSignal): Promise<void> {
     const { port, log, table, clock, ownership } = this.options;
+    let read: Kept[] = [];
+    const flush = async (): Promise<void> => {
+      const kept = read;
+      read = [];
+      for (let from = 0; from < kept.length; from += PAGE)
+        await table.putPresence(kept.slice(from, from + PAGE));
+    };
+    const flushing: JournalPort = {
+      append: (data, after) => port.append(data, after),
+      lastSequence: () => port.lastSequence(),
+      removeUpTo: (sequence) => port.removeUpTo(sequence),
+      read: async (from) => {
+        await flush();
+        return await port.read(from);
+      },
+    };
     // Each record says all of a device's presence, so one that is read twice, or in half a snapshot, changes nothing for the worse.
     const replay = new Replay<DeviceTable, Kept>({
-      port,
-      log,
-      codec,
+      ...{ port: flushing, log, codec },
       empty: () => table,
-      apply: (into, { tenant, id, presence }) => {
-        if (presence !== undefined && into.has(tenant, id)) into.putPresence(tenant, id, presence);
-      },
+      apply: (_table, kept) => read.push(kept),
     });
     while (!signal.aborted) {
       await replay.readOn(() => signal.aborted);
+      await flush();
       const writer = new JournalWriter<Kept>(
         {
           ...{ port, clock, log, epoch: ownership.epoch, lazyMs: LAZY_MS },

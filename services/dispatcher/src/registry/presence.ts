@@ -2,7 +2,7 @@
 import type { control, registry } from "@myelin/contract";
 import type { Clock, Timer } from "@myelin/kernel";
 import type { CoreLog } from "../core/ports.js";
-import type { DeviceTable } from "./device-table.js";
+import type { DeviceTable } from "./table/device-table.js";
 
 /** A device of the registry has come or gone. */
 export interface PresenceEvent {
@@ -26,7 +26,15 @@ export interface PresenceBookOptions {
 }
 
 /** What was told last of a device, and is not in the table yet. */
-type Told = control.PresenceChange | { readonly goneAtMs: number };
+type Told = Pick<control.PresenceChange, "protocol" | "address" | "atUs"> | { readonly goneAtMs: number };
+
+/** What is to be put into the table, and whether it is told. */
+interface Change {
+  readonly key: string;
+  readonly told: Told;
+  readonly kept: registry.KeptPresence & { readonly presence: registry.Presence };
+  readonly isEvent: boolean;
+}
 
 /** How long a change waits at most. */
 const FLUSH_MS = 250;
@@ -77,8 +85,8 @@ export class PresenceBook {
     const key = `${tenant}\0${id}`;
     const { table, clock, isConnected } = this.options;
     if (!isConnected(key) || table.presence(tenant, id) !== undefined) return;
-    const nowMs = clock.wallMs();
-    this.#set(tenant, id, { online: true, sinceMs: nowMs, seenMs: 0, protocol: 0, address: "" }, true);
+    // Over which protocol is told when it comes the next time.
+    if (!this.#told.has(key)) this.#told.set(key, { protocol: 0, address: "", atUs: clock.wallMs() * 1_000 });
   }
 
   #tick(): void {
@@ -93,11 +101,16 @@ export class PresenceBook {
   }
 
   async #flush(): Promise<void> {
-    const { table, log } = this.options;
+    const { log, keep, onEvent } = this.options;
     this.#isFlushing = true;
     try {
       while (this.#told.size > 0 && !this.#isStopped) {
-        table.transaction(() => this.#slice());
+        const changes = this.#slice();
+        if (changes.length > 0) await this.#put(changes);
+        for (const { kept, isEvent } of changes) {
+          keep(kept);
+          if (isEvent) onEvent({ tenant: kept.tenant, device: kept.id, presence: kept.presence });
+        }
         await new Promise(setImmediate);
       }
     } catch (err) {
@@ -107,39 +120,49 @@ export class PresenceBook {
     }
   }
 
-  #slice(): void {
-    const { clock } = this.options;
-    const untilMs = clock.nowMs() + SLICE_MS;
-    for (const [key, told] of this.#told) {
-      this.#told.delete(key);
-      const [tenant, id] = split(key);
-      this.#apply(tenant, id, told);
-      if (clock.nowMs() >= untilMs) return;
+  async #put(changes: readonly Change[]): Promise<void> {
+    try {
+      await this.options.table.putPresence(changes.map(({ kept }) => kept));
+    } catch (thrown) {
+      for (const { key, told } of changes) if (!this.#told.has(key)) this.#told.set(key, told);
+      throw thrown;
     }
   }
 
-  #apply(tenant: string, id: string, told: Told): void {
+  #slice(): Change[] {
+    const { clock } = this.options;
+    const untilMs = clock.nowMs() + SLICE_MS;
+    const changes: Change[] = [];
+    for (const [key, told] of this.#told) {
+      this.#told.delete(key);
+      const change = this.#changeOf(key, told);
+      if (change !== undefined) changes.push(change);
+      if (changes.length === PAGE || clock.nowMs() >= untilMs) break;
+    }
+    return changes;
+  }
+
+  #changeOf(key: string, told: Told): Change | undefined {
     const { table } = this.options;
-    if (!table.has(tenant, id)) return;
+    const [tenant, id] = split(key);
+    if (!table.has(tenant, id)) return undefined;
     const known = table.presence(tenant, id);
     if ("goneAtMs" in told) {
-      if (known?.online !== true) return;
+      if (known?.online !== true) return undefined;
       const { goneAtMs } = told;
-      this.#set(tenant, id, { ...known, online: false, sinceMs: goneAtMs, seenMs: goneAtMs }, true);
-      return;
+      const presence = { ...known, online: false, sinceMs: goneAtMs, seenMs: goneAtMs };
+      return { key, told, kept: { tenant, id, presence }, isEvent: true };
     }
     const { protocol, address, atUs } = told;
     const isNew = known?.online !== true;
-    if (!isNew && known.protocol === protocol && known.address === address) return;
+    if (!isNew && known.protocol === protocol && known.address === address) return undefined;
     const sinceMs = isNew ? Math.floor(atUs / 1_000) : known.sinceMs;
-    this.#set(tenant, id, { online: true, sinceMs, seenMs: 0, protocol, address }, isNew);
-  }
-
-  #set(tenant: string, id: string, presence: registry.Presence, isEvent: boolean): void {
-    const { table, keep, onEvent } = this.options;
-    table.putPresence(tenant, id, presence);
-    keep({ tenant, id, presence });
-    if (isEvent) onEvent({ tenant, device: id, presence });
+    return {
+      key,
+      told,
+      kept: { tenant, id, presence: { online: true, sinceMs, seenMs: 0, protocol, address } },
+      isEvent: isNew,
+    };
   }
 
   /** Devices that went while nobody owned the partition. */

@@ -2,8 +2,7 @@
 import { registry } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
 import { ChangeQueue, type ChangeQueueOptions } from "./change-queue.js";
-import type { Marker } from "./device-table.js";
-import type { StoredRecord } from "./store.js";
+import type { DeviceList, TableEntry } from "./table/device-table.js";
 
 const LOAD_AT_ONCE = 512;
 /** Of records in one answer, above the largest record; NATS takes a few times as much from anybody. */
@@ -11,7 +10,7 @@ const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** What a shard stands on. */
 export interface ShardOptions extends ChangeQueueOptions {
-  readonly clock: Pick<Clock, "wallMs" | "sleep">;
+  readonly clock: Pick<Clock, "wallMs">;
 }
 
 /** Answers from its table, and writes to the store first. */
@@ -22,19 +21,27 @@ export class DeviceShard {
     this.#queue = new ChangeQueue(options);
   }
 
-  /** Reads what is stored. @throws AppError `bus.*` */
+  /** Brings the table to where the store is: reads what is newer, or all of it. @throws AppError `bus.*`, `store.*` */
   async load(signal: AbortSignal): Promise<void> {
-    const { store, partition } = this.options;
-    let some: StoredRecord[] = [];
-    for await (const one of store.read(partition, signal)) {
-      some.push(one);
-      if (some.length < LOAD_AT_ONCE) continue;
-      this.#take(some);
+    const { store, table, partition } = this.options;
+    const end = await store.end?.();
+    const known = table.place;
+    // A store that has less than was read of it is another one, or has lost something.
+    const isSame = end !== undefined && known?.origin === end.origin && known.through <= end.last;
+    if (!isSame && (known !== undefined || table.size > 0)) await table.reset();
+    if (!isSame && end !== undefined) table.startAt({ origin: end.origin, through: 0 });
+    let some: TableEntry[] = [];
+    const take = async (): Promise<void> => {
+      const place = end && { origin: end.origin, through: some.at(-1)!.version };
+      await table.put(some, { place });
       some = [];
-      // The process has messages to route meanwhile.
-      await this.options.clock.sleep(0);
+    };
+    for await (const { record, version } of store.read(partition, signal, isSame ? known.through : 0)) {
+      some.push({ device: registry.Device.decode(record), record, version });
+      if (some.length === LOAD_AT_ONCE) await take();
     }
-    this.#take(some);
+    if (some.length > 0) await take();
+    await table.clearPresence();
   }
 
   get({ keys }: registry.GetDevices): registry.FoundDevices {
@@ -52,16 +59,11 @@ export class DeviceShard {
     return { devices, more: false };
   }
 
-  list(wanted: registry.ListDevices): registry.FoundDevices {
+  async list(wanted: registry.ListDevices): Promise<registry.FoundDevices> {
     this.#expectOwner();
-    const devices: registry.Device[] = [];
-    let bytes = 0;
-    for (const found of this.options.table.list(wanted)) {
-      bytes += found.bytes;
-      if (devices.length === wanted.limit || bytes > MAX_ANSWER_BYTES) return { devices, more: true };
-      devices.push(found.device);
-    }
-    return { devices, more: false };
+    const { devices, more }: DeviceList = await this.options.table.list(wanted, MAX_ANSWER_BYTES);
+    this.#expectOwner();
+    return { devices: devices.map(({ device }) => device), more };
   }
 
   /** Devices that may not connect. */
@@ -76,30 +78,24 @@ export class DeviceShard {
   async purge(upToMs: number, limit: number): Promise<number> {
     this.#expectOwner();
     return await this.#queue.alone(async () => {
-      const old = this.options.table.markersUpTo(upToMs, limit);
-      await Promise.all(old.map((marker) => this.#purge(marker)));
+      const { table, store, partition, bars } = this.options;
+      const old = table.markersUpTo(upToMs, limit);
+      await Promise.all(old.map(({ tenant, id, version }) => store.erase(partition, tenant, id, version)));
+      this.#expectOwner();
+      const entries = old.map(({ tenant, id }) => ({
+        device: registry.Device.fromPartial({ tenant, id }),
+        record: undefined,
+        version: 0,
+      }));
+      if (entries.length > 0) await table.put(entries, { force: true });
+      for (const { tenant, id } of old) bars.changed({ tenant, id }, false);
       return old.length;
     });
-  }
-
-  async #purge({ tenant, id, version }: Marker): Promise<void> {
-    const { table, store, partition, bars } = this.options;
-    await store.erase(partition, tenant, id, version);
-    this.#expectOwner();
-    table.remove(tenant, id);
-    bars.changed({ tenant, id }, false);
   }
 
   /** Each for itself, in their order. */
   async write({ changes, brief }: registry.WriteDevices): Promise<registry.WrittenDevices> {
     return { outcomes: await Promise.all(changes.map((change) => this.#queue.apply(change, brief))) };
-  }
-
-  #take(records: readonly StoredRecord[]): void {
-    const { table } = this.options;
-    table.transaction(() => {
-      for (const { record, version } of records) table.put(registry.Device.decode(record), record, version);
-    });
   }
 
   #expectOwner(): void {

@@ -19,10 +19,23 @@ export interface StoreEntry {
   readonly expected: number;
 }
 
+/** Where the records of a store end, for a store whose versions count up over all of it. */
+export interface StoreEnd {
+  /** Another one, if the store was made anew. */
+  readonly origin: string;
+  /** The newest version, of whichever partition. */
+  readonly last: number;
+}
+
 /** What every store must do. Called by the owner of the partition only. */
 export interface DeviceStore {
-  /** Everything there is of a partition; what is written meanwhile may be told twice, the newer one last. */
-  read(partition: number, signal: AbortSignal): AsyncIterable<StoredRecord>;
+  /**
+   * Everything there is of a partition; what is written meanwhile may be told twice, the newer one last.
+   * @param after only what has a larger version, in the order of versions; for stores that tell their end, 0 for others
+   */
+  read(partition: number, signal: AbortSignal, after: number): AsyncIterable<StoredRecord>;
+  /** For whoever keeps a copy and wants to read on where it stands; without it a copy is made anew. @throws AppError `bus.*` */
+  end?(): Promise<StoreEnd>;
   get(partition: number, tenant: string, id: string): Promise<StoredRecord | undefined>;
   /**
    * Each takes the place of the version it expects (0: there must be none), as one write where that goes. Resolves with the new version of
@@ -41,9 +54,14 @@ export class KeyValueDeviceStore implements DeviceStore {
 
   constructor(private readonly bus: Bus) {}
 
-  async *read(partition: number, signal: AbortSignal): AsyncIterable<StoredRecord> {
+  async end(): Promise<StoreEnd> {
+    const { created, lastRevision } = await (await this.#open()).end();
+    return { origin: created, last: lastRevision };
+  }
+
+  async *read(partition: number, signal: AbortSignal, after: number): AsyncIterable<StoredRecord> {
     const bucket = await this.#open();
-    for await (const { value, revision } of bucket.scan(String(partition), signal))
+    for await (const { value, revision } of bucket.scan(String(partition), signal, after))
       yield { record: value, version: revision };
   }
 

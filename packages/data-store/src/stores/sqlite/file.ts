@@ -1,6 +1,7 @@
 /** The file that a thread has open: its form, its statements, its transactions. */
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { workerData } from "node:worker_threads";
+import { Refusal } from "../../thread/serve-calls.js";
 import type { ThreadOptions } from "./protocol.js";
 
 const SCHEMA_VERSION = 2;
@@ -26,15 +27,6 @@ const SCHEMA = `
 `;
 /** From the version at whose place it stands to the next. */
 const CHANGES = [SCHEMA, `ALTER TABLE readings ADD COLUMN reason TEXT; PRAGMA user_version = 2;`];
-
-/** What the caller is told, with a code of the catalogue. */
-export class Refusal extends Error {
-  readonly code: string;
-  constructor(code: string, message: string) {
-    super(message);
-    this.code = code;
-  }
-}
 
 let database: DatabaseSync | undefined;
 const statements = new Map<string, StatementSync>();

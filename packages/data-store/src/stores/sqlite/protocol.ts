@@ -32,8 +32,3 @@ export interface Removed {
   /** Where to go on; undefined: nothing is left. */
   readonly afterSeries?: number;
 }
-
-/** What a thread says to each call. */
-export type Reply =
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly code: string; readonly message: string };

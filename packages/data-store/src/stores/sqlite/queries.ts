@@ -10,7 +10,8 @@ import type {
 } from "../../data-store.js";
 import { afterOf, bySeries, encodePosition, type Position, tryDecodePosition } from "../../position.js";
 import { isNumeric, readingOf } from "../../stored-reading.js";
-import { all, one, Refusal } from "./file.js";
+import { Refusal } from "../../thread/serve-calls.js";
+import { all, one } from "./file.js";
 
 /** As in `data-store.ts`. */
 const MAX_QUERY_SERIES = 1_000;

@@ -14,8 +14,8 @@ import type {
 import { GroupWriter } from "../../group-writer.js";
 import { checkPage, checkRange } from "../../queries.js";
 import type { ReadingBlock } from "../../reading-block.js";
-import type { Removed, Written } from "./protocol.js";
-import { Thread } from "./thread.js";
+import { CallThread, threadFile } from "../../thread/call-thread.js";
+import type { Call, Removed, ThreadOptions, Written } from "./protocol.js";
 
 /** Where the file is, and how it is written. */
 export interface SqliteStoreOptions {
@@ -29,6 +29,7 @@ export interface SqliteStoreOptions {
   readonly clock: Clock;
 }
 
+const BUILT = "../../../dist/stores/sqlite/";
 const WRITE_MS = 60_000;
 const QUERY_MS = 30_000;
 const REMOVE_ROWS = 20_000;
@@ -38,16 +39,25 @@ export class SqliteStore implements DataStore {
   readonly name: string;
   /** Of the file, without what is free in it; as of the last write. */
   bytes = 0;
-  private readonly writer: Thread;
-  private readonly reader: Thread;
+  private readonly writer: CallThread<Call>;
+  private readonly reader: CallThread<Call>;
   private readonly groups: GroupWriter;
   private ready: Promise<unknown> | undefined;
 
   constructor(private readonly options: SqliteStoreOptions) {
     const { path, maxBytes, clock, batchReadings: maxReadings, batchWaitMs: waitMs } = options;
     this.name = `sqlite:${path}`;
-    this.writer = new Thread({ path, maxBytes, role: "writer" }, clock);
-    this.reader = new Thread({ path, maxBytes, role: "reader" }, clock);
+    const thread = (role: ThreadOptions["role"]): CallThread<Call> =>
+      new CallThread(
+        {
+          name: path,
+          file: threadFile(import.meta.url, BUILT, "sqlite-thread"),
+          data: { path, maxBytes, role },
+        },
+        clock,
+      );
+    this.writer = thread("writer");
+    this.reader = thread("reader");
     this.groups = new GroupWriter({ clock, maxReadings, waitMs, write: (blocks) => this.writeGroup(blocks) });
   }
 

@@ -1,21 +1,37 @@
-/** One thread of a store: started when it is first asked, started again after it has died. */
+/** A thread that answers calls: started when it is first asked, started again after it has died. */
 import { Worker } from "node:worker_threads";
 import { AppError, CallTable, type Clock, isErrorCode } from "@myelin/kernel";
-import type { Call, Reply, ThreadOptions } from "./protocol.js";
+import type { Reply, ThreadCall } from "./serve-calls.js";
+
+/** What a thread runs. */
+export interface CallThreadOptions {
+  /** What its calls are about, for messages: a path. */
+  readonly name: string;
+  /** Calls `serveCalls`. */
+  readonly file: URL;
+  /** Its `workerData`. */
+  readonly data: unknown;
+}
 
 const MAX_CALLS = 256;
+const CLOSE_MS = 5_000;
 
-/** Calls are answered in the order in which they are made. */
-export class Thread {
+/** Calls are answered in the order in which they are made. The thread is asked `open` before anything else, and `close` at the end. */
+export class CallThread<Call extends ThreadCall> {
   private readonly calls: CallTable<Reply>;
   private worker: Worker | undefined;
   private opening: Promise<unknown> | undefined;
 
   constructor(
-    private readonly options: ThreadOptions,
+    private readonly options: CallThreadOptions,
     clock: Clock,
   ) {
-    this.calls = new CallTable({ clock, maxPending: MAX_CALLS, what: options.path });
+    this.calls = new CallTable({ clock, maxPending: MAX_CALLS, what: options.name });
+  }
+
+  /** False: it was not asked yet, or has died since. */
+  get isRunning(): boolean {
+    return this.worker !== undefined;
   }
 
   /** @throws AppError what the thread answers, or `store.unavailable` when it does not in time */
@@ -44,7 +60,7 @@ export class Thread {
 
   private async ask<T>(
     worker: Worker,
-    call: Call,
+    call: ThreadCall,
     timeoutMs: number,
     transfer: ArrayBuffer[] = [],
   ): Promise<T> {
@@ -57,18 +73,19 @@ export class Thread {
       // It may hang in a disk that does not answer: what it was asked is void, and the next call gets another thread.
       this.forget(worker, "it does not answer");
       void worker.terminate();
-      throw new AppError("store.unavailable", `${this.options.path} did not answer within ${timeoutMs} ms`, {
+      throw new AppError("store.unavailable", `${this.options.name} did not answer within ${timeoutMs} ms`, {
         cause,
       });
     }
     if ("value" in reply) return reply.value as T;
     const code = isErrorCode(reply.code) ? reply.code : "internal.unexpected";
-    throw new AppError(code, `${this.options.path}: ${reply.message}`);
+    throw new AppError(code, `${this.options.name}: ${reply.message}`);
   }
 
   private start(): Worker {
+    const { file, data } = this.options;
     // Without the flags of this process, which are made for its main thread.
-    const worker = new Worker(threadFile(), { workerData: this.options, execArgv: [] });
+    const worker = new Worker(file, { workerData: data, execArgv: [] });
     worker.on("message", (reply: Reply) => this.calls.answer(reply.id, reply));
     worker.on("error", (cause) => this.forget(worker, "its thread failed", cause));
     worker.on("exit", () => this.forget(worker, "its thread ended"));
@@ -80,15 +97,18 @@ export class Thread {
     if (this.worker !== worker) return;
     this.worker = undefined;
     this.opening = undefined;
-    this.calls.failAll(new AppError("store.unavailable", `${this.options.path}: ${why}`, { cause }));
+    this.calls.failAll(new AppError("store.unavailable", `${this.options.name}: ${why}`, { cause }));
   }
 }
 
-const CLOSE_MS = 5_000;
-
-/** When built, beside this file; a bundle puts it beside itself. Sources run with the file that was built of them. */
-function threadFile(): URL {
-  const extension = import.meta.url.slice(import.meta.url.lastIndexOf("."));
-  const folder = extension === ".ts" ? "../../../dist/stores/sqlite/" : "./";
-  return new URL(`${folder}sqlite-thread${extension === ".ts" ? ".js" : extension}`, import.meta.url);
+/**
+ * The file of a thread, named without its extension. When built it is beside the file that asks; a bundle puts it beside itself. Sources run with
+ * the file that was built of them.
+ * @param from `import.meta.url` of the file that asks
+ * @param built the folder of the built file as seen from the source that asks
+ */
+export function threadFile(from: string, built: string, name: string): URL {
+  const extension = from.slice(from.lastIndexOf("."));
+  const isSource = extension === ".ts";
+  return new URL(`${isSource ? built : "./"}${name}${isSource ? ".js" : extension}`, from);
 }
