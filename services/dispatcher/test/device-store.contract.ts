@@ -23,7 +23,7 @@ const entry = (id: string, text: string, expected: number, tenant = ""): StoreEn
 
 async function all(store: DeviceStore, partition: number): Promise<Map<string, number>> {
   const found = new Map<string, number>();
-  for await (const { record, version } of store.read(partition, ever))
+  for await (const { record, version } of store.read(partition, ever, 0))
     found.set(Buffer.from(record).toString(), version);
   return found;
 }
@@ -132,7 +132,7 @@ export function describeDeviceStore(name: string, start: () => Promise<DeviceSto
         );
       const ending = new AbortController();
       let count = 0;
-      for await (const _ of store.read(at, ending.signal)) {
+      for await (const _ of store.read(at, ending.signal, 0)) {
         count += 1;
         ending.abort();
       }
@@ -149,7 +149,7 @@ export function describeDeviceStore(name: string, start: () => Promise<DeviceSto
       );
       const seen = new Map<string, number>();
       let isChanged = false;
-      for await (const { record, version } of store.read(at, ever)) {
+      for await (const { record, version } of store.read(at, ever, 0)) {
         const id = Buffer.from(record).toString();
         expect(version).toBeGreaterThan(seen.get(id) ?? 0);
         seen.set(id, version);
@@ -193,7 +193,7 @@ export function describeDeviceStore(name: string, start: () => Promise<DeviceSto
             expect(shown(await store.get(at, tenant, id))).toEqual(model.get(key));
           }
           const found: [string, number][] = [];
-          for await (const one of store.read(at, ever)) found.push(shown(one)!);
+          for await (const one of store.read(at, ever, 0)) found.push(shown(one)!);
           expect(found.sort(([, a], [, b]) => a - b)).toEqual(
             [...model.values()].sort(([, a], [, b]) => a - b),
           );
