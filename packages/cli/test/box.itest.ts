@@ -6,16 +6,7 @@ import { requires, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { BoxFile } from "../src/box/box-file.js";
 import { BOX_PORTS } from "../src/box/layout.js";
-import {
-  freeOffset,
-  isBack,
-  MAIN,
-  myelin,
-  randomOffset,
-  run,
-  startBox,
-  type TestBox,
-} from "./support/box.js";
+import { freeOffset, isBack, MAIN, myelin, run, startBox, type TestBox } from "./support/box.js";
 
 /** One sentence, not a stack. */
 const SENTENCE = /^myelin: [^\n]+\n$/;
@@ -71,8 +62,8 @@ describe("a start that cannot be", () => {
     await dir[Symbol.asyncDispose]();
   });
 
-  const up = (...args: string[]) =>
-    myelin(["up", "--data-dir", dir.join("data"), "--port-offset", String(randomOffset()), ...args]);
+  const up = async (...args: string[]) =>
+    myelin(["up", "--data-dir", dir.join("data"), "--port-offset", String(await freeOffset()), ...args]);
 
   it("names a nats-server that is not there", async () => {
     const { code, stderr, stdout } = await up("--nats-server", dir.join("none"));
@@ -95,7 +86,7 @@ describe("a start that cannot be", () => {
   });
 
   it("names a port that another program has", async () => {
-    const offset = randomOffset();
+    const offset = await freeOffset();
     const other = createServer().listen(1883 + offset, "127.0.0.1");
     await once(other, "listening");
     const { code, stderr } = await up("--port-offset", String(offset));
@@ -202,7 +193,7 @@ it("is one, when two are started at the same moment", async () => {
 
 it("runs on when nobody reads what it says any more", async () => {
   await using dir = await tempDir("cli");
-  const args = [MAIN, "up", "--json", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const args = [MAIN, "up", "--json", "--data-dir", dir.path, "--port-offset", String(await freeOffset())];
   const up = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
   const ended = once(up, "exit");
   const state = async () => JSON.parse(await readFile(dir.join("run/box.json"), "utf8")) as BoxFile;
@@ -219,7 +210,7 @@ it("runs on when nobody reads what it says any more", async () => {
 it("ends what it has begun when it is asked to stop in the middle of its start", async () => {
   await using dir = await tempDir("cli");
   const script = `"$@" & pid=$!; while [ ! -f "$0/run/nats.conf" ]; do :; done; kill -TERM $pid; wait $pid`;
-  const args = ["up", "--data-dir", dir.path, "--port-offset", String(randomOffset())];
+  const args = ["up", "--data-dir", dir.path, "--port-offset", String(await freeOffset())];
   const { code } = await run("sh", ["-c", script, dir.path, process.execPath, MAIN, ...args]);
   expect(code).toBe(0);
   expect(await commandLinesWith(dir.path)).toEqual([]);

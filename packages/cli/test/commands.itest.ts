@@ -6,7 +6,7 @@ import { stripVTControlCharacters } from "node:util";
 import { McpClient } from "@myelin/sdk-node";
 import { freePort, ManagedProcess, tempDir, waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MAIN, myelin, randomOffset, run, startBox, type TestBox } from "./support/box.js";
+import { freeOffset, MAIN, myelin, run, startBox, type TestBox } from "./support/box.js";
 
 let box: TestBox;
 beforeAll(async () => {
@@ -288,7 +288,7 @@ describe("doctor", () => {
 
   it("names a port that is taken, with a remedy, before the start", async () => {
     await using dir = await tempDir("cli");
-    const offset = randomOffset();
+    const offset = await freeOffset();
     const other = createServer().listen(8080 + offset, "127.0.0.1");
     await once(other, "listening");
     const args = ["doctor", "--json", "--data-dir", dir.path, "--port-offset", String(offset)];
@@ -303,7 +303,7 @@ describe("doctor", () => {
 
   it("names a UDP port that is taken, and a folder that cannot be written", async () => {
     await using dir = await tempDir("cli");
-    const offset = randomOffset();
+    const offset = await freeOffset();
     const other = createSocket("udp4").bind(7400 + offset, "127.0.0.1");
     await once(other, "listening");
     await writeFile(dir.join("file"), "");

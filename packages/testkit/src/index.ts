@@ -1,6 +1,6 @@
 export { makeCertificate, type TestCertificate } from "./certificates.js";
 export { findProgram, findTool } from "./environment.js";
-export { freePort, freePorts } from "./ports.js";
+export { freePort, freePorts, isPortFree } from "./ports.js";
 export {
   ManagedProcess,
   type ProcessExit,

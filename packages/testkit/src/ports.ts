@@ -17,7 +17,7 @@ export async function freePort(): Promise<number> {
   const start = Math.floor(Math.random() * span);
   for (let step = 0; step < span; step++) {
     const port = FIRST_PORT + ((start + step) % span);
-    if (given.has(port) || !(await isTcpFree(port)) || !(await isUdpFree(port))) continue;
+    if (given.has(port) || !(await isPortFree(port))) continue;
     given.add(port);
     return port;
   }
@@ -29,6 +29,11 @@ export async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) ports.push(await freePort());
   return ports;
+}
+
+/** Whether neither TCP nor UDP is bound to `port`, by anybody. */
+export async function isPortFree(port: number): Promise<boolean> {
+  return (await isTcpFree(port)) && (await isUdpFree(port));
 }
 
 // On every interface, because a server that binds all of them must find the port free too.

@@ -1,9 +1,8 @@
 /** The command line as a user runs it, and a box of it on ports and in a folder of its own. */
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { fileURLToPath } from "node:url";
-import { ManagedProcess, type TempDir, tempDir, waitFor } from "@myelin/testkit";
+import { isPortFree, ManagedProcess, type TempDir, tempDir, waitFor } from "@myelin/testkit";
 import type { BoxFile } from "../../src/box/box-file.js";
 import { BOX_PORTS } from "../../src/box/layout.js";
 
@@ -37,23 +36,14 @@ export function run(
   });
 }
 
-/** All ports of a box, moved by this, lie where nobody else looks for ports. */
-export function randomOffset(): number {
-  return 22_500 + 20 * Math.floor(Math.random() * 40);
-}
-
-/** One at which no box runs now. */
+/** How far to move the ports of a box so that none of them is taken. */
 export async function freeOffset(): Promise<number> {
   for (;;) {
-    const offset = randomOffset();
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(BOX_PORTS.http + offset, () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return offset;
+    const offset = 22_500 + 20 * Math.floor(Math.random() * 40);
+    // Each once: MCP has the same for TCP and UDP, and two who look at a port at a time find each other there.
+    const ports = new Set(Object.values(BOX_PORTS));
+    const free = await Promise.all([...ports].map((port) => isPortFree(port + offset)));
+    if (free.every(Boolean)) return offset;
   }
 }
 
@@ -71,7 +61,7 @@ export async function startBox(args: readonly string[] = [], shell = ""): Promis
   const dir: TempDir = await tempDir("cli");
   const dataDir = dir.join("data");
   for (let tried = 1; ; tried++) {
-    const ports = ["--port-offset", String(randomOffset())];
+    const ports = ["--port-offset", String(await freeOffset())];
     const command = [MAIN, "up", "--json", "--data-dir", dataDir, "--host", "127.0.0.1", ...ports, ...args];
     const box = new ManagedProcess({
       name: "box",
