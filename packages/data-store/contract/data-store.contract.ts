@@ -185,6 +185,18 @@ export function describeDataStore(name: string, open: () => Promise<StorePlace>)
       );
     });
 
+    it("gives numbers back to the last bit, short ones too", async () => {
+      const device = freshDevice();
+      const numbers = [9057588891.179325, 0.1, -0.3, 123456.7, 1.005, 8.41e21, 5e-324, Number.MAX_VALUE];
+      await store.write(
+        blockOf(
+          device,
+          numbers.map((value, i) => number(i, value)),
+        ),
+      );
+      expect((await ascending(device)).map(({ value }) => value)).toEqual(numbers);
+    });
+
     it("sums up as arithmetic does, over the whole and over stretches, page by page", async () => {
       await fc.assert(
         fc.asyncProperty(

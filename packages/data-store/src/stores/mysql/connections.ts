@@ -1,6 +1,6 @@
 /** A few connections to a MySQL or MariaDB server. The only file that knows the library. */
 import { AppError, type Clock } from "@myelin/kernel";
-import type { Pool, PoolConnection } from "mysql2/promise";
+import type { Pool, PoolConnection, TypeCast } from "mysql2/promise";
 
 /** Where the database is, and who asks. */
 export interface MysqlServer {
@@ -45,6 +45,13 @@ interface DriverError {
   readonly sqlState?: string;
   readonly message?: string;
 }
+
+/** The library adds the digits of a short number up one by one, so that the last bits of it are sometimes others than were stored. */
+const exactNumber: TypeCast = (field, next) => {
+  if (field.type !== "DOUBLE") return next();
+  const digits = field.string();
+  return digits === null ? null : Number(digits);
+};
 
 /** Connections that break are replaced at the next use. */
 export class MysqlConnections {
@@ -130,6 +137,7 @@ export class MysqlConnections {
         queueLimit: MAX_WAITING,
         connectTimeout: CONNECT_MS,
         supportBigNumbers: true,
+        typeCast: exactNumber,
         // A server could ask for any file of ours.
         flags: ["-LOCAL_FILES"],
       });
