@@ -1,4 +1,5 @@
-/** The part of the gRPC server that needs the library; loaded when a server starts. */
+/** The part of the gRPC server that needs the library; loaded when the first client comes. */
+import type { Socket } from "node:net";
 import {
   logVerbosity,
   Server,
@@ -8,7 +9,7 @@ import {
   status,
 } from "@grpc/grpc-js";
 import { reflect, reflectionPaths } from "@myelin/contract";
-import { AppError, type Clock, listenError } from "@myelin/kernel";
+import { AppError, type Clock } from "@myelin/kernel";
 import type { FrameStream } from "../frame-stream.js";
 import type { GrpcTls } from "./grpc-server.js";
 import { GrpcFrameStream } from "./grpc-stream.js";
@@ -17,8 +18,6 @@ import { errorOfStatus, statusOfError } from "./status.js";
 
 /** Complete options; see `GrpcServerOptions`. */
 export interface LibraryServerOptions {
-  readonly host: string;
-  readonly port: number;
   readonly onStream: (stream: FrameStream) => void;
   readonly tls?: GrpcTls;
   readonly maxFrameBytes: number;
@@ -28,10 +27,12 @@ export interface LibraryServerOptions {
   readonly clock: Clock;
 }
 
-/** A server that listens. */
-export interface ListeningServer {
-  readonly port: number;
+/** A server of connections that others have accepted. */
+export interface LibraryServer {
   readonly streams: ReadonlySet<GrpcFrameStream>;
+  /** Serves a connection from which nothing was read. */
+  serve(socket: Socket): void;
+  /** Waits for clients to end their side, at most `stopTimeoutMs`. */
   stop(): Promise<void>;
 }
 
@@ -40,9 +41,9 @@ const MAX_REFLECTING = 64;
 
 type Call = ServerDuplexStream<Buffer, Buffer>;
 
-/** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
-export async function listenGrpc(options: LibraryServerOptions): Promise<ListeningServer> {
-  const { host, port, maxFrameBytes, keepaliveMs, clock } = options;
+/** A server without a port. */
+export function createLibraryServer(options: LibraryServerOptions): LibraryServer {
+  const { maxFrameBytes, keepaliveMs, clock } = options;
   // It would print to stderr by itself; what matters comes back as errors.
   setLogVerbosity(logVerbosity.NONE);
   const streams = new Set<GrpcFrameStream>();
@@ -61,16 +62,13 @@ export async function listenGrpc(options: LibraryServerOptions): Promise<Listeni
   for (const path of reflectionPaths) {
     server.addService({ info: streamOfBytes(path) }, { info: (call: Call) => answer(call, reflecting) });
   }
-  const where = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-  const bound = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(where, credentialsOf(options.tls), (cause, p) => {
-      if (cause) reject(listenError(asListenCause(cause), "the gRPC port", where));
-      else resolve(p);
-    });
-  });
+  const connections = server.createConnectionInjector(credentialsOf(options.tls));
   return {
-    port: bound,
     streams,
+    serve(socket) {
+      connections.injectConnection(socket);
+      socket.resume();
+    },
     async stop() {
       for (const stream of streams) stream.close();
       const done = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
@@ -158,10 +156,4 @@ function accept(call: Call, streams: Set<GrpcFrameStream>, options: LibraryServe
   // A call that this side ended with an error closes without the client's end.
   call.on("close", () => finish());
   options.onStream(stream);
-}
-
-// The library puts the system's code into a text; the errno name is the only stable part of it.
-function asListenCause(cause: Error): Error & { code?: string } {
-  const code = /\b(EADDRINUSE|EACCES|EPERM|EADDRNOTAVAIL)\b/.exec(cause.message)?.[1];
-  return code === undefined ? cause : Object.assign(new Error(cause.message, { cause }), { code });
 }

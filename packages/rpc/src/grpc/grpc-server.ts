@@ -1,12 +1,13 @@
 /** Frames over gRPC, for any stock client that has the .proto. */
-import { systemClock } from "@myelin/kernel";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
+import { listenError, systemClock } from "@myelin/kernel";
 import {
   DEFAULT_MAX_FRAME_BYTES,
   DEFAULT_MAX_STREAMS,
   type FrameServer,
   type FrameServerOptions,
 } from "../frame-stream.js";
-import type { ListeningServer } from "./grpc-library-server.js";
+import type { LibraryServer } from "./grpc-library-server.js";
 
 /** PEM bytes. With `clientCa` clients need a certificate of that authority. */
 export interface GrpcTls {
@@ -25,16 +26,22 @@ export interface GrpcServerOptions extends FrameServerOptions {
   readonly stopTimeoutMs?: number;
 }
 
-/** Serves `myelin.app.v1.AppService/Connect`. Nothing listens, and the library is not loaded, before `start`. */
+/** Serves `myelin.app.v1.AppService/Connect`. Nothing listens before `start`; the library is loaded when the first client comes. */
 export function createGrpcServer(options: GrpcServerOptions): FrameServer {
   return new GrpcServer(options);
 }
+
+/** Connections that wait for the library; the system keeps those that come meanwhile. */
+const BACKLOG = 511;
 
 class GrpcServer implements FrameServer {
   readonly name = "grpc";
   readonly #options: GrpcServerOptions;
   #port: number;
-  #listening: ListeningServer | undefined;
+  #listener: Server | undefined;
+  #library: Promise<LibraryServer> | undefined;
+  #served: LibraryServer | undefined;
+  readonly #waiting = new Set<Socket>();
 
   constructor(options: GrpcServerOptions) {
     this.#options = options;
@@ -47,13 +54,57 @@ class GrpcServer implements FrameServer {
   }
 
   get open(): number {
-    return this.#listening?.streams.size ?? 0;
+    return this.#served?.streams.size ?? 0;
   }
 
   /** @throws AppError `setup.port_in_use`, `setup.port_forbidden` or `lifecycle.start_failed`. */
   async start(): Promise<void> {
-    const { listenGrpc } = await import("./grpc-library-server.js");
-    this.#listening = await listenGrpc({
+    const { host } = this.#options;
+    // Nothing is read here: the library's sessions read, from the first byte on.
+    const listener = createServer({ pauseOnConnect: true, noDelay: true }, (socket) => this.#accept(socket));
+    await new Promise<void>((resolve, reject) => {
+      listener.once("error", (cause) => reject(listenError(cause, "the gRPC port", this.address)));
+      listener.listen({ host, port: this.#port, backlog: BACKLOG }, resolve);
+    });
+    this.#listener = listener;
+    this.#port = (listener.address() as AddressInfo).port;
+  }
+
+  async stop(): Promise<void> {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    if (listener === undefined) return;
+    const closed = new Promise((resolve) => listener.close(resolve));
+    for (const socket of this.#waiting) socket.destroy();
+    const library = await this.#library?.catch(() => undefined);
+    this.#library = undefined;
+    this.#served = undefined;
+    await library?.stop();
+    await closed;
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#served !== undefined) {
+      this.#served.serve(socket);
+      return;
+    }
+    const onGone = (): void => void this.#waiting.delete(socket);
+    this.#waiting.add(socket);
+    socket.on("error", onGone).once("close", onGone);
+    this.#library ??= this.#load();
+    this.#library.then(
+      (library) => {
+        if (!this.#waiting.delete(socket)) return;
+        socket.off("error", onGone).off("close", onGone);
+        library.serve(socket);
+      },
+      () => socket.destroy(),
+    );
+  }
+
+  async #load(): Promise<LibraryServer> {
+    const { createLibraryServer } = await import("./grpc-library-server.js");
+    this.#served = createLibraryServer({
       maxFrameBytes: DEFAULT_MAX_FRAME_BYTES,
       maxStreams: DEFAULT_MAX_STREAMS,
       keepaliveMs: 30_000,
@@ -61,12 +112,6 @@ class GrpcServer implements FrameServer {
       clock: systemClock,
       ...this.#options,
     });
-    this.#port = this.#listening.port;
-  }
-
-  async stop(): Promise<void> {
-    const listening = this.#listening;
-    this.#listening = undefined;
-    await listening?.stop();
+    return this.#served;
   }
 }
