@@ -79,7 +79,12 @@ export {
 export type { Fields, Infer, ObjectOf, OptionalSchema, Schema } from "./schema/schema.js";
 export { Secret, type SecretReference } from "./schema/secret.js";
 export { parseBytes, parseDurationMs } from "./schema/units.js";
-export { type Environment, environmentName, environmentNames } from "./static/environment.js";
+export {
+  type Environment,
+  environmentName,
+  environmentNames,
+  environmentWith,
+} from "./static/environment.js";
 export {
   type ConfigProblem,
   type LoadedConfig,

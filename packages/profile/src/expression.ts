@@ -25,7 +25,12 @@ const MAX_MACROS = 2;
 const MACROS = new Set(["all", "exists", "exists_one", "map", "filter"]);
 
 /** With whole numbers as people write them: `t * 2 > 5`. All are doubles, since the language knows no others for us. */
-const BASE = withMixedNumbers(new Environment({ limits: LIMITS }));
+const base = (): Environment => {
+  made ??= withMixedNumbers(new Environment({ limits: LIMITS }));
+  return made;
+};
+// Made for the first expression: the language's functions take a megabyte, and most processes evaluate nothing.
+let made: Environment | undefined;
 
 function withMixedNumbers(environment: Environment): Environment {
   const operators: Readonly<Record<string, (a: number | bigint, b: number | bigint) => number>> = {
@@ -45,7 +50,7 @@ function withMixedNumbers(environment: Environment): Environment {
  * @throws AppError `expression.invalid` for text that is no expression
  */
 export function variablesOf(text: string): ReadonlySet<string> {
-  const { ast } = parsed(BASE, text);
+  const { ast } = parsed(base(), text);
   const names = new Set<string>();
   const bound = new Set<string>();
   walk(ast, (node) => {
@@ -132,7 +137,7 @@ function checked(
   text: string,
   variables: Readonly<Record<string, VariableType>>,
 ): { evaluate: Evaluate; type: string } {
-  let environment = BASE.clone();
+  let environment = base().clone();
   for (const [name, type] of Object.entries(variables))
     environment = environment.registerVariable(name, type);
   const evaluate = parsed(environment, text);

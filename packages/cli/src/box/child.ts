@@ -1,6 +1,7 @@
 /** One process of the box: started, watched, started again when it ends or hangs, stopped within a deadline. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
+import { environmentWith } from "@myelin/config";
 import { AppError } from "@myelin/kernel";
 import { LastWords } from "./last-words.js";
 import { LogFile } from "./log-file.js";
@@ -9,6 +10,8 @@ export interface ChildSpec {
   readonly name: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** Variables that it gets beside those of this process. */
+  readonly environment?: Readonly<Record<string, string>>;
   /** Standard output and error go there, appended. */
   readonly logFile: string;
   /** True once the process is usable; asked every 50 ms after the spawn. */
@@ -101,6 +104,7 @@ export class Child {
     if (this.#stopping) throw new AppError("operation.aborted", `${this.spec.name} was asked to stop`);
     this.#log.open();
     const child = spawn(this.spec.command, [...this.spec.args], {
+      env: environmentWith(this.spec.environment ?? {}),
       stdio: this.spec.ipc ? ["ignore", "pipe", "pipe", "ipc"] : ["ignore", "pipe", "pipe"],
     });
     this.#process = child;

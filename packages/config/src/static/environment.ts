@@ -5,6 +5,11 @@ import type { Schema } from "../schema/schema.js";
 /** What an environment is; values of `process.env` fit. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** The variables of this process, and `more`: for a process that it starts. */
+export function environmentWith(more: Readonly<Record<string, string>>): Record<string, string | undefined> {
+  return { ...process.env, ...more };
+}
+
 /** One setting that a variable gives. */
 export interface EnvironmentSetting {
   readonly path: ValuePath;
