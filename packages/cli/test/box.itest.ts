@@ -148,7 +148,7 @@ it("takes less disk at a later start, but never less than what is stored", async
     const url = `http://127.0.0.1:${http}/api/v1/devices/d1/messages/a?lane=event`;
     for (let i = 0; i < 8; i++) {
       const answer = await fetch(url, { method: "POST", body: Buffer.alloc(1_000_000, "x") });
-      expect(answer.status).toBe(202);
+      expect(answer.status, await answer.text()).toBe(202);
     }
     const unrouted = async (): Promise<boolean> => {
       const { stdout } = await myelin(["ledger", "--json", "--data-dir", first.dataDir]);
