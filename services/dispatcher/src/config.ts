@@ -1,5 +1,6 @@
 /** Settings of the dispatcher. */
 import {
+  array,
   bytes,
   durationMs,
   type Infer,
@@ -258,6 +259,24 @@ export const dispatcherSchema = object({
       }),
     },
     { description: "Shadows of devices." },
+  ),
+  hub: optional(
+    object(
+      {
+        servers: array(string({ description: "URL of a NATS server.", minLength: 1 }), {
+          description: "NATS servers of the hub; any that answers is used.",
+          minItems: 1,
+          maxItems: 16,
+        }),
+        user: optional(string({ description: "User name there; needs a password.", minLength: 1 })),
+        password: optional(secret({ description: "Password of the user." })),
+        token: optional(secret({ description: "Token, where the server asks for one instead of a user." })),
+      },
+      {
+        description:
+          "The deployment above, for an edge node: shadows are kept here and there, each goes on alone while they do not reach each other, and afterwards both have the same. To be set before the first start.",
+      },
+    ),
   ),
   wills: object(
     {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   type Bus,
+  createBus,
   createEventSender,
   createHeartbeat,
   createLiveness,
@@ -198,7 +199,9 @@ export async function createDispatcher(
     onTraced: tracedBy(deps.tracing),
     onDevice: (partition, key, change) => {
       registry.told(partition, key, change);
-      if (change !== undefined) commands.online(partition, change.tenant, change.deviceId);
+      if (change === undefined) return;
+      commands.online(partition, change.tenant, change.deviceId);
+      shadows.online(change.tenant, change.deviceId);
     },
     createSessions: (dispatcher) => {
       const openJournal = createJournals(bus, STREAMS.sessions.name, subjects.sessionJournal);
@@ -232,6 +235,9 @@ export async function createDispatcher(
     desk,
     publisher,
     deviceProfiles,
+    hub:
+      config.hub &&
+      createBus({ ...hubOptions(config.hub), instance: `${bus.instance}-edge`, logger: deps.log, clock }),
   });
   desk.add(shadows);
   const flows = new FlowTable(log, clock);
@@ -309,6 +315,7 @@ export async function createDispatcher(
       events,
       coreComponent(bus, core, apps),
       rules,
+      ...(shadows.hubLink === undefined ? [] : [shadows.hubLink]),
       liveness,
       createHeartbeat(bus, { service: "dispatcher", version, clock }),
       owner,
@@ -364,6 +371,14 @@ export async function createDispatcher(
 }
 
 const STOP_MARGIN_MS = 6_000;
+
+function hubOptions({ servers, user, password, token }: NonNullable<DispatcherConfig["hub"]>) {
+  const credentials =
+    token !== undefined
+      ? { token: token.reveal() }
+      : user !== undefined && { user, password: password?.reveal() ?? "" };
+  return { servers, service: "dispatcher", ...(credentials !== false && { credentials }) };
+}
 
 function queueLimits({
   maxQueuedMessages: maxMessages,

@@ -91,6 +91,8 @@ const PINS: Record<keyof typeof subjects, [pinned: string, ...args: [Argument, s
     ["name", "boiler/7"],
     ["name", "main"],
   ],
+  sharedShadow: ["mln.shd.shared.3", ["partition", 3]],
+  allSharedShadows: ["mln.shd.shared.*"],
   shadowKey: [
     "3.plant.boiler=2F7.=",
     ["partition", 3],

@@ -193,6 +193,10 @@ export const shadowRequest = (partition: number): string => `mln.shd.request.${p
 /** Document of a shadow after each change, published while somebody watches it. */
 export const shadowChange = (partition: number, tenant: string, device: string, name: string): string =>
   `mln.shd.change.${part(partition)}.${retainedToken(tenant)}.${retainedToken(device)}.${retainedToken(name)}`;
+/** Request without a question: which shadow that an edge node has too has changed at the hub, of one partition. */
+export const sharedShadow = (partition: number): string => `mln.shd.shared.${part(partition)}`;
+/** The same of all partitions. */
+export const allSharedShadows = (): string => "mln.shd.shared.*";
 /** Key of a shadow in the bucket SHADOWS: partition, tenant, device and name. What `deviceKey` gives is what the keys of a device begin with. */
 export const shadowKey = (partition: number, tenant: string, device: string, name: string): string =>
   `${part(partition)}.${retainedToken(tenant)}.${retainedToken(device)}.${retainedToken(name)}`;

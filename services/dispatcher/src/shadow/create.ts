@@ -16,6 +16,8 @@ import { Voice } from "./voice.js";
 export interface ShadowsDependencies {
   readonly bus: Bus;
   readonly partitions: number;
+  /** The NATS of the hub, where this is an edge node; not started. */
+  readonly hub: Bus | undefined;
   readonly clock: Clock;
   readonly log: CoreLog;
   readonly core: Pick<Dispatcher, "partitions" | "compiler">;
@@ -27,7 +29,7 @@ export interface ShadowsDependencies {
 /** Does no I/O by itself. */
 export function createShadows(
   { memory: memoryBytes, gather: gatherMs, mirror }: DispatcherConfig["shadows"],
-  { bus, partitions, clock, log, core, desk, publisher, deviceProfiles }: ShadowsDependencies,
+  { bus, partitions, hub, clock, log, core, desk, publisher, deviceProfiles }: ShadowsDependencies,
 ): Shadows {
   const voice = new Voice({
     publisher,
@@ -48,6 +50,8 @@ export function createShadows(
     clock,
     log,
     voice,
+    hub,
+    partitions,
     memoryBytes,
     gatherMs,
     mirror,

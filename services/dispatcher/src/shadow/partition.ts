@@ -13,6 +13,7 @@ import { Reconciler } from "./reconciler.js";
 import { fromRecord, type StoredShadow } from "./records.js";
 import { divide, settersOf, type Ways } from "./setters.js";
 import { type ShadowBudget, type ShadowCounters, ShadowShard, type ShadowTask } from "./shard.js";
+import type { Site } from "./stamp.js";
 import type { ShadowStore } from "./store.js";
 import { shadowTopic } from "./topics.js";
 import type { Voice } from "./voice.js";
@@ -30,6 +31,9 @@ export interface PartitionOptions {
   /** "unknown" while the records of devices are being read. */
   profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
   readonly commands: CommandDriverOptions["commands"];
+  readonly site: Site;
+  /** A shadow has changed that the other site is to hear of. */
+  touched(key: ShadowKey): void;
   publish(subject: string, data: Uint8Array): boolean;
   changed(partition: number, change: ShadowChanged): void;
   /** Somebody wants to be told of changes. */
@@ -69,6 +73,7 @@ export class ShadowPartition {
       partition,
       epoch,
       store,
+      site: options.site,
       clock,
       log,
       budget,
@@ -243,6 +248,7 @@ export class ShadowPartition {
     const hasDesired = document.desired.live > 0;
     if (hasDesired || this.reconciler.size > 0)
       this.reconciler.note(key, hasDesired ? this.deltaOf(key, shadow) : undefined, false);
+    if (document.isShared) this.options.touched(key);
     const name = nameOf(key);
     const { tenant, device } = key;
     const isWatched = this.#isWatched(name);

@@ -2,13 +2,12 @@
 import { payloadCodecs, shadow as wire } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
 import type { ShadowKey } from "./api.js";
-import { conditionAs } from "./condition.js";
 import { expectThere } from "./device-requests.js";
 import type { ShadowChange } from "./document.js";
 import { changeDocument, snapshotOf } from "./documents.js";
-import { checkState, type JsonObject, SHADOW_LIMITS, shownPath } from "./json.js";
+import { checkState, type JsonObject, SHADOW_LIMITS } from "./json.js";
 import type { ShadowPartition } from "./partition.js";
-import { fromRecord, type StoredShadow, toRecord } from "./records.js";
+import { answerSync, perform } from "./sites.js";
 import { isShadowName, shadowTopic } from "./topics.js";
 
 const MAX_JSON_DEPTH = 64;
@@ -47,7 +46,7 @@ export async function answerProgram(partition: ShadowPartition, data: Uint8Array
     }
     case "sync":
       if (request.value.record === undefined) break;
-      return await sync(partition, key, request.value.record);
+      return await answerSync(partition, key, request.value.record);
     case undefined:
       break;
   }
@@ -78,38 +77,6 @@ async function update(partition: ShadowPartition, key: ShadowKey, asked: wire.Up
   });
 }
 
-/** What both sites have after it is the same; where both wrote without knowing of each other it is told. */
-async function sync(partition: ShadowPartition, key: ShadowKey, record: wire.Record): Promise<Uint8Array> {
-  const remote = fromRecord(record).document;
-  const { log, clock, ownership } = partition.options;
-  return await perform(partition, key, true, (shadow) => {
-    const { document } = shadow;
-    const { conflicts } = document.merge(remote);
-    if (!document.isShared) {
-      document.isShared = true;
-      document.version += 1;
-    }
-    document.prune(remote.seen);
-    const wanted = conflicts.filter(({ state }) => state === "desired");
-    if (wanted.length > 0)
-      shadow.condition = conditionAs(
-        undefined,
-        "conflict",
-        `written here and at the edge: ${wanted.map(({ path }) => shownPath(path)).join(", ")}`.slice(0, 512),
-        clock.wallMs(),
-      );
-    return () => {
-      for (const { state, path, site } of conflicts)
-        log.warn(
-          { device: key.device, shadow: key.name, state, path: shownPath(path), kept: site },
-          "a field of a shadow was written here and at the edge, one of both was kept",
-        );
-      partition.tellDelta(key, shadow);
-      return { record: toRecord(key, shadow, ownership.epoch, clock.wallUs()) };
-    };
-  });
-}
-
 function stateOf(bytes: Uint8Array): JsonObject | null | undefined {
   if (bytes.length === 0) return undefined;
   if (bytes.length > SHADOW_LIMITS.bytes)
@@ -129,24 +96,6 @@ function stateOf(bytes: Uint8Array): JsonObject | null | undefined {
   if (state === null) return null;
   checkState(state, "desired");
   return state;
-}
-
-function perform(
-  partition: ShadowPartition,
-  key: ShadowKey,
-  makes: boolean,
-  run: (shadow: StoredShadow) => () => Parameters<typeof wire.Answer.fromPartial>[0],
-): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const task = {
-      run: (shadow: StoredShadow) => {
-        const answer = run(shadow);
-        return () => resolve(wire.Answer.encode(wire.Answer.fromPartial(answer())).finish());
-      },
-      refused: reject,
-    };
-    partition.submit(key, task, makes);
-  });
 }
 
 function invalid(path: string, rule: string): AppError {

@@ -5,7 +5,7 @@ import type { ShadowCondition, ShadowConditionState, ShadowKey } from "./api.js"
 import { ShadowDocument } from "./document.js";
 import type { Leaf } from "./json.js";
 import type { Section } from "./section.js";
-import type { Stamp } from "./stamp.js";
+import type { Site, Stamp } from "./stamp.js";
 
 /** A shadow with what its owner knows beside its document. */
 export interface StoredShadow {
@@ -67,12 +67,12 @@ export function toRecord(
   };
 }
 
-/** What a record holds. @throws AppError `store.corrupt` */
-export function fromRecord(record: wire.Record): StoredShadow {
-  const document = new ShadowDocument();
+/** What a record holds, at the site that is to write it. @throws AppError `store.corrupt` */
+export function fromRecord(record: wire.Record, site: Site = "hub"): StoredShadow {
+  const document = new ShadowDocument(site);
   document.version = record.version;
   document.isGone = record.gone;
-  document.isShared = record.shared;
+  document.isShared ||= record.shared;
   if (record.seen !== undefined) document.seen = { hub: record.seen.hub, edge: record.seen.edge };
   const stamps = record.stamps.map(
     ({ hub, edge, byEdge }): Stamp => ({ hub, edge, site: byEdge ? "edge" : "hub" }),

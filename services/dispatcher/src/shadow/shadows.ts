@@ -1,15 +1,18 @@
 /** The module of shadows: what devices ask and measure, and what programs ask of the owner of a partition. */
-import { type Head, Kind, subjects } from "@myelin/contract";
+import type { Bus } from "@myelin/bus";
+import { type Head, Kind, partitionOf, subjects, shadow as wire } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
 import type { Profile } from "@myelin/profile";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
 import type { DeviceMessage, DeviceModule } from "../devices/module.js";
-import type { ShadowChanged, ShadowFeed } from "./api.js";
+import type { ShadowChanged, ShadowFeed, ShadowKey } from "./api.js";
 import type { CommandDriverOptions } from "./command-driver.js";
 import { answerDevice } from "./device-requests.js";
+import { type EdgeShadows, HubLink } from "./hub-link.js";
 import { ShadowPartition } from "./partition.js";
 import { answerProgram } from "./programs.js";
 import type { ShadowBudget, ShadowCounters } from "./shard.js";
+import { mergeRecord, ownRecord } from "./sites.js";
 import type { ShadowStore } from "./store.js";
 import { isOfThings, parseShadowTopic, type ShadowTopic } from "./topics.js";
 import type { Voice } from "./voice.js";
@@ -21,11 +24,14 @@ export interface ShadowsOptions {
   readonly voice: Voice;
   /** What is held in memory, of all partitions together. */
   readonly memoryBytes: number;
+  readonly partitions: number;
   readonly gatherMs: number;
   readonly mirror: "never" | "desired" | "always";
   /** "unknown" while the records of devices are being read. */
   profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
   readonly commands: CommandDriverOptions["commands"];
+  /** The hub's NATS, not started; left out: there is no hub above. */
+  readonly hub?: Bus | undefined;
   publish(subject: string, data: Uint8Array): boolean;
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
 }
@@ -49,8 +55,18 @@ export class Shadows implements DeviceModule, ShadowFeed {
   readonly #owned = new Map<number, Owned>();
   readonly #listeners = new Set<Listener>();
 
+  /** Of an edge node; started and stopped with the others. */
+  readonly hubLink: HubLink | undefined;
+
   constructor(private readonly options: ShadowsOptions) {
     this.budget = { bytes: options.memoryBytes, used: 0 };
+    const { hub: bus, clock, log } = options;
+    if (bus !== undefined) this.hubLink = new HubLink({ bus, clock, log, shadows: this.#edgeShadows() });
+  }
+
+  /** A device has connected: the hub may know of it what we do not. */
+  online(tenant: string, device: string): void {
+    this.hubLink?.touch({ tenant, device, name: "" });
   }
 
   /** Shadows in memory, and devices that do not follow. */
@@ -87,6 +103,8 @@ export class Shadows implements DeviceModule, ShadowFeed {
       voice,
       profileOf,
       commands,
+      site: this.hubLink === undefined ? "hub" : "edge",
+      touched: (key) => this.#touched(ownership.partition, key),
       publish,
       changed: (number, change) => {
         for (const listener of this.#listeners) listener(number, change);
@@ -98,6 +116,7 @@ export class Shadows implements DeviceModule, ShadowFeed {
       answerProgram(partition, data),
     );
     this.#owned.set(ownership.partition, { partition, release });
+    this.hubLink?.lookThrough();
   }
 
   async release(number: number, settle: boolean): Promise<void> {
@@ -124,6 +143,40 @@ export class Shadows implements DeviceModule, ShadowFeed {
     if (message.isEvent) return shard.measureStored(tenant, device, samples, profile);
     shard.measure(tenant, device, samples, profile, partition.isUrgent(tenant, device));
     return undefined;
+  }
+
+  #edgeShadows(): EdgeShadows {
+    const { options } = this;
+    const find = (key: ShadowKey): ShadowPartition | undefined =>
+      this.#owned.get(partitionOf(key.tenant, key.device, options.partitions))?.partition;
+    const owned = this.#owned;
+    return {
+      recordOf: async (key) => {
+        const partition = find(key);
+        return partition && (await ownRecord(partition, key));
+      },
+      merge: async (key, record) => {
+        const partition = find(key);
+        if (partition !== undefined) await mergeRecord(partition, key, record);
+      },
+      async *keys(signal) {
+        for (const number of [...owned.keys()])
+          for await (const { record } of options.store.read(number, signal)) {
+            const { tenant, device, name } = record;
+            yield { tenant, device, name };
+          }
+      },
+    };
+  }
+
+  #touched(partition: number, key: ShadowKey): void {
+    if (this.hubLink !== undefined) {
+      this.hubLink.touch(key);
+      return;
+    }
+    const { tenant, device, name } = key;
+    const news = wire.Request.encode({ partition, tenant, device, name, request: undefined }).finish();
+    this.options.publish(subjects.sharedShadow(partition), news);
   }
 
   #onRequest(

@@ -6,6 +6,7 @@ import type { ShadowKey } from "./api.js";
 import { ShadowDocument } from "./document.js";
 import { dropKnown, type Gathered, gather } from "./gather.js";
 import { fromRecord, type StoredShadow, toRecord } from "./records.js";
+import type { Site } from "./stamp.js";
 import type { ShadowRecord, ShadowStore } from "./store.js";
 
 /** Something to be done with a shadow, in its turn. */
@@ -38,6 +39,8 @@ export interface ShardOptions {
   readonly partition: number;
   readonly epoch: number;
   readonly store: ShadowStore;
+  /** Where this is; left out, the hub. */
+  readonly site?: Site | undefined;
   readonly clock: Clock;
   readonly log: CoreLog;
   readonly budget: ShadowBudget;
@@ -147,7 +150,7 @@ export class ShadowShard {
     const { budget } = this.options;
     if (budget.used > budget.bytes / 2 || this.#entries.has(nameOf(key))) return;
     const entry = this.#entryOf(key);
-    entry.shadow = fromRecord(record);
+    entry.shadow = fromRecord(record, this.options.site);
     entry.revision = revision;
     this.#weigh(entry);
   }
@@ -307,7 +310,7 @@ export class ShadowShard {
   }
 
   async #try(entry: Entry, round: Round): Promise<(() => void)[]> {
-    const { store, partition, epoch, clock, counters } = this.options;
+    const { store, partition, epoch, clock, counters, site } = this.options;
     const { key } = entry;
     if (entry.shadow === undefined) {
       const found = await store.get(partition, key);
@@ -315,8 +318,8 @@ export class ShadowShard {
       entry.revision = found?.revision ?? 0;
       entry.shadow =
         found === undefined
-          ? { document: new ShadowDocument(), condition: undefined, recent: [] }
-          : fromRecord(found.record);
+          ? { document: new ShadowDocument(site), condition: undefined, recent: [] }
+          : fromRecord(found.record, site);
       if (found !== undefined && found.record.epoch > epoch)
         throw new AppError("request.no_responder", `partition ${partition} has a newer owner`);
       // The answer to the last try was lost, and it was stored.
