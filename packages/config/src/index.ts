@@ -29,6 +29,7 @@ export {
   type DeviceProfileSpec,
   deviceProfileKind,
   type PointSpec,
+  type WriteSpec,
 } from "./kinds/device-profile.js";
 export { DEFAULT_EDGE_NODE } from "./kinds/edge-node.js";
 export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";

@@ -1,4 +1,8 @@
 /** The hardware-agent: drives the hardware of one edge node. */
+export type { ActuatedDevice, WritePriority } from "./actuation/actuated-device.js";
+export { Actuator, type CommandOrder } from "./actuation/actuator.js";
+export { CommandJournal, type JournalLimits } from "./actuation/command-journal.js";
+export type { CommandResult, RejectionReason } from "./actuation/command-result.js";
 export type {
   AnyDriver,
   Driver,

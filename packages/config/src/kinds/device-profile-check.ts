@@ -1,6 +1,6 @@
 /** What the schema of a device profile cannot say. Whether its expressions hold is judged where they are compiled. */
 import type { Problem, ValuePath } from "../schema/check.js";
-import type { CommandSpec, DeviceProfileSpec, PointSpec } from "./device-profile.js";
+import type { CommandSpec, DeviceProfileSpec, PointSpec, WriteSpec } from "./device-profile.js";
 import { RESERVED_WORDS } from "./reserved-words.js";
 import { isTimeZone } from "./time-zone.js";
 import { topicFilterRule } from "./topic-rules.js";
@@ -140,6 +140,12 @@ function checkCommand(
   }
   if (command.safety !== undefined) checkSafety(command, command.safety, points, [...at, "safety"], expect);
   if (command.verify !== undefined) checkVerify(command, command.verify, points, [...at, "verify"], expect);
+  if (command.writes !== undefined) checkWrites(command, command.writes, points, [...at, "writes"], expect);
+  if (command.failSafe !== undefined) {
+    const withoutParameters = { ...command, parameters: {} };
+    const { writes } = command.failSafe;
+    checkWrites(withoutParameters, writes, points, [...at, "failSafe", "writes"], expect);
+  }
 }
 
 function checkVerify(
@@ -176,6 +182,36 @@ function checkVerify(
   else if (!parameter.required) expect([...at, "parameter"], name, "a parameter that must be given");
   else if ((parameter.type === "integer" ? "number" : parameter.type) !== type)
     expect([...at, "parameter"], name, `a parameter of type ${type}, as the point is`);
+}
+
+function checkWrites(
+  command: CommandSpec,
+  list: readonly WriteSpec[],
+  points: DeviceProfileSpec["points"],
+  where: ValuePath,
+  expect: Expect,
+): void {
+  for (const [i, { point: name, set }] of list.entries()) {
+    const point = Object.hasOwn(points, name) ? points[name] : undefined;
+    if (point === undefined) {
+      expect([...where, i, "point"], name, "a point of the profile");
+      continue;
+    }
+    const type = point.type === "integer" ? "number" : point.type;
+    const at: ValuePath = [...where, i, "set"];
+    const { parameter: wanted } = set;
+    if (wanted === undefined) {
+      const given = set.number !== undefined ? "number" : set.boolean !== undefined ? "boolean" : "string";
+      if (given !== type) expect(at, set, `of type ${type}, as the point is`);
+      continue;
+    }
+    const { parameters } = command;
+    const parameter = Object.hasOwn(parameters, wanted) ? parameters[wanted] : undefined;
+    if (parameter === undefined) expect([...at, "parameter"], wanted, "a parameter of the command");
+    else if (!parameter.required) expect([...at, "parameter"], wanted, "a parameter that must be given");
+    else if ((parameter.type === "integer" ? "number" : parameter.type) !== type)
+      expect([...at, "parameter"], wanted, `a parameter of type ${type}, as the point is`);
+  }
 }
 
 function checkSafety(

@@ -40,6 +40,8 @@ commands:
       roles: [operator]
       hours: [{ days: [mon, tue], from: "22:00", to: "06:00", timeZone: Europe/Berlin }]
     verify: { point: temperature, equals: { parameter: target }, tolerance: 0.5, settle: 1s, within: 30s }
+    writes: [{ point: mode, set: { text: manual }, wait: 100ms }, { point: temperature, set: { parameter: target } }]
+    failSafe: { after: 30s, writes: [{ point: burning, set: { boolean: false } }] }
   stop: { risk: stop, verify: { point: burning, equals: { boolean: false } }, redelivery: never }
 `;
 
@@ -237,6 +239,30 @@ describe("a DeviceProfile", () => {
       "equals: { boolean: false }",
       "equals: { boolean: false }, tolerance: 1",
       "commands.stop.verify.tolerance: left out: the point is of type boolean",
+    ],
+    [
+      "a write to nothing",
+      "point: mode, set",
+      "point: speed, set",
+      "commands.set-temperature.writes[0].point: a point of the profile",
+    ],
+    [
+      "a write of another type",
+      "set: { text: manual }",
+      "set: { number: 1 }",
+      "commands.set-temperature.writes[0].set: of type string, as the point is",
+    ],
+    [
+      "a write of what may be left out",
+      "set: { text: manual }",
+      "set: { parameter: note }",
+      "commands.set-temperature.writes[0].set.parameter: a parameter that must be given",
+    ],
+    [
+      "a fail-safe value that only a command would have",
+      "set: { boolean: false }",
+      "set: { parameter: target }",
+      "commands.set-temperature.failSafe.writes[0].set.parameter: a parameter of the command",
     ],
     [
       "a stop that is held up",

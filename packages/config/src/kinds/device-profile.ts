@@ -321,6 +321,46 @@ const verify = object(
   },
 );
 
+const setTo = (description: string) =>
+  exactlyOne(
+    {
+      parameter: string({ description: "What this parameter is.", minLength: 1, maxLength: 64 }),
+      number: any("This number, in the point's unit."),
+      boolean: boolean({ description: "True or false." }),
+      text: string({ description: "This text.", maxLength: 256 }),
+    },
+    { description },
+  );
+
+const writes = (description: string) =>
+  array(
+    object({
+      point: string({ description: "Point that is written.", minLength: 1, maxLength: 64 }),
+      set: setTo("What it is set to."),
+      wait: durationMs({
+        description: "How long the device is left alone afterwards.",
+        default: "0s",
+        max: "10s",
+      }),
+    }),
+    { description, minItems: 1, maxItems: 16 },
+  );
+
+const failSafe = object(
+  {
+    after: durationMs({
+      description: "So long after the last execution nobody has sent the command again.",
+      min: "100ms",
+      max: "24h",
+    }),
+    writes: writes("What is written then, in this order; without parameters."),
+  },
+  {
+    description:
+      "What an agent of hardware writes when whoever commands has gone silent, and when the agent stops; left out, nothing. The one who commands repeats the command to keep it alive.",
+  },
+);
+
 const command = object({
   description: optional(string({ description: "For people and models.", maxLength: 1024 })),
   risk: oneOf(["read", "low", "high", "stop"], {
@@ -335,6 +375,12 @@ const command = object({
   }),
   safety: optional(safety),
   verify: optional(verify),
+  writes: optional(
+    writes(
+      "What an agent of hardware writes, in this order, such as unlock, set and confirm; left out, what `verify` expects into the point it reads.",
+    ),
+  ),
+  failSafe: optional(failSafe),
   redelivery: oneOf(["never", "untilAnswered"], {
     description:
       "What happens to a command that may have reached the device when its connection broke. `untilAnswered`: it is given to the device again under the same id, which the device must know again; `never`: it is not, and ends as `outcome_unknown` where nothing can be read back.",
@@ -371,6 +417,9 @@ export type PointSpec = DeviceProfileSpec["points"][string];
 
 /** One of its commands. */
 export type CommandSpec = DeviceProfileSpec["commands"][string];
+
+/** One value that an agent of hardware writes for a command. */
+export type WriteSpec = NonNullable<CommandSpec["writes"]>[number];
 
 /** `DeviceProfile`: see the guide for how payloads become samples. */
 export const deviceProfileKind = defineKind<DeviceProfileSpec>({

@@ -28,10 +28,13 @@ export class SegmentReader {
   /** Place in the file of the byte behind `#to`. */
   #position = 0;
   #isWhole = false;
-  #expected: number;
+  #expected: number | undefined;
 
-  /** @param first the smallest ordinal that a record may have: older ones are left of a write that failed */
-  constructor(file: FolderFile, seed: number, first: number) {
+  /**
+   * @param first the smallest ordinal that a record may have, and then the end of the one before it: older ones are left of a write that failed.
+   * Absent: ordinals mean nothing
+   */
+  constructor(file: FolderFile, seed: number, first?: number) {
     this.#file = file;
     this.#seed = seed;
     this.#expected = first;
@@ -47,11 +50,13 @@ export class SegmentReader {
       this.damagedBytes += place.start - from;
       if (found === "record") {
         this.#from = place.end;
-        if (place.ordinal < this.#expected) {
-          this.damagedBytes += place.end - place.start;
-          continue;
+        if (this.#expected !== undefined) {
+          if (place.ordinal < this.#expected) {
+            this.damagedBytes += place.end - place.start;
+            continue;
+          }
+          this.#expected = place.ordinal + place.samples;
         }
-        this.#expected = place.ordinal + place.samples;
         this.goodBytes = this.#position - (this.#to - this.#from);
         return true;
       }
