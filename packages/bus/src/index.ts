@@ -10,6 +10,13 @@ export {
   alarmJson,
 } from "./alarms.js";
 export type * from "./api.js";
+export {
+  type AuditChain,
+  type AuditFault,
+  auditHash,
+  verifyAuditChain,
+  verifyAuditLog,
+} from "./audit-chain.js";
 export { type BulkOutcome, type BulkWish, commandGroup } from "./bulk-commands.js";
 export { sentAccounts } from "./counters.js";
 export {

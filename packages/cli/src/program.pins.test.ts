@@ -37,6 +37,7 @@ it("keeps its verbs and options", () => {
       "trace | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -c, --client <id> | -t, --topic <filter> | -n, --count <n> | --rate <n> | --payload <bytes>",
       "history | <device> | [path] | --json | --data-dir <folder> | --nats <url> | --sink <name> | --tenant <name> | --point <name> | --from <when> | --to <when> | --order <which> | --latest | --every <duration> | --agg <fields> | --limit <n> | --csv",
       "alarms | [action] | [id] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | -d, --device <id> | --rule <name> | --severity <word> | --state <word> | --note <text> | --limit <n> | -n, --count <n>",
+      "audit | [action] | --json | --data-dir <folder> | --nats <url>",
       "command | [action] | [what] | [name] | [parameters] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --wait <state> | --timeout <duration> | --ttl <duration> | --priority <n> | --key <text> | --override <reason> | --group <name> | --rate <n> | --stop-on-failures <n> | --state <state> | --limit <n>",
       "devices | [action] | [what] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --profile <name> | --group <name> | --tag <name=value> | --id-prefix <text> | --disabled | --presence <state> | --description <text> | --if-version <n> | --csv | --limit <n> | --after <id>",
       "shadow | <action> | <device> | [desired] | --json | --data-dir <folder> | --nats <url> | --tenant <name> | --name <name> | --replace | --if-version <n> | -n, --count <n>",

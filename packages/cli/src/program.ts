@@ -2,6 +2,7 @@
 import { Argument, Command, Option } from "commander";
 import { addAlarmsVerb } from "./alarms-verb.js";
 import { integer, list, size } from "./arguments.js";
+import { addAuditVerb } from "./audit-verb.js";
 import { DEFAULT_DATA_DIR, PORT_OFFSETS } from "./box/layout.js";
 import { addCommandVerb } from "./command-verb.js";
 import { addDevicesVerb } from "./devices-verb.js";
@@ -174,6 +175,7 @@ export function createProgram(facts: ProgramFacts): Command {
   addOperatorVerbs(verb, nats);
   addHistoryVerb(verb, nats);
   addAlarmsVerb(verb, nats);
+  addAuditVerb(verb, nats);
   addCommandVerb(verb, nats);
   addDevicesVerb(verb, nats);
   addShadowVerb(verb, nats);

@@ -62,4 +62,11 @@ it("sends, shows, lists and cancels commands, and says by its exit code what cam
   );
   const group = await on("command", "send", "--group", "hall", "set", "speed=3", "--ttl", "200ms");
   expect(group).toMatchObject({ code: 1, stdout: expect.stringContaining("p1: expired (ttl)") });
+
+  expect(await on("audit", "verify")).toMatchObject({
+    code: 0,
+    stdout: expect.stringContaining("every link holds"),
+  });
+  const chains = (await on("audit", "verify", "--json")).stdout.trim().split("\n");
+  expect(chains.map((line) => (JSON.parse(line) as { holds: boolean }).holds)).not.toContain(false);
 });

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { dispatcherMetricsList, ruleMetricsList } from "@myelin/dispatcher";
+import { commandMetricsList, dispatcherMetricsList, ruleMetricsList } from "@myelin/dispatcher";
 import { bridgeMetricsList } from "@myelin/ipc-bridge";
 import { listenerMetricsList } from "@myelin/listener";
 import { type MetricSpec, pluginMetricsList, processMetricsList } from "@myelin/observability";
@@ -42,7 +42,17 @@ afterAll(async () => {
 const everyProcess: MetricsList[] = [processMetricsList, hostMetricsList, pluginMetricsList];
 
 describe.each([
-  ["core", [...everyProcess, resourceMetricsList, dispatcherMetricsList, ruleMetricsList, bridgeMetricsList]],
+  [
+    "core",
+    [
+      ...everyProcess,
+      resourceMetricsList,
+      dispatcherMetricsList,
+      commandMetricsList,
+      ruleMetricsList,
+      bridgeMetricsList,
+    ],
+  ],
   ["listener", [...everyProcess, resourceMetricsList, listenerMetricsList]],
 ])("the metrics page of %s", (name, lists) => {
   it("has every metric of its lists with its type, and no other", () => {

@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { commandMetricsList } from "./commands/metrics.js";
 import { DROP_REASONS, HOPS } from "./core/ledger.js";
 import { dispatcherMetricsList } from "./metrics.js";
 import { ruleMetricsList } from "./rules/metrics.js";
@@ -76,5 +77,15 @@ it("names of the metrics of rules stay", () => {
     "gauge myelin_dispatcher_rule_pending_firings",
     "gauge myelin_dispatcher_open_alarms",
     "gauge myelin_dispatcher_rule_devices",
+  ]);
+});
+
+it("names of the metrics of commands stay", () => {
+  expect(Object.values(commandMetricsList).map((m) => `${m.type} ${m.name}`)).toEqual([
+    "counter myelin_dispatcher_commands_ended_total",
+    "counter myelin_dispatcher_command_safety_denials_total",
+    "histogram myelin_dispatcher_command_step_seconds",
+    "gauge myelin_dispatcher_commands_open",
+    "gauge myelin_dispatcher_commands_waiting",
   ]);
 });

@@ -224,6 +224,7 @@ export async function createDispatcher(
     serve: (subject, handler) => bus.serve(subject, handler),
     partitionOf: (partition) => core.partitions.get(partition),
     profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
+    metrics: deps.metrics,
   });
   desk.add(commands);
   const shadows = createShadows(config.shadows, {

@@ -1,4 +1,4 @@
-import { dispatcherMetricsList, ruleMetricsList } from "@myelin/dispatcher";
+import { commandMetricsList, dispatcherMetricsList, ruleMetricsList } from "@myelin/dispatcher";
 import { bridgeMetricsList } from "@myelin/ipc-bridge";
 import { listenerMetricsList } from "@myelin/listener";
 import {
@@ -47,6 +47,7 @@ export function metricsPage(): string {
     ...section("Resources", "In processes that read resources.", resourceMetricsList),
     ...section("listener", "Connections, and what passes them.", listenerMetricsList),
     ...section("dispatcher", "The books of the hops, and what waits.", dispatcherMetricsList),
+    ...section("dispatcher: commands", "What devices were told, and what became of it.", commandMetricsList),
     ...section("dispatcher: rules", "What rules look at, and what follows.", ruleMetricsList),
     ...section("ipc-bridge", "Apps, and what they have in hand.", bridgeMetricsList),
   ]);

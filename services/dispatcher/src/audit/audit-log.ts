@@ -1,5 +1,5 @@
 /** The audit log of one partition: each batch names the hash of the one before. */
-import { createHash } from "node:crypto";
+import { auditHash } from "@myelin/bus";
 import { audit as wire } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
 import type { CoreLog } from "../core/ports.js";
@@ -32,7 +32,7 @@ export class AuditLog {
     const number = last === undefined ? 0 : wire.Batch.decode(last.data).number;
     const writer = new JournalWriter<wire.Entry>(
       { ...options, lazyMs: LAZY_MS, collect: () => undefined },
-      chained(number, last === undefined ? EMPTY : hashOf(last.data)),
+      chained(number, last === undefined ? EMPTY : auditHash(last.data)),
       { sequence, number, bytes: 0 },
     );
     await writer.begin();
@@ -61,11 +61,6 @@ export class AuditLog {
 const LAZY_MS = 50;
 const EMPTY = Buffer.alloc(0);
 
-/** The SHA-256 that the batch behind this one must name. */
-export function hashOf(batch: Uint8Array): Buffer {
-  return createHash("sha256").update(batch).digest();
-}
-
 /** Batches are encoded in the order of their numbers; one whose writing has failed, again with the same content. */
 function chained(number: number, hash: Buffer): JournalCodec<wire.Entry> {
   let last = { number, hash, before: EMPTY as Buffer };
@@ -73,7 +68,7 @@ function chained(number: number, hash: Buffer): JournalCodec<wire.Entry> {
     encode({ epoch, number: next, records }) {
       const previous = next === last.number ? last.before : last.hash;
       const data = wire.Batch.encode({ epoch, number: next, previous, entries: records }).finish();
-      last = { number: next, hash: hashOf(data), before: previous };
+      last = { number: next, hash: auditHash(data), before: previous };
       return data;
     },
     decode(data) {

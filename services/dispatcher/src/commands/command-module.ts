@@ -1,6 +1,7 @@
 /** Commands as a module of the device desk: one shard per owned partition, and the answers to whoever asks for them. */
 import { type audit, type Head, Kind, subjects, command as wire } from "@myelin/contract";
 import { AppError, type Clock } from "@myelin/kernel";
+import type { MetricsRegistry } from "@myelin/observability";
 import type { Profile } from "@myelin/profile";
 import type { AuditLog } from "../audit/audit-log.js";
 import type { CoreLog, Ownership, Release } from "../core/ports.js";
@@ -11,6 +12,7 @@ import { DeviceQueues } from "./device-queues.js";
 import { commandCodec } from "./journal.js";
 import { LatestSamples } from "./latest-samples.js";
 import { createDeviceLink, type LinkedPartition } from "./link.js";
+import { type CommandMeters, createCommandMeters, NO_METERS } from "./metrics.js";
 import type { AuditEntry } from "./ports.js";
 import { CommandShard } from "./shard.js";
 import { answerTopic, isCommandTopic, readAnswer, verdictTopic } from "./topics.js";
@@ -24,6 +26,8 @@ export interface CommandModuleOptions {
   serve(subject: string, handler: (data: Uint8Array) => Promise<Uint8Array>): Release;
   partitionOf(partition: number): LinkedPartition | undefined;
   profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
+  /** Absent: nobody reads metrics. */
+  readonly metrics?: MetricsRegistry | undefined;
 }
 
 interface Owned {
@@ -45,13 +49,21 @@ export class CommandModule implements DeviceModule {
   readonly name = "commands";
   readonly #owned = new Map<number, Owned>();
 
-  constructor(private readonly options: CommandModuleOptions) {}
+  readonly #meters: CommandMeters;
 
-  /** Commands under way in the partitions of this process. */
-  get underWay(): number {
-    let sum = 0;
-    for (const { book } of this.#owned.values()) sum += book.open.size;
-    return sum;
+  constructor(private readonly options: CommandModuleOptions) {
+    const { metrics } = options;
+    this.#meters = metrics === undefined ? NO_METERS : createCommandMeters(metrics, () => this.standing);
+  }
+
+  /** Commands in the partitions of this process that have not ended, and those among them that wait for their devices. */
+  get standing(): { readonly open: number; readonly waiting: number } {
+    let [open, waiting] = [0, 0];
+    for (const { book, shard } of this.#owned.values()) {
+      open += book.open.size;
+      waiting += shard.waiting;
+    }
+    return { open, waiting };
   }
 
   wants({ path }: Head): boolean {
@@ -80,6 +92,7 @@ export class CommandModule implements DeviceModule {
       samples,
       clock,
       log,
+      meters: this.#meters,
       link: createDeviceLink(() => partitionOf(partition)),
       profileOf,
       audit: (entry) => audit.add(entryOf(entry, clock.wallUs())),

@@ -6,6 +6,7 @@ import type { CoreLog } from "../core/ports.js";
 import type { JournalWriter } from "../journal/journal.js";
 import type { CommandBook } from "./book.js";
 import type { LatestSamples } from "./latest-samples.js";
+import type { CommandMeters } from "./metrics.js";
 
 /** How far a message for a device came. */
 export type Handed = "acknowledged" | "written";
@@ -26,6 +27,7 @@ export interface ShardOptions {
   readonly log: CoreLog;
   /** "unknown" while the records of devices are being read. */
   profileOf(tenant: string, device: string): Profile | "unknown" | undefined;
+  readonly meters: CommandMeters;
   /** Told of what an audit must hold. */
   audit(entry: AuditEntry): void;
   /** Resolves when all that was told so far is stored. */

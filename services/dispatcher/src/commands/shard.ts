@@ -14,6 +14,7 @@ import {
   progressOf,
   stateOf,
 } from "./ladder.js";
+import type { Denial } from "./metrics.js";
 import type { ShardOptions } from "./ports.js";
 
 /** Commands of a partition, and of one device, that may be under way; a tenth more of stops. */
@@ -64,6 +65,13 @@ export class CommandShard {
     this.#graceUntilUs = options.clock.wallUs() + GRACE_US;
     for (const command of options.book.open.values()) this.#queues.add(command);
     if (options.book.open.size > 0) this.#tickSoon();
+  }
+
+  /** Commands that their devices certainly do not have. */
+  get waiting(): number {
+    let sum = 0;
+    for (const command of this.options.book.open.values()) if (isUntouched(command)) sum += 1;
+    return sum;
   }
 
   /** Nothing is taken any more, and whoever waits asks the next owner. */
@@ -206,6 +214,7 @@ export class CommandShard {
       throw new AppError("queue.full", `too many commands wait for ${device}`);
     const denial = this.#denialOf(command, profile);
     const { author } = command;
+    if (denial !== undefined) this.options.meters.denied(denial.reason);
     if (denial !== undefined && command.overrideReason === "") {
       this.options.audit({ action: "denied", command, author, message: denial.message });
       const { reason, message } = denial;
@@ -219,7 +228,7 @@ export class CommandShard {
   #denialOf(
     command: wire.Command,
     profile: Profile | undefined,
-  ): { readonly reason: string; readonly message: string } | undefined {
+  ): { readonly reason: Denial; readonly message: string } | undefined {
     const { tenant, device, name, replayed, author } = command;
     const kind = profile?.commands.get(name);
     if (kind === undefined) return { reason: "unsupported", message: "its profile has no such command" };
@@ -272,6 +281,7 @@ export class CommandShard {
     }
     const denial = command.overrideReason === "" ? this.#denialOf(command, profile) : undefined;
     if (denial !== undefined) {
+      this.options.meters.denied(denial.reason);
       const message = `${denial.reason}: ${denial.message}`;
       this.options.audit({ action: "denied", command, author: command.author, message });
       if (this.#advance(command, { kind: "denied", atUs, message }) === undefined)
@@ -353,6 +363,8 @@ export class CommandShard {
     const made = progressOf(command, event);
     if (made === undefined) return undefined;
     applyProgress(command, made);
+    const { meters } = this.options;
+    for (const { state, atUs } of made.steps) meters.step(state, (atUs - command.createdAtUs) / 1e6);
     const isUrgent =
       event.kind === "attempt" ||
       event.kind === "cancel" ||
@@ -363,6 +375,7 @@ export class CommandShard {
       this.#queues.remove(command);
       this.#reports.delete(command.id);
       const { state, cause } = command.steps.at(-1)!;
+      meters.ended(state, cause);
       const message = `${wire.stateToJSON(state).slice("STATE_".length)} ${cause}`.trimEnd();
       this.options.audit({ action: "ended", command, author: command.author, message });
     } else if (stateOf(command) >= State.DELIVERED) this.#queues.settled(command);
