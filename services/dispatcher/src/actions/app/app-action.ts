@@ -9,7 +9,7 @@ export const appAction: ActionPlugin<NonNullable<RuleActionSpec["app"]>> = {
   create: ({ name, method, payload, timeout }, { bus }) => ({
     async run(fired) {
       const request = app.Request.fromPartial({
-        target: `app:${name}/${method}`,
+        target: method,
         payload: Buffer.from(JSON.stringify(payloadOf(payload, fired))),
         contentType: "application/json",
         timeoutMs: timeout,
