@@ -31,6 +31,8 @@ export interface DeviceChange {
   readonly expected?: number | undefined;
   /** With `expected` 0: names the request, so that sending it again finds the device it has made. */
   readonly idempotencyKey?: string | undefined;
+  /** The device itself asks to be made: refused with `auth.not_authorized` if it was deleted, as long as that is known. */
+  readonly firstContact?: boolean;
 }
 
 /** What became of a change: the record as it is now, or why not. A removed device has neither. */
@@ -164,6 +166,16 @@ export class DeviceRegistryClient {
     );
   }
 
+  /** How many devices have a profile. @throws AppError `store.*` */
+  async count(tenant: string, profile: string): Promise<number> {
+    const answers = await Promise.all(
+      Array.from({ length: this.partitions }, (_, partition) =>
+        this.#ask(partition, { $case: "count", value: { tenant, profile } }),
+      ),
+    );
+    return answers.reduce((sum, answer) => sum + registry.CountedDevices.decode(answer).devices, 0);
+  }
+
   /** Page after page until there are no more. @throws as `list` */
   async *pages(wanted: Omit<DeviceList, "limit">, limit: number): AsyncGenerator<readonly DeviceRecord[]> {
     for (let after = wanted.after ?? ""; ; ) {
@@ -231,10 +243,17 @@ function merged(pages: readonly registry.FoundDevices[], limit: number): DeviceP
   };
 }
 
-function toChange({ device, remove = false, expected, idempotencyKey }: DeviceChange): registry.Change {
+function toChange({
+  device,
+  remove = false,
+  expected,
+  idempotencyKey,
+  firstContact = false,
+}: DeviceChange): registry.Change {
   return {
     device: toWire(device, idempotencyKey === undefined ? {} : requestOf(device, idempotencyKey)),
     remove,
+    firstContact,
     condition: expected === undefined ? undefined : { $case: "expectedVersion", value: expected },
   };
 }

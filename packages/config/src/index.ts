@@ -31,6 +31,7 @@ export {
   type PointSpec,
   type WriteSpec,
 } from "./kinds/device-profile.js";
+export type { ProvisioningSpec } from "./kinds/device-provisioning.js";
 export { DEFAULT_EDGE_NODE } from "./kinds/edge-node.js";
 export { anyKindSchema, editorSchema, type JsonSchema } from "./kinds/editor-schema.js";
 export { type FlowSpec, type FlowStepSpec, flowKind } from "./kinds/flow.js";

@@ -47,6 +47,7 @@ export async function listenerService(): Promise<Service<ListenerConfig>> {
         apply: (snapshot) => {
           generations = bridgeGenerations(snapshot);
           listener.bridges.apply(snapshot);
+          listener.provisioning.apply(snapshot);
         },
         conditions: () => bridgeConditions(listener.bridges.records(), generations),
         figures: () => bridgeFigures(listener.bridges.records(), clock.wallMs()),

@@ -58,6 +58,7 @@ import { WillKeeper } from "./core/will-keeper.js";
 import { publishWill } from "./core/will-publisher.js";
 import { foldMetrics, listenerMetricsList } from "./metrics.js";
 import { protocols } from "./protocols/registry.js";
+import { ProvisioningAdmission } from "./provisioning/provisioning-admission.js";
 import { sysFigures } from "./sys-figures.js";
 
 /** What a listener needs of its process. The senders are started and stopped here, the bus is not. */
@@ -86,6 +87,7 @@ export interface Listener extends Component {
   readonly ports: ReadonlyMap<string, PortSlot>;
   readonly ledger: LedgerKeeper;
   readonly bridges: Bridges;
+  readonly provisioning: Pick<ProvisioningAdmission, "apply">;
 }
 
 /**
@@ -98,7 +100,13 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ...{ bus, clock, log, partitions },
     connections: { connections: () => connections.connections() },
   });
-  const admission = new BarredAdmission(await createAdmission(config, deps), bars);
+  const registry = new DeviceRegistryClient(bus, partitions);
+  const provisioning = new ProvisioningAdmission(await createAdmission(config, deps), {
+    registry,
+    clock,
+    log,
+  });
+  const admission = new BarredAdmission(provisioning, bars);
   const ingress = new Ingress({
     telemetry,
     events,
@@ -224,7 +232,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     alarms: new AlarmClient(bus, partitions),
     commands: new DeviceCommandClient(bus, partitions, clock),
     flows: new FlowClient(bus, partitions, clock),
-    registry: new DeviceRegistryClient(bus, partitions),
+    registry,
     shadows: new ShadowClient(bus, partitions, clock),
     traces,
     metrics,
@@ -274,7 +282,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     ],
     { name: "listener", clock, stopTimeoutMs: config.drainTimeout * 2 + STOP_MARGIN_MS },
   );
-  return Object.assign(host, { connections, ports, ledger, bridges });
+  return Object.assign(host, { connections, ports, ledger, bridges, provisioning });
 }
 
 const STOP_MARGIN_MS = 2_000;

@@ -15,6 +15,7 @@ import {
 } from "../schema/builders.js";
 import type { Infer, Schema } from "../schema/schema.js";
 import { checkDeviceProfile } from "./device-profile-check.js";
+import { provisioning } from "./device-provisioning.js";
 import { defineKind } from "./kind.js";
 
 /** Names of points and parameters are identifiers of the expression language as well. */
@@ -407,6 +408,7 @@ const spec = object({
     maxProperties: 256,
     keyPattern: "^[A-Za-z][A-Za-z0-9_-]{0,63}$",
   }),
+  provisioning,
 });
 
 /** The spec of a `DeviceProfile`, checked and complete. */

@@ -132,6 +132,7 @@ export class ChangeQueue {
     device,
     remove,
     condition,
+    firstContact,
   }: registry.Change):
     | Omit<Planned, "brief" | "resolve">
     | { readonly device: registry.Device; readonly created: true } {
@@ -145,6 +146,8 @@ export class ChangeQueue {
       return { device: known.device, created: true };
     if (condition !== undefined && condition.value !== version)
       throw mismatch(id, condition.value, known?.version);
+    if (firstContact && known === undefined && table.marker(tenant, id) > 0)
+      throw new AppError("auth.not_authorized", `the device ${id} was deleted`);
     const nowMs = clock.wallMs();
     if (remove) {
       if (known === undefined) throw new AppError("device.unknown", `there is no device ${id}`);

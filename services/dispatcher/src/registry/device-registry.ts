@@ -298,6 +298,8 @@ async function answer(shard: DeviceShard, data: Uint8Array): Promise<Uint8Array>
       const limit = Math.min(request.value.limit, MAX_BARS);
       return registry.Bars.encode(shard.listBars({ ...request.value, limit })).finish();
     }
+    case "count":
+      return registry.CountedDevices.encode({ devices: await shard.count(request.value) }).finish();
     case undefined:
       throw new AppError("internal.invalid_argument", "a request to the registry that says nothing");
   }

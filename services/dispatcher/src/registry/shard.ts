@@ -66,6 +66,12 @@ export class DeviceShard {
     return { devices: devices.map(({ device }) => device), more };
   }
 
+  /** Devices that have a profile. @throws AppError `store.*` */
+  async count({ tenant, profile }: registry.CountDevices): Promise<number> {
+    this.#expectOwner();
+    return await this.options.table.count(tenant, profile);
+  }
+
   /** Devices that may not connect. */
   listBars({ after, limit }: registry.ListBars): registry.Bars {
     this.#expectOwner();

@@ -1,4 +1,5 @@
 /** The question every protocol asks before it lets anything in: who is this, and may it? */
+import type { X509Certificate } from "node:crypto";
 import type { ErrorCode } from "@myelin/kernel";
 
 /** Who is on the other side, once admitted. One object per connection; kept by tables and sessions, never changed. */
@@ -22,6 +23,8 @@ export interface ClientCertificate {
   readonly commonName: string;
   /** Alternative names of the subject with their type before them, as in `DNS:boiler-1.example.com`. */
   readonly names: readonly string[];
+  /** Has this authority signed it, itself or through others that the client has shown? Absent: only a proxy has seen it. Slow. */
+  readonly isIssuedBy?: (authority: X509Certificate) => boolean;
 }
 
 /** What a client has shown of itself. Nothing of it is kept; `password` may be overwritten after the answer. */

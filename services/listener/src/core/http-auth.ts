@@ -14,8 +14,8 @@ export function checkDeviceId(deviceId: string): void {
   }
 }
 
-/** What Basic cannot carry, so that a token is never mistaken for the password of a user. */
-const TOKEN_USER = ":token";
+/** The user of whoever shows a token. Basic cannot carry it, so that a token is never mistaken for the password of a user. */
+export const TOKEN_USER = ":token";
 
 /**
  * Basic and Bearer (RFC 7617, RFC 6750). A bearer token comes as the password of `:token`.

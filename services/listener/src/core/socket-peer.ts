@@ -1,4 +1,5 @@
 /** Who is at the other end of a socket: its own answer, or what a proxy in front has said. */
+import type { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
@@ -8,6 +9,7 @@ import type { ClientCertificate } from "./admission.js";
 export const UNIX_PEER = "unix";
 
 const PEER = Symbol("peer");
+const MAX_CHAIN = 8;
 
 /** What is not to be had from the socket itself. Plain connections carry none of it. */
 export interface KnownPeer {
@@ -39,10 +41,27 @@ export function certificateOf(stream: object): ClientCertificate | undefined {
   const transport = (stream as { readonly transport?: unknown }).transport ?? stream;
   if (transport instanceof TLSSocket && transport.authorized) {
     const { subject, subjectaltname = "" } = transport.getPeerCertificate();
-    if (subject !== undefined) return { commonName: first(subject.CN), names: namesOf(subjectaltname) };
+    if (subject !== undefined)
+      return {
+        commonName: first(subject.CN),
+        names: namesOf(subjectaltname),
+        isIssuedBy: (authority) => isIssuedBy(transport, authority),
+      };
   }
   const commonName = (transport as PeerSocket)[PEER]?.commonName;
   return commonName === undefined ? undefined : { commonName, names: [] };
+}
+
+/** TLS has verified the chain already; this asks whether the authority is in it. */
+function isIssuedBy(socket: TLSSocket, authority: X509Certificate): boolean {
+  let certificate = socket.getPeerX509Certificate();
+  for (let depth = 0; certificate !== undefined && depth < MAX_CHAIN; depth++) {
+    if (certificate.checkIssued(authority) && certificate.verify(authority.publicKey)) return true;
+    const issuer = certificate.issuerCertificate;
+    if (issuer?.fingerprint256 === certificate.fingerprint256) return false;
+    certificate = issuer;
+  }
+  return false;
 }
 
 function first(value: string | string[] | undefined): string {

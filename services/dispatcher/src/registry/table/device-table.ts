@@ -199,6 +199,11 @@ export class DeviceTable {
     return { devices: rows.map(stored), more };
   }
 
+  /** Devices that have a profile. @throws AppError `store.*` */
+  count(tenant: string, profile: string): Promise<number> {
+    return this.thread.count(this.path, tenant, termOfProfile(profile));
+  }
+
   /** Nothing is asked of it any more. */
   close(): void {
     this.#statements.clear();
@@ -273,10 +278,14 @@ function termsOf({
 }: Pick<registry.Device, "profile" | "tags" | "groups" | "disabled">): string[] {
   return [
     ...(disabled ? ["d"] : []),
-    ...(profile === "" ? [] : [`p:${profile}`]),
+    ...(profile === "" ? [] : [termOfProfile(profile)]),
     ...tags.map(({ name, value }) => `t:${name}=${value}`),
     ...groups.map((group) => `g:${group}`),
   ];
+}
+
+function termOfProfile(profile: string): string {
+  return `p:${profile}`;
 }
 
 function stored({ version, record, ...row }: Row): StoredDevice {

@@ -78,6 +78,7 @@ export type TableCall =
   | { readonly op: "presence"; readonly path: string; readonly columns: PresenceColumns }
   | { readonly op: "clearPresence"; readonly path: string }
   | { readonly op: "list"; readonly path: string; readonly query: ListQuery }
+  | { readonly op: "count"; readonly path: string; readonly tenant: string; readonly term: string }
   | { readonly op: "forget"; readonly path: string };
 
 /** `workerData` of the thread. */

@@ -32,6 +32,8 @@ serveCalls<TableCall>((call) => {
       return table(call.path).clearPresence();
     case "list":
       return table(call.path).list(call.query);
+    case "count":
+      return table(call.path).count(call.tenant, call.term);
     case "forget":
       return forget(call.path);
     case "open":

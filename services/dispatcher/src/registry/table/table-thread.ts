@@ -43,6 +43,10 @@ export class TableThread {
     return this.#thread.call({ op: "list", path, query }, LIST_MS);
   }
 
+  count(path: string, tenant: string, term: string): Promise<number> {
+    return this.#thread.call({ op: "count", path, tenant, term }, LIST_MS);
+  }
+
   /** The thread has the file open no longer. */
   async forget(path: string): Promise<void> {
     if (this.#thread.isRunning) await this.#thread.call({ op: "forget", path }, WRITE_MS);

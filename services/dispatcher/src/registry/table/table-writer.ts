@@ -101,8 +101,15 @@ export class TableWriter {
   }
 
   list(query: ListQuery): Listed {
-    if (query.terms.length > 0 && this.#pending > 0) this.#transaction(() => this.#merge());
+    if (query.terms.length > 0) this.#settle();
     return this.#lists.list(query);
+  }
+
+  /** Devices that a term names. */
+  count(tenant: string, term: string): number {
+    this.#settle();
+    const counted = this.#statement("SELECT count(*) AS count FROM terms WHERE tenant = ? AND term = ?");
+    return Number(counted.get(tenant, term)?.count);
   }
 
   close(): void {
@@ -158,6 +165,11 @@ export class TableWriter {
     const put = this.#statement("INSERT INTO pending (tenant, id, added, removed) VALUES (?, ?, ?, ?)");
     put.run(tenant, id, added, removed);
     this.#pending += 1;
+  }
+
+  /** What was gathered is in its tree. */
+  #settle(): void {
+    if (this.#pending > 0) this.#transaction(() => this.#merge());
   }
 
   #merge(): void {

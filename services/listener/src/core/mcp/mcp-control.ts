@@ -3,6 +3,7 @@ import { MCP_VERSION, type McpControl, type McpMessageView } from "@myelin/contr
 import { AppError, isErrorCode } from "@myelin/kernel";
 import type { ConnectVerdict, Identity } from "../admission.js";
 import { HOLD } from "../connection.js";
+import { TOKEN_USER } from "../http-auth.js";
 import { certificateOf } from "../socket-peer.js";
 import { ticksOf } from "../timing-wheel.js";
 import type { McpConnection } from "./mcp-connection.js";
@@ -15,8 +16,6 @@ const MIN_HEARTBEAT_MS = 1_000;
 const MAX_HEARTBEAT_MS = 3_600_000;
 const MIN_FRAME_BYTES = 256;
 const MAX_DEVICE_ID_BYTES = 256;
-/** What no user can be called, so that a token is never mixed up with a password. */
-const TOKEN_USER = ":token";
 
 /** @throws AppError `protocol.*`, `contract.*`: the connection ends with it */
 export function onControlMessage(c: McpConnection, view: McpMessageView): void {

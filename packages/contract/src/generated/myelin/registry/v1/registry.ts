@@ -127,6 +127,7 @@ export interface Request {
     | { $case: "write"; value: WriteDevices }
     | { $case: "list"; value: ListDevices }
     | { $case: "bars"; value: ListBars }
+    | { $case: "count"; value: CountDevices }
     | undefined;
 }
 
@@ -146,6 +147,16 @@ export interface FoundDevices {
   more: boolean;
 }
 
+/** How many devices of the partition have a profile. */
+export interface CountDevices {
+  tenant: string;
+  profile: string;
+}
+
+export interface CountedDevices {
+  devices: number;
+}
+
 /** Each change stands for itself: others may fail. */
 export interface WriteDevices {
   changes: Change[];
@@ -161,6 +172,8 @@ export interface Change {
     /** Absent: whatever there is. 0: there must be none. */
     { $case: "expectedVersion"; value: number }
     | undefined;
+  /** The device itself asks, and nobody has made it: refused while the marker of a deleted one is there. */
+  firstContact: boolean;
 }
 
 export interface WrittenDevices {
@@ -1010,6 +1023,9 @@ export const Request: MessageFns<Request> = {
       case "bars":
         ListBars.encode(message.request.value, writer.uint32(42).fork()).join();
         break;
+      case "count":
+        CountDevices.encode(message.request.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1067,6 +1083,14 @@ export const Request: MessageFns<Request> = {
             message.request = { $case: "bars", value: ListBars.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.request = { $case: "count", value: CountDevices.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1090,6 +1114,8 @@ export const Request: MessageFns<Request> = {
         ? { $case: "list", value: ListDevices.fromJSON(object.list) }
         : isSet(object.bars)
         ? { $case: "bars", value: ListBars.fromJSON(object.bars) }
+        : isSet(object.count)
+        ? { $case: "count", value: CountDevices.fromJSON(object.count) }
         : undefined,
     };
   },
@@ -1107,6 +1133,8 @@ export const Request: MessageFns<Request> = {
       obj.list = ListDevices.toJSON(message.request.value);
     } else if (message.request?.$case === "bars") {
       obj.bars = ListBars.toJSON(message.request.value);
+    } else if (message.request?.$case === "count") {
+      obj.count = CountDevices.toJSON(message.request.value);
     }
     return obj;
   },
@@ -1139,6 +1167,12 @@ export const Request: MessageFns<Request> = {
       case "bars": {
         if (object.request?.value !== undefined && object.request?.value !== null) {
           message.request = { $case: "bars", value: ListBars.fromPartial(object.request.value) };
+        }
+        break;
+      }
+      case "count": {
+        if (object.request?.value !== undefined && object.request?.value !== null) {
+          message.request = { $case: "count", value: CountDevices.fromPartial(object.request.value) };
         }
         break;
       }
@@ -1384,6 +1418,158 @@ export const FoundDevices: MessageFns<FoundDevices> = {
   },
 };
 
+function createBaseCountDevices(): CountDevices {
+  return { tenant: "", profile: "" };
+}
+
+export const CountDevices: MessageFns<CountDevices> = {
+  encode(message: CountDevices, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.tenant !== "") {
+      writer.uint32(10).string(message.tenant);
+    }
+    if (message.profile !== "") {
+      writer.uint32(18).string(message.profile);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountDevices {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountDevices();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tenant = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.profile = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountDevices {
+    return {
+      tenant: isSet(object.tenant) ? globalThis.String(object.tenant) : "",
+      profile: isSet(object.profile) ? globalThis.String(object.profile) : "",
+    };
+  },
+
+  toJSON(message: CountDevices): unknown {
+    const obj: any = {};
+    if (message.tenant !== "") {
+      obj.tenant = message.tenant;
+    }
+    if (message.profile !== "") {
+      obj.profile = message.profile;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CountDevices>): CountDevices {
+    return CountDevices.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountDevices>): CountDevices {
+    const message = createBaseCountDevices();
+    message.tenant = object.tenant ?? "";
+    message.profile = object.profile ?? "";
+    return message;
+  },
+};
+
+function createBaseCountedDevices(): CountedDevices {
+  return { devices: 0 };
+}
+
+export const CountedDevices: MessageFns<CountedDevices> = {
+  encode(message: CountedDevices, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.devices !== 0) {
+      writer.uint32(8).uint64(message.devices);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): CountedDevices {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCountedDevices();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.devices = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): CountedDevices {
+    return { devices: isSet(object.devices) ? globalThis.Number(object.devices) : 0 };
+  },
+
+  toJSON(message: CountedDevices): unknown {
+    const obj: any = {};
+    if (message.devices !== 0) {
+      obj.devices = Math.round(message.devices);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<CountedDevices>): CountedDevices {
+    return CountedDevices.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<CountedDevices>): CountedDevices {
+    const message = createBaseCountedDevices();
+    message.devices = object.devices ?? 0;
+    return message;
+  },
+};
+
 function createBaseWriteDevices(): WriteDevices {
   return { changes: [], brief: false };
 }
@@ -1470,7 +1656,7 @@ export const WriteDevices: MessageFns<WriteDevices> = {
 };
 
 function createBaseChange(): Change {
-  return { device: undefined, remove: false, condition: undefined };
+  return { device: undefined, remove: false, condition: undefined, firstContact: false };
 }
 
 export const Change: MessageFns<Change> = {
@@ -1485,6 +1671,9 @@ export const Change: MessageFns<Change> = {
       case "expectedVersion":
         writer.uint32(24).uint64(message.condition.value);
         break;
+    }
+    if (message.firstContact !== false) {
+      writer.uint32(32).bool(message.firstContact);
     }
     return writer;
   },
@@ -1526,6 +1715,14 @@ export const Change: MessageFns<Change> = {
             message.condition = { $case: "expectedVersion", value: longToNumber(reader.uint64()) };
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.firstContact = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1547,6 +1744,11 @@ export const Change: MessageFns<Change> = {
         : isSet(object.expected_version)
         ? { $case: "expectedVersion", value: globalThis.Number(object.expected_version) }
         : undefined,
+      firstContact: isSet(object.firstContact)
+        ? globalThis.Boolean(object.firstContact)
+        : isSet(object.first_contact)
+        ? globalThis.Boolean(object.first_contact)
+        : false,
     };
   },
 
@@ -1560,6 +1762,9 @@ export const Change: MessageFns<Change> = {
     }
     if (message.condition?.$case === "expectedVersion") {
       obj.expectedVersion = Math.round(message.condition.value);
+    }
+    if (message.firstContact !== false) {
+      obj.firstContact = message.firstContact;
     }
     return obj;
   },
@@ -1581,6 +1786,7 @@ export const Change: MessageFns<Change> = {
         break;
       }
     }
+    message.firstContact = object.firstContact ?? false;
     return message;
   },
 };
