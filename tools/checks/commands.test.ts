@@ -15,7 +15,7 @@ function verbs(): Map<string, string[]> {
     const rows = [...part.matchAll(/^\| `([^`]+)`/gm)].map(([, cell = ""]) => cell);
     found.set(verb, [...rows.flatMap((cell) => cell.match(/--?[a-z][a-z-]*/g) ?? []), "--help"]);
   }
-  for (const service of ["listener", "dispatcher", "ipc-bridge"]) {
+  for (const service of ["listener", "dispatcher", "ipc-bridge", "hardware-agent"]) {
     found.set(service, ["--config", "--check-config", "--print-config", "--help"]);
   }
   return found.set("complete", []);

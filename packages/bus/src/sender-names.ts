@@ -11,6 +11,7 @@ const own = (instance: string): string => instance;
 /** The services that send to partitions. A dispatcher has a name of its own for it, because it shares its process with an ipc-bridge. */
 export const SENDING_HOPS = {
   dispatcher: { hop: "publish", senderOf: (instance) => `${instance}/desk` },
+  "hardware-agent": { hop: "publish", senderOf: own },
   "ipc-bridge": { hop: "publish", senderOf: own },
   listener: { hop: "ingress", senderOf: own },
 } as const satisfies Readonly<Record<string, SendingHop>>;

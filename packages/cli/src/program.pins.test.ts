@@ -50,6 +50,7 @@ it("keeps its verbs and options", () => {
       "listener",
       "dispatcher",
       "ipc-bridge",
+      "hardware-agent",
       "core",
     ]
   `);

@@ -40,7 +40,7 @@ describe("the command line", () => {
     [["tial"], "Did you mean tail?"],
     [["tail", "--devise", "x"], "Did you mean --device?"],
     [["up", "--durability", "fast"], "strict, balanced"],
-    [["up", "--port-offset", "1e9"], "A whole number from -1882 to 56119"],
+    [["up", "--port-offset", "1e9"], "A whole number from -1882 to 56118"],
     [["up", "--max-store", "1MiB"], "A size from 64MiB to 1024TiB is needed, such as 8GiB."],
     [["up", "--max-store", "8 GB"], "A size from"],
     [["send", "d1"], "path"],

@@ -1,5 +1,5 @@
 /** The verbs that run services: each alone, and `core`, what a box runs in one process. */
-export const SERVICE_NAMES = ["listener", "dispatcher", "ipc-bridge", "core"] as const;
+export const SERVICE_NAMES = ["listener", "dispatcher", "ipc-bridge", "hardware-agent", "core"] as const;
 
 export type ServiceName = (typeof SERVICE_NAMES)[number];
 

@@ -3,6 +3,7 @@ import { globSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { checkValue, formatResourceProblem, parseResources, parseYaml } from "@myelin/config";
 import { dispatcherService } from "@myelin/dispatcher";
+import { hardwareAgentService } from "@myelin/hardware-agent";
 import { ipcBridgeService } from "@myelin/ipc-bridge";
 import { listenerService } from "@myelin/listener";
 import { processSchema } from "@myelin/service-host";
@@ -24,7 +25,12 @@ const samples: Sample[] = globSync(
 ).flatMap((file) =>
   [...readFileSync(`${ROOT}/${file}`, "utf8").matchAll(BLOCK)].map(([, text = ""]) => ({ file, text })),
 );
-const schema = processSchema([await listenerService(), dispatcherService, ipcBridgeService]);
+const schema = processSchema([
+  await listenerService(),
+  dispatcherService,
+  ipcBridgeService,
+  hardwareAgentService,
+]);
 const sections = Object.keys(schema.properties ?? {});
 const isSettings = ({ text }: Sample): boolean => sections.includes(firstKey(text));
 const isResource = ({ text }: Sample): boolean => firstKey(text) === "apiVersion";

@@ -30,6 +30,8 @@ export interface ProcessOptions {
   readonly openBus: ((options: BusOptions) => Bus) | undefined;
   /** See `ServiceContext`. */
   readonly requestStop: (reason: string) => void;
+  /** See `ServiceContext`. */
+  readonly onResources: ServiceContext<unknown>["onResources"];
 }
 
 /** The process as one component, and what its host steers. */
@@ -102,6 +104,7 @@ export async function createProcess(options: ProcessOptions): Promise<ProcessCom
       log: log.child({ component: service.name }),
       addPage,
       requestStop: options.requestStop,
+      onResources: options.onResources,
     };
     const components = await service.create(context as ServiceContext<never>);
     hosts.push(

@@ -45,7 +45,10 @@ export interface ResourceFeedOptions {
   readonly check?: (resources: readonly Resource[]) => Promise<readonly ResourceRefusal[]>;
 }
 
-type FeedContext = Pick<ServiceContext<unknown>, "log" | "metrics" | "addPage" | "bus" | "clock">;
+type FeedContext = Pick<
+  ServiceContext<unknown>,
+  "log" | "metrics" | "addPage" | "bus" | "clock" | "onResources"
+>;
 
 /**
  * Usable when the first state has been applied. Makes the page `/resources`, and answers over NATS what became of each resource.
@@ -114,6 +117,7 @@ export class ResourceFeed implements Component {
   async #follow(onFirst: () => void): Promise<void> {
     for await (const snapshot of this.#source.watch(this.#stopping.signal)) {
       await this.#options.apply(snapshot);
+      this.#context.onResources?.(snapshot);
       this.#metrics.changes.with({ outcome: "applied" }).inc();
       this.#context.log.info(
         {

@@ -8,6 +8,7 @@ import {
   type Override,
   object,
   type Schema,
+  type Snapshot,
 } from "@myelin/config";
 import { AppError, type Clock, systemClock, withDeadline } from "@myelin/kernel";
 import { createLogger, type RootLogger } from "@myelin/observability";
@@ -34,6 +35,8 @@ export interface RunOptions {
   readonly io?: ProcessIo;
   /** Called when everything runs, with the admin port in use; a supervisor is told from here. */
   readonly onReady?: (adminPort: number) => void;
+  /** Called with each state of the resources when it is in force, in processes that follow them. */
+  readonly onResources?: (snapshot: Snapshot) => void;
 }
 
 /** The edges of the process, so that a test can stand there. */
@@ -116,6 +119,7 @@ async function runWith(
       clock,
       openBus,
       requestStop,
+      onResources: options.onResources,
     });
     const stop = AbortSignal.any([io.stop, own.signal]);
     return await Promise.race([live(parts, options, config, log, stop, clock), uncaught.promise]);

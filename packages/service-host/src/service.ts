@@ -1,6 +1,6 @@
 /** What a service is to the process that runs it. */
 import type { Bus } from "@myelin/bus";
-import type { Schema } from "@myelin/config";
+import type { Schema, Snapshot } from "@myelin/config";
 import type { Clock, Component } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, PluginMeter, Tracing } from "@myelin/observability";
 import type { PlatformConfig } from "./platform-config.js";
@@ -27,6 +27,8 @@ export interface ServiceContext<C> {
    * Not for a device, broker or store that went away. Later calls do nothing. @param reason a constant sentence for the log
    */
   requestStop(reason: string): void;
+  /** Told of each state of the resources when it is in force; absent: whoever runs the process does not ask. */
+  readonly onResources?: ((snapshot: Snapshot) => void) | undefined;
 }
 
 /** One service. Several may share a process. */

@@ -3,11 +3,17 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { AppError } from "@myelin/kernel";
 import { type BoxFile, writeBoxFile } from "./box-file.js";
 import { Child, type ChildEvents, type ChildSpec } from "./child.js";
-import { ADMIN_PORTS_OF_WORKERS, type BoxLayout, type BoxPorts, MAX_LISTENER_WORKERS } from "./layout.js";
+import {
+  ADMIN_PORT_OF_AGENT,
+  ADMIN_PORTS_OF_WORKERS,
+  type BoxLayout,
+  type BoxPorts,
+  MAX_LISTENER_WORKERS,
+} from "./layout.js";
 import { type Durability, natsConf } from "./nats-conf.js";
 import { NatsHealth } from "./nats-health.js";
 import { answersAnything, answersOk } from "./probe.js";
-import { coreConfig, listenerConfig } from "./service-config.js";
+import { agentConfig, coreConfig, listenerConfig } from "./service-config.js";
 
 /** Everything a box is started from: plain data, because it is handed from one process image to the next. */
 export interface BoxPlan {
@@ -34,6 +40,12 @@ interface LoadMessage {
   readonly type: "load";
   readonly used: number;
   readonly limit: number;
+}
+
+/** Message of the core: whether a Bus asks for an agent. */
+interface HardwareMessage {
+  readonly type: "hardware";
+  readonly wanted: boolean;
 }
 
 const READY_TIMEOUT_MS = 20_000;
@@ -68,6 +80,9 @@ export class Box {
   readonly #load = new Map<Child, LoadMessage>();
   #nats: Child | undefined;
   #core: Child | undefined;
+  #agent: Child | undefined;
+  #wantsAgent = false;
+  #settlingAgent: Promise<void> = Promise.resolve();
   #startedAt = "";
   #stopping = false;
   #stopped: Promise<void> | undefined;
@@ -112,7 +127,8 @@ export class Box {
 
   async #stop(): Promise<void> {
     this.#stopping = true;
-    await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await Promise.all([...this.#workers.map((worker) => worker.stop()), this.#agent?.stop()]);
+    await this.#settlingAgent;
     await this.#core?.stop();
     await this.#nats?.stop();
     await this.#writing;
@@ -210,6 +226,10 @@ export class Box {
   }
 
   #onMessage(child: Child, message: unknown): void {
+    if (isHardware(message)) {
+      this.#wantsAgent = message.wanted;
+      this.#settlingAgent = this.#settlingAgent.then(() => this.#settleAgent());
+    }
     if (!isLoad(message)) return;
     this.#load.set(child, message);
     let free = 0;
@@ -229,6 +249,34 @@ export class Box {
     const soon = Math.min(this.#growth.perSecond * START_SECONDS, (used + free) * STORM_SHARE);
     const isFull = free < message.limit * LOW_SHARE || free < soon;
     if (isFull && !this.#scaling && !this.#stopping) void this.#scaleUp();
+  }
+
+  /** The agent runs while a Bus asks for it. A start that fails is tried again with the next change of resources. */
+  async #settleAgent(): Promise<void> {
+    if (this.#stopping || this.#wantsAgent === (this.#agent !== undefined)) return;
+    const agent = this.#agent;
+    try {
+      if (agent !== undefined) {
+        this.#agent = undefined;
+        await agent.stop();
+        this.#report("No Bus is left, so the hardware-agent was stopped.");
+      } else {
+        const admin = this.#plan.ports.admin + ADMIN_PORT_OF_AGENT;
+        const config = await agentConfig(this.#plan, admin);
+        this.#throwIfStopping();
+        this.#agent = this.#child("hardware-agent", admin, config);
+        await this.#agent.start();
+        this.#report("There is a Bus, so a hardware-agent was started.");
+      }
+    } catch (error) {
+      if (this.#stopping) return;
+      await this.#agent?.stop();
+      this.#agent = undefined;
+      this.#report(
+        `Could not ${agent === undefined ? "start" : "stop"} the hardware-agent: ${inWords(error)}`,
+      );
+    }
+    await this.#tryWriteState();
   }
 
   async #scaleUp(): Promise<void> {
@@ -280,7 +328,9 @@ export class Box {
   /** One writer at a time; the last state wins. */
   #writeState(): Promise<BoxFile> {
     const { layout, ports, version } = this.#plan;
-    const children = [this.#nats, this.#core, ...this.#workers].filter((child) => child !== undefined);
+    const children = [this.#nats, this.#core, ...this.#workers, this.#agent].filter(
+      (child) => child !== undefined,
+    );
     const box: BoxFile = {
       pid: process.pid,
       startedAt: this.#startedAt,
@@ -308,6 +358,12 @@ export class Box {
 
 function inWords(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+function isHardware(message: unknown): message is HardwareMessage {
+  return (
+    typeof message === "object" && message !== null && (message as { type?: unknown }).type === "hardware"
+  );
 }
 
 function isLoad(message: unknown): message is LoadMessage {

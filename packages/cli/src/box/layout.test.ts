@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { BOX_PORTS, boxLayout, boxPorts, MAX_LISTENER_WORKERS, PORT_OFFSETS } from "./layout.js";
+import { ADMIN_PORT_OF_AGENT, BOX_PORTS, boxLayout, boxPorts, PORT_OFFSETS } from "./layout.js";
 
 describe("the ports of a box", () => {
   it("are all moved by the offset", () => {
@@ -20,7 +20,7 @@ describe("the ports of a box", () => {
 
   it("stay ports with the lowest and the highest offset", () => {
     expect(Math.min(...Object.values(boxPorts(PORT_OFFSETS.lowest)))).toBe(1);
-    expect(boxPorts(PORT_OFFSETS.highest).admin + MAX_LISTENER_WORKERS).toBe(65_535);
+    expect(boxPorts(PORT_OFFSETS.highest).admin + ADMIN_PORT_OF_AGENT).toBe(65_535);
   });
 
   it("are different from each other, TCP and UDP apart", () => {

@@ -24,6 +24,9 @@ export const ADMIN_PORTS_OF_WORKERS = 1;
 /** Highest number of listener workers of a box. */
 export const MAX_LISTENER_WORKERS = 16;
 
+/** The hardware-agent, where there is hardware, has the one behind those of the workers. */
+export const ADMIN_PORT_OF_AGENT = ADMIN_PORTS_OF_WORKERS + MAX_LISTENER_WORKERS;
+
 /** What each port is for, in the words of the user. */
 export const PORT_PURPOSE: Readonly<Record<BoxPort, string>> = {
   http: "HTTP and WebSocket",
@@ -41,7 +44,7 @@ export const PORT_PURPOSE: Readonly<Record<BoxPort, string>> = {
 /** Offsets that leave every port, those of added workers included, between 1 and 65535. */
 export const PORT_OFFSETS = {
   lowest: 1 - Math.min(...Object.values(BOX_PORTS)),
-  highest: 65_535 - Math.max(...Object.values(BOX_PORTS), BOX_PORTS.admin + MAX_LISTENER_WORKERS),
+  highest: 65_535 - Math.max(...Object.values(BOX_PORTS), BOX_PORTS.admin + ADMIN_PORT_OF_AGENT),
 } as const;
 
 /** Where a box keeps its data unless told otherwise, below the folder it is started in. */
@@ -63,6 +66,7 @@ export interface BoxLayout {
   readonly jetstream: string;
   readonly resources: string;
   readonly output: string;
+  readonly hardware: string;
   readonly cache: string;
   readonly logs: string;
   readonly claim: string;
@@ -85,6 +89,7 @@ export function boxLayout(dataDir: string): BoxLayout {
     jetstream: path.join(root, "jetstream"),
     resources: path.join(root, "resources"),
     output: path.join(root, "output"),
+    hardware: path.join(root, "hardware"),
     cache: path.join(root, "cache"),
     logs: path.join(root, "logs"),
     claim: path.join(run, "claim"),

@@ -45,6 +45,21 @@ export async function listenerConfig(settings: BoxSettings, index: number, admin
   });
 }
 
+/** Writes the settings of the hardware-agent; returns the arguments that run it. */
+export async function agentConfig(settings: BoxSettings, admin: number): Promise<string[]> {
+  return write(settings, "hardware-agent", admin, {
+    process: {
+      instance: "hardware-agent",
+      dataDir: settings.layout.hardware,
+      stopTimeout: STOP_TIMEOUT,
+    },
+    hardwareAgent: {},
+  });
+}
+
+/** Below what the supervisor waits. */
+const STOP_TIMEOUT = "9s";
+
 async function write(
   { layout, ports, partitions, maxStoreBytes }: BoxSettings,
   name: string,
@@ -53,7 +68,7 @@ async function write(
 ): Promise<string[]> {
   const file = join(layout.run, `${name}.yaml`);
   const config = {
-    process: { instance: name, dataDir: layout.output, stopTimeout: "9s" },
+    process: { instance: name, dataDir: layout.output, stopTimeout: STOP_TIMEOUT },
     admin: { host: "127.0.0.1", port: admin },
     nats: {
       servers: [`nats://127.0.0.1:${ports.nats}`],
@@ -67,6 +82,6 @@ async function write(
   // JSON is YAML; a YAML library would be the largest part of the supervisor.
   const text = `# Written by \`myelin up\` at each start; changes are lost.\n${JSON.stringify(config, null, 2)}\n`;
   await writeFile(file, text, { mode: 0o600 });
-  const verb = name === "core" ? "core" : "listener";
+  const verb = name.startsWith("listener-") ? "listener" : name;
   return [verb, "--config", file];
 }

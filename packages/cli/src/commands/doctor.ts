@@ -6,7 +6,13 @@ import { AppError } from "@myelin/kernel";
 import { type BoxFile, runningBox } from "../box/box-file.js";
 import type { ReachOptions } from "../box/connection.js";
 import { takenPorts } from "../box/free-ports.js";
-import { ADMIN_PORTS_OF_WORKERS, type BoxLayout, boxLayout, boxPorts } from "../box/layout.js";
+import {
+  ADMIN_PORT_OF_AGENT,
+  ADMIN_PORTS_OF_WORKERS,
+  type BoxLayout,
+  boxLayout,
+  boxPorts,
+} from "../box/layout.js";
 import { usableNatsServer } from "../box/nats-server.js";
 import { answersOk } from "../box/probe.js";
 import { isAlive } from "../box/process-id.js";
@@ -183,6 +189,7 @@ async function checkBox(box: BoxFile, layout: BoxLayout, version: string): Promi
 function probeOf({ ports }: BoxFile, name: string): [port: number, page: string] | undefined {
   if (name === "nats-server") return [ports.natsMonitor, "/healthz"];
   if (name === "core") return [ports.admin, "/readyz"];
+  if (name === "hardware-agent") return [ports.admin + ADMIN_PORT_OF_AGENT, "/readyz"];
   const index = /^listener-(\d+)$/.exec(name)?.[1];
   return index === undefined ? undefined : [ports.admin + ADMIN_PORTS_OF_WORKERS + Number(index), "/readyz"];
 }

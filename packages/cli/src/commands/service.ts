@@ -1,4 +1,5 @@
-/** `myelin listener|dispatcher|ipc-bridge`: one service alone; `myelin core`: what a box runs in one process. */
+/** `myelin listener|dispatcher|ipc-bridge|hardware-agent`: one service alone; `myelin core`: what a box runs in one process. */
+import { type BusSpec, DEFAULT_EDGE_NODE, type Snapshot } from "@myelin/config";
 import { type AnyService, descriptorLimit, openDescriptors, runAndExit } from "@myelin/service-host";
 import { releaseStartMemory } from "../release-memory.js";
 import type { ServiceName } from "../service-names.js";
@@ -8,6 +9,7 @@ const SECTIONS: Readonly<Record<Exclude<ServiceName, "core">, string>> = {
   listener: "listener",
   dispatcher: "dispatcher",
   "ipc-bridge": "ipcBridge",
+  "hardware-agent": "hardwareAgent",
 };
 
 const LOAD_INTERVAL_MS = 250;
@@ -38,6 +40,7 @@ export async function runService(
     services,
     argv,
     foreignSections: Object.values(SECTIONS).filter((section) => !own.has(section)),
+    ...(name === "core" && { onResources: tellOfHardware }),
     onReady: () => {
       tellSupervisor();
       setTimeout(releaseStartMemory, SETTLE_MS).unref();
@@ -53,7 +56,17 @@ async function load(name: Exclude<ServiceName, "core">): Promise<AnyService> {
       return (await import("@myelin/dispatcher")).dispatcherService;
     case "ipc-bridge":
       return (await import("@myelin/ipc-bridge")).ipcBridgeService;
+    case "hardware-agent":
+      return (await import("@myelin/hardware-agent")).hardwareAgentService;
   }
+}
+
+/** Under a box: whether there is hardware to drive, so that an agent runs while there is and costs nothing while there is not. */
+function tellOfHardware({ resources }: Snapshot): void {
+  const wanted = resources.some(
+    ({ kind, spec }) => kind === "Bus" && (spec as BusSpec).node === DEFAULT_EDGE_NODE,
+  );
+  if (process.connected) process.send?.({ type: "hardware", wanted });
 }
 
 /** Under a box: says how many file descriptors are in use, so that another worker is added in time. */

@@ -5,12 +5,14 @@ import {
   control,
   envelope,
   globToRegExp,
+  isSampleBlock,
   isTopicFilter,
   Protocol,
   subjects,
   topicMatches,
 } from "@myelin/contract";
 import { AppError } from "@myelin/kernel";
+import { decodeSampleBlock } from "@myelin/profile";
 import type { ReachOptions } from "../box/connection.js";
 import { colour, EXIT, note, print, printable, printJson } from "../output.js";
 import { withBus } from "./client.js";
@@ -122,7 +124,7 @@ function protocolName(protocol: Protocol): string {
 }
 
 function show(view: BatchView, json: boolean): void {
-  const payload = view.payload();
+  const payload = readable(view);
   const at = new Date(view.ingestTimeUs / 1000);
   if (json) {
     printJson({
@@ -143,6 +145,13 @@ function show(view: BatchView, json: boolean): void {
   print(
     `${colour.dim(time)} ${paint(protocolName(view.protocol).padEnd(9))} ${colour.bold(printable(view.deviceId))} ${printable(view.path)} ${shownPayload(payload)}`,
   );
+}
+
+/** Samples of hardware travel in columns that nobody can read. */
+function readable(view: BatchView): Buffer {
+  const payload = view.payload();
+  const samples = isSampleBlock(view.protocol, view.contentType) ? decodeSampleBlock(payload) : undefined;
+  return samples === undefined ? payload : Buffer.from(JSON.stringify(samples));
 }
 
 /** Payloads are strangers' bytes: control characters must not reach the terminal. */

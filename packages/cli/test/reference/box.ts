@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import {
+  ADMIN_PORT_OF_AGENT,
   ADMIN_PORTS_OF_WORKERS,
   BOX_PORTS,
   type BoxLayout,
@@ -19,6 +20,7 @@ const PART_PURPOSE: Readonly<Record<Exclude<keyof BoxLayout, "root">, string>> =
   secrets: "made at the first start",
   jetstream: "the streams of NATS",
   resources: "your routes and other resources",
+  hardware: "what was measured and is not in the streams yet",
   output: "what route targets of kind `file` write",
   cache: "may be removed at any time",
   logs: "one log file per process",
@@ -49,7 +51,7 @@ export function boxPage(): string {
         PORT_PURPOSE[name],
       ]),
     ),
-    `Health and metrics: ${BOX_PORTS.admin} is the process of dispatcher and ipc-bridge; the listener workers follow from ${first} on, at most ${MAX_LISTENER_WORKERS} of them.`,
+    `Health and metrics: ${BOX_PORTS.admin} is the process of dispatcher and ipc-bridge; the listener workers follow from ${first} on, at most ${MAX_LISTENER_WORKERS} of them. The hardware-agent, which runs while there is a Bus, has ${BOX_PORTS.admin + ADMIN_PORT_OF_AGENT}.`,
     "",
     "## Folders and files",
     "",

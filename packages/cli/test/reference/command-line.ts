@@ -2,7 +2,7 @@ import { createProgram } from "../../src/program.js";
 import { code, page, table } from "./page.js";
 
 /** Run one service each and take the service's options instead of the common ones. */
-const SERVICES = ["listener", "dispatcher", "ipc-bridge"];
+const SERVICES = ["listener", "dispatcher", "ipc-bridge", "hardware-agent"];
 
 /** Every verb of `myelin` with its arguments and options. */
 export function commandLinePage(): string {

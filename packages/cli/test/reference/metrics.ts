@@ -1,4 +1,5 @@
 import { commandMetricsList, dispatcherMetricsList, ruleMetricsList } from "@myelin/dispatcher";
+import { agentMetricsList } from "@myelin/hardware-agent";
 import { bridgeMetricsList } from "@myelin/ipc-bridge";
 import { listenerMetricsList } from "@myelin/listener";
 import {
@@ -50,6 +51,7 @@ export function metricsPage(): string {
     ...section("dispatcher: commands", "What devices were told, and what became of it.", commandMetricsList),
     ...section("dispatcher: rules", "What rules look at, and what follows.", ruleMetricsList),
     ...section("ipc-bridge", "Apps, and what they have in hand.", bridgeMetricsList),
+    ...section("hardware-agent", "Lines, the devices on them, and what waits for the hub.", agentMetricsList),
   ]);
 }
 

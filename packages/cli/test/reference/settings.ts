@@ -1,5 +1,6 @@
 import { object, settingsTable } from "@myelin/config";
 import { dispatcherService } from "@myelin/dispatcher";
+import { hardwareAgentService } from "@myelin/hardware-agent";
 import { ipcBridgeService } from "@myelin/ipc-bridge";
 import { listenerService } from "@myelin/listener";
 import { platformSections } from "@myelin/service-host";
@@ -7,7 +8,7 @@ import { code, page } from "./page.js";
 
 /** Every setting of every service with its variable. */
 export async function settingsPage(): Promise<string> {
-  const services = [await listenerService(), dispatcherService, ipcBridgeService];
+  const services = [await listenerService(), dispatcherService, ipcBridgeService, hardwareAgentService];
   return page("Settings", "the schemas of the services", [
     "Defaults come first, then the file given with `--config`, then environment variables. A key or variable that does not",
     "exist, or a bad value, stops the start; all problems are listed at once and the process exits with 78.",

@@ -9,4 +9,5 @@ export type DriverRegistry = Readonly<
 /** Loaded on first use, so what nobody asks for is never in memory. */
 export const drivers = {
   modbus: () => import("./modbus/index.js"),
+  simulated: () => import("./simulated/index.js"),
 } satisfies DriverRegistry;
