@@ -28,8 +28,8 @@ export function recordProblem(device: registry.Device): RecordProblem | undefine
     );
   if (Buffer.byteLength(tenant) > MAX_ID_BYTES)
     return problem("tenant", `the tenant must have at most ${MAX_ID_BYTES} bytes`);
-  if (profile.length > MAX_NAME)
-    return problem("profile", `the profile must have at most ${MAX_NAME} characters`);
+  if (profile.length > MAX_NAME || profile.includes("\0"))
+    return problem("profile", `the profile must have at most ${MAX_NAME} characters, none of them NUL`);
   if (description.length > MAX_TEXT)
     return problem("description", `the description must have at most ${MAX_TEXT} characters`);
   return problemOfTags(device.tags) ?? problemOfGroups(device.groups);
