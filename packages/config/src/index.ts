@@ -75,6 +75,7 @@ export {
   checkValue,
   formatPath,
   formatValue,
+  nearestName,
   type Problem,
   type ValuePath,
 } from "./schema/check.js";

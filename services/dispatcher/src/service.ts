@@ -264,6 +264,7 @@ export async function createDispatcher(
     registry,
     shadows,
     deviceProfiles,
+    profile: (name) => profiles.get(name)?.spec,
     onMoved: () => core.replan(),
   });
   desk.add(rules);
@@ -351,7 +352,7 @@ export async function createDispatcher(
       return [
         ...refusals,
         ...ofFlows,
-        ...ruleTable.check(ofRules),
+        ...ruleTable.check(ofRules, (name) => profile(name)?.spec),
         ...(await routes.check(ofRoutes, profile)),
       ];
     },

@@ -229,4 +229,24 @@ describe("rules on a dispatcher", () => {
     await producer.event("b1", "boilers/b1", '{"t":90}');
     expect(await standing(alarms, "raised")).toHaveLength(1);
   });
+
+  it("that name what their profile does not have are refused before they are applied, and say so where they were not asked for", async () => {
+    await using box = await TestBox.open();
+    const dispatcher = await box.dispatcher("core", {});
+    const misspelt = rule("hot", {
+      profiles: ["boiler"],
+      trigger: { points: ["temprature"] },
+      actions: [{ alarm: {} }],
+    });
+    const message =
+      "rule hot: spec.trigger.points[0]: temprature is no point of boiler, did you mean temperature?";
+    expect(await dispatcher.resources.check([BOILER, misspelt])).toMatchObject([
+      { kind: "Rule", name: "hot", error: { code: "rule.invalid", message } },
+    ]);
+    const told = () => dispatcher.resources.conditions().find(({ name }) => name === "hot");
+    await dispatcher.applyResources(snapshot(misspelt));
+    expect(told()).toMatchObject({ status: true });
+    await dispatcher.applyResources(snapshot(BOILER, misspelt));
+    expect(told()).toMatchObject({ status: false, reason: "UnknownName", message });
+  });
 });

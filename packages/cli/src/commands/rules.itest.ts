@@ -96,7 +96,17 @@ it.each([
   await expect(run(cases)).rejects.toMatchObject({ message: expect.stringContaining(where) });
 });
 
+const PROFILE = `---
+apiVersion: myelin.dev/v1alpha1
+kind: DeviceProfile
+metadata: { name: boiler }
+spec:
+  payloads: [{ format: json }]
+  points: { temperature: { from: { field: t } } }
+`;
+
 it.each([
+  ["rule hot: spec.trigger.points[0]: t is no point of boiler, known are temperature", `${RULE}${PROFILE}`],
   ["rule hot: spec.when", RULE.replace("t > 80", "t >")],
   ["spec.for", RULE.replace("for: 30s", "for: long")],
 ])("refuses rules that are none, and says where: %s", async (where, rules) => {

@@ -1,9 +1,9 @@
 /** `myelin rules`: what rules would do. */
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import type { RuleSpec } from "@myelin/config";
+import type { DeviceProfileSpec, RuleSpec } from "@myelin/config";
 import { AppError } from "@myelin/kernel";
-import { Rule } from "@myelin/rules";
+import { type ProfileNames, Rule, unknownName } from "@myelin/rules";
 import { colour, EXIT, print, printable, printJson } from "../output.js";
 import { readInput } from "../resources/input.js";
 import { unifiedDiff } from "../resources/unified-diff.js";
@@ -65,9 +65,17 @@ async function textOf(file: string): Promise<string> {
 async function rulesOf(file: string, { rules, cases }: CaseFile): Promise<ReadonlyMap<string, Rule>> {
   const names = rules.map((name) => path.resolve(path.dirname(file), name));
   const found = new Map<string, Rule>();
+  const profiles = new Map<string, ProfileNames>();
   for (const { document } of await readInput(names, { recursive: false, stdin: process.stdin })) {
-    if (document.kind !== "Rule" || document.resource === undefined) continue;
+    if (document.resource === undefined) continue;
+    if (document.kind === "DeviceProfile")
+      profiles.set(document.name, document.resource.spec as DeviceProfileSpec);
+    if (document.kind !== "Rule") continue;
     found.set(document.name, new Rule(document.name, document.resource.spec as RuleSpec));
+  }
+  for (const rule of found.values()) {
+    const unknown = unknownName(rule, (name) => profiles.get(name));
+    if (unknown !== undefined) throw unknown;
   }
   for (const { rule, name } of cases)
     if (!found.has(rule))

@@ -124,9 +124,14 @@ function matchesName(names: { readonly pattern: string; readonly maxLength: numb
   return key.length <= names.maxLength && new RegExp(names.pattern, "u").test(key);
 }
 
-function unknownKeyRule(key: string, known: readonly string[]): string {
+/** The name that was probably meant by one that is not known; undefined: none is near. */
+export function nearestName(name: string, known: readonly string[]): string | undefined {
   const flat = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]/g, "");
-  const meant = known.find((k) => flat(k) === flat(key)) ?? known.find((k) => isNear(flat(k), flat(key)));
+  return known.find((k) => flat(k) === flat(name)) ?? known.find((k) => isNear(flat(k), flat(name)));
+}
+
+function unknownKeyRule(key: string, known: readonly string[]): string {
+  const meant = nearestName(key, known);
   if (meant !== undefined) return `left out: the key is unknown, did you mean ${meant}?`;
   return known.length === 0
     ? "left out: the key is unknown"

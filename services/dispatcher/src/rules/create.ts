@@ -2,6 +2,7 @@
 import type { Bus } from "@myelin/bus";
 import { STREAMS, subjects } from "@myelin/contract";
 import type { Clock } from "@myelin/kernel";
+import type { ProfileNames } from "@myelin/rules";
 import { loadActionPlugins } from "../actions/plugins.js";
 import { createJournals } from "../bus-ports.js";
 import type { DispatcherConfig } from "../config.js";
@@ -25,6 +26,8 @@ export interface RulesWorld {
   readonly registry: Pick<DeviceRegistry, "onPresence">;
   readonly shadows: ShadowFeed;
   readonly deviceProfiles: DeviceProfiles;
+  /** The profile of that name that is in force. */
+  readonly profile: (name: string) => ProfileNames | undefined;
   /** Which messages come here has changed. */
   readonly onMoved: () => void;
 }
@@ -48,6 +51,7 @@ export async function createRules(
     },
     log,
     clock,
+    profile: world.profile,
   });
   const rules: Rules = new Rules({
     table,

@@ -1,7 +1,7 @@
 /** The rules in force, compiled, with their actions. */
 import { generationOf, type Resource, type RuleSpec } from "@myelin/config";
 import { AppError, type Clock } from "@myelin/kernel";
-import { Rule } from "@myelin/rules";
+import { type ProfileNames, Rule, unknownName } from "@myelin/rules";
 import type { ResourceCondition, ResourceRefusal } from "@myelin/service-host";
 import type { ActionContext } from "../actions/action.js";
 import type { ActionPlugins } from "../actions/plugins.js";
@@ -37,6 +37,8 @@ export class RuleTable {
       readonly context: ActionContext;
       readonly log: CoreLog;
       readonly clock: Pick<Clock, "wallUs" | "wallMs">;
+      /** The profile of that name that is in force. */
+      readonly profile: (name: string) => ProfileNames | undefined;
     },
   ) {}
 
@@ -52,11 +54,17 @@ export class RuleTable {
     return this.#good.values();
   }
 
-  /** For each rule: is it in force? One that was stopped because it led to itself says so. */
+  /** For each rule: is it in force? One that was stopped because it led to itself says so, and one that names what its profiles do not have. */
   conditions(): readonly ResourceCondition[] {
     return this.#ready.list().map((condition) => {
-      const { loop = [] } = this.#good.get(condition.name) ?? {};
-      if (loop.length === 0 || !condition.status) return condition;
+      const active = this.#good.get(condition.name);
+      if (active === undefined || !condition.status) return condition;
+      const { loop } = active;
+      // Asked each time: profiles come and go without the rule.
+      const unknown = unknownName(active.rule, this.options.profile);
+      if (unknown !== undefined)
+        return { ...condition, status: false, reason: "UnknownName", message: unknown.message };
+      if (loop.length === 0) return condition;
       return {
         ...condition,
         status: false,
@@ -75,12 +83,16 @@ export class RuleTable {
     return [...this.#good].map(([name, { counts }]) => ({ kind: "Rule", name, figures: { ...counts } }));
   }
 
-  /** Compiles these without putting them in force. */
-  check(resources: readonly RuleResource[]): readonly ResourceRefusal[] {
+  /** Compiles these without putting them in force. @param profile those that would be in force with them */
+  check(
+    resources: readonly RuleResource[],
+    profile: (name: string) => ProfileNames | undefined,
+  ): readonly ResourceRefusal[] {
     const refusals: ResourceRefusal[] = [];
     for (const { kind, metadata, spec } of resources) {
       try {
-        this.#made(metadata.name, spec, 0);
+        const unknown = unknownName(this.#made(metadata.name, spec, 0).rule, profile);
+        if (unknown !== undefined) throw unknown;
       } catch (thrown) {
         refusals.push({ kind, name: metadata.name, error: AppError.from(thrown) });
       }

@@ -47,7 +47,14 @@ class Rig {
       ["alarm", alarmAction as ActionPlugin<never>],
     ]);
     const { clock } = this;
-    this.table = new RuleTable({ placement: "hub", plugins, context, log: silentLogger, clock });
+    this.table = new RuleTable({
+      placement: "hub",
+      plugins,
+      context,
+      log: silentLogger,
+      clock,
+      profile: () => undefined,
+    });
     this.table.apply(rules);
   }
 
