@@ -99,6 +99,10 @@ describe("the registries", () => {
       "rules.evaluations 200000..",
       "rules.idle ..1.02",
       "backtest.seconds ..60",
+      "outbox.kept 100000..",
+      "outbox.unsynced ..200",
+      "outbox.replayed 20000..",
+      "outbox.live_p99 ..2",
     ]);
   });
 });

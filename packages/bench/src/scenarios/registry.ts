@@ -28,4 +28,5 @@ export const scenarios = {
   shadow: () => import("./shadow/index.js"),
   rules: () => import("./rules/index.js"),
   backtest: () => import("./backtest/index.js"),
+  outbox: () => import("./outbox/index.js"),
 } satisfies ScenarioRegistry;
