@@ -25,6 +25,7 @@ export {
   type CommandRisk,
   type CommandState,
   type CommandStep,
+  type CommandWait,
   type CommandWish,
   commandFromWire,
   commandJson,

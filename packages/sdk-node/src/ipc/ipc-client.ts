@@ -10,6 +10,7 @@ import { type ClientHealth, checkCall, type RequestOptions, type SendOptions } f
 import { Calls, type Reply, type RequestHandler } from "./calls.js";
 import { type Connection, type Frame, toSubscription } from "./connection.js";
 import type { Consumer, ConsumerCounters, ConsumerPorts, Work } from "./consumer.js";
+import { DeviceCommands } from "./device-commands.js";
 import { Heads } from "./heads.js";
 import type { Message } from "./message.js";
 import { MessageBatch } from "./message-batch.js";
@@ -27,6 +28,10 @@ type Style = "callback" | "batch" | "stream";
  */
 export class IpcClient implements Component {
   readonly name = "ipc-client";
+  /** Tells devices what to do, as their profiles say, and follows what becomes of it. */
+  readonly commands = new DeviceCommands((target, payload, options) =>
+    this.request(target, payload, options),
+  );
   #settings: Settings;
   #options: IpcClientOptions;
   readonly #clock: Clock;

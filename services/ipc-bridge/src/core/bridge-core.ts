@@ -1,6 +1,7 @@
 /** The bridge itself: streams in, batches in, and who is who. */
 import {
   type Bus,
+  DeviceCommandClient,
   type EventSender,
   SENDING_HOPS,
   sentAccounts,
@@ -122,6 +123,7 @@ export class BridgeCore implements Component {
       version: parts.version,
       wallMs: () => clock.wallMs(),
       apps: () => this.#announcer.known(),
+      commands: new DeviceCommandClient(bus, partitions, clock),
     });
     this.requests = new Requests({
       bus,

@@ -1,4 +1,5 @@
 /** What apps may ask of the platform itself, by `platform/<name>`. */
+import type { DeviceCommandClient } from "@myelin/bus";
 import type { KnownInstance } from "./announcer.js";
 
 /** `payload` is whatever the app sent; methods that take arguments parse it as JSON. */
@@ -21,6 +22,7 @@ export interface PlatformContext {
   readonly version: string;
   readonly wallMs: () => number;
   readonly apps: () => Iterable<KnownInstance>;
+  readonly commands: Pick<DeviceCommandClient, "submit" | "get" | "next" | "cancel">;
 }
 
 /** By name. */

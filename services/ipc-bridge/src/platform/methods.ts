@@ -2,9 +2,16 @@
 import { AppError } from "@myelin/kernel";
 import type { PlatformContext, PlatformMethod, PlatformMethods } from "../core/platform-method.js";
 import { apps } from "./apps.js";
+import { cancelCommand, getCommand, sendCommand } from "./commands.js";
 import { ping } from "./ping.js";
 
-const METHODS: readonly ((context: PlatformContext) => PlatformMethod)[] = [ping, apps];
+const METHODS: readonly ((context: PlatformContext) => PlatformMethod)[] = [
+  ping,
+  apps,
+  sendCommand,
+  getCommand,
+  cancelCommand,
+];
 
 /** @throws AppError `internal.invalid_argument` when two methods have one name */
 export function createPlatformMethods(context: PlatformContext): PlatformMethods {
