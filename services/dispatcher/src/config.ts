@@ -214,6 +214,13 @@ export const dispatcherSchema = object({
             description:
               "Redis: `single` for one server, or what stands for one; `cluster` for a Redis Cluster, whose other nodes the one at the URL tells of.",
           }),
+          replicas: integer({
+            default: 0,
+            minimum: 0,
+            maximum: 16,
+            description:
+              "Redis, topology `single`: so many replicas have a change, in memory at least, before it is acknowledged, so that it survives a failover to one of them; while fewer answer within three seconds changes are refused.",
+          }),
           user: optional(string({ description: "Redis: name of the user.", minLength: 1 })),
           password: optional(secret({ description: "Redis: password of the user." })),
           ca: optional(

@@ -21,7 +21,7 @@ import { PARTITIONS, TestBox } from "./support/box.js";
 import { openRegistry, owning } from "./support/steps.js";
 
 const storeOn = ({ url }: TestServer, changes: Partial<RedisDeviceStoreOptions> = {}): RedisDeviceStore =>
-  new RedisDeviceStore({ url, topology: "single", prefix: "myelin", ...changes }, systemClock);
+  new RedisDeviceStore({ url, topology: "single", prefix: "myelin", replicas: 0, ...changes }, systemClock);
 
 const one = (id: string, text = "x") => [{ tenant: "", id, record: Buffer.from(text), expected: 0 }];
 
@@ -199,6 +199,34 @@ describe("Redis", requires.program("redis-server"), () => {
     await waitFor(isUp, { what: "the cluster to be up again", deadlineMs: 40_000 });
     for (const at of numbers) expect((await store.get(at, "", "a"))?.version).toBe(results[at]?.[0]);
     await store.close();
+  }, 150_000);
+
+  it("keeps what was acknowledged over a failover to a replica, and acknowledges nothing that none has", async () => {
+    await using master = await startRedis();
+    await using replica = await startRedis({ args: ["--replicaof", master.host, String(master.port)] });
+    const store = storeOn(master, { replicas: 1 });
+    let tries = 0;
+    const isJoined = async () => typeof (await store.putAll(1, one(`joined-${tries++}`)))[0] === "number";
+    await waitFor(isJoined, { what: "the replica to follow", deadlineMs: 60_000 });
+    // Writes until the master is dead: the last of them have no answer.
+    const kept: string[] = [];
+    const writing = (async () => {
+      for (let i = 0; ; i++) {
+        const [result] = await store.putAll(1, one(`d${i}`));
+        if (typeof result !== "number") return;
+        kept.push(`d${i}`);
+      }
+    })();
+    await waitFor(() => kept.length >= 200, { what: "some changes", deadlineMs: 60_000 });
+    await master.kill();
+    await writing;
+    await tell(replica, "REPLICAOF NO ONE");
+    const next = storeOn(replica);
+    const found = await Promise.all(kept.map((id) => next.get(1, "", id)));
+    expect(kept.filter((_, i) => found[i] === undefined)).toEqual([]);
+    const alone = storeOn(replica, { replicas: 1 });
+    expect(await alone.putAll(1, one("alone"))).toMatchObject([{ code: "store.write_failed" }]);
+    await Promise.all([store, next, alone].map((opened) => opened.close()));
   }, 150_000);
 
   it("holds the devices of a dispatcher, also over a restart of both", async () => {

@@ -3,6 +3,8 @@ import { AppError, type Clock } from "@myelin/kernel";
 import { RedisConnection, type RedisServer } from "./redis-connection.js";
 import type { DeviceStore, StoredRecord, StoreEntry } from "./store.js";
 
+/** Within the deadline of a command. */
+const REPLICAS_WITHIN_MS = 3_000;
 /** Fields of one answer to a scan, about. */
 const SCANNED_AT_ONCE = 256;
 
@@ -37,6 +39,8 @@ const ERASE = `
 export interface RedisDeviceStoreOptions extends RedisServer {
   /** What all keys begin with, so that deployments may share a server. */
   readonly prefix: string;
+  /** That have a change before it is acknowledged; 0: none need to. With topology `single` only. */
+  readonly replicas: number;
 }
 
 /** What is written is as durable as the server makes it before it answers. Connects when it is first used. */
@@ -78,9 +82,12 @@ export class RedisDeviceStore implements DeviceStore {
       Buffer.from(record.buffer, record.byteOffset, record.length),
     ]);
     try {
-      const versions = await this.#connection.run(`write ${entries.length} records to`, (client) =>
-        client.eval(PUT_ALL, 2, records, last, ...args),
-      );
+      const what = `write ${entries.length} records to`;
+      const versions = await this.#connection.run(what, async (client) => {
+        const made = await client.eval(PUT_ALL, 2, records, last, ...args);
+        await this.#confirmed(client);
+        return made;
+      });
       return (versions as readonly string[]).map((version, i) => {
         if (version !== "0") return Number(version);
         const { id, expected } = entries[i]!;
@@ -104,6 +111,15 @@ export class RedisDeviceStore implements DeviceStore {
 
   close(): Promise<void> {
     return this.#connection.close();
+  }
+
+  /** Of the writes of this connection up to now. @throws AppError `store.write_failed`: they may be lost, or not */
+  async #confirmed(client: { wait(replicas: number, withinMs: number): Promise<number> }): Promise<void> {
+    const { replicas, url } = this.options;
+    if (replicas === 0) return;
+    const have = await client.wait(replicas, REPLICAS_WITHIN_MS);
+    if (have < replicas)
+      throw new AppError("store.write_failed", `${have} replicas of ${url} have a change, ${replicas} must`);
   }
 
   /** The braces let Redis Cluster keep both on one node, as a script needs them. */
