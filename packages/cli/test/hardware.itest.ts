@@ -56,6 +56,13 @@ it("is driven while a Bus asks for it: measured, seen in the shadow, in tail and
     latencyUs: expect.any(Number),
   });
 
+  const sent = await on("command", "send", "tank-1", "set-pump", "on=false", "--wait", "verified", "--json");
+  expect(sent).toMatchObject({ code: 0, stdout: expect.stringMatching(/"verified"/i) });
+  await waitFor(async () => (await shadow()).state?.reported?.pump === false, {
+    what: "the pump to be off in the shadow",
+    deadlineMs: PATIENCE_MS,
+  });
+
   const broken = join(box.dataDir, "broken.yaml");
   await writeFile(broken, sample.replace("bus: hall", "bus: cellar"));
   const refused = await on("apply", "-f", broken, "--dry-run");

@@ -20,6 +20,7 @@ export const hardwareAgentService = defineService<AgentConfig>({
       version,
       partitions: platform.nats.partitions,
       outboxDir: join(platform.process.dataDir, "outbox"),
+      commandsDir: join(platform.process.dataDir, "commands"),
     });
     const { agent, standing } = service;
     const { directory } = platform.resources;

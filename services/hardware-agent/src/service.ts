@@ -13,11 +13,16 @@ import {
 import { BUCKETS } from "@myelin/contract";
 import { type Clock, type Component, type ComponentCondition, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry } from "@myelin/observability";
+import { Actuator } from "./actuation/actuator.js";
+import { CommandJournal } from "./actuation/command-journal.js";
 import type { AgentConfig } from "./config.js";
+import { CommandDesk } from "./hub/command-desk.js";
 import { DeviceRecords } from "./hub/device-records.js";
 import { EventUplink } from "./hub/event-uplink.js";
+import { HardwarePresence } from "./hub/presence.js";
 import { RecordWriter } from "./hub/sample-record.js";
 import { foldMetrics } from "./metrics.js";
+import { ActuatedUnit } from "./node/actuated-unit.js";
 import { Agent } from "./node/agent.js";
 import { Standing } from "./node/standing.js";
 import { diskFolder } from "./outbox/folder.js";
@@ -34,6 +39,8 @@ export interface AgentDependencies {
   readonly version: string;
   /** Folder of the outbox; nobody else writes there. */
   readonly outboxDir: string;
+  /** Folder of the keys of commands; nobody else writes there. */
+  readonly commandsDir: string;
   /** Absent: nobody reads metrics. */
   readonly metrics?: MetricsRegistry | undefined;
 }
@@ -50,9 +57,12 @@ const LARGEST_SEGMENT = 16 * 1024 * 1024;
 const PENDING_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES = 2 * 1024 * 1024;
 
+/** Longer than a command may wait at the hub. */
+const JOURNAL_LIMITS = { keys: 100_000, keepMs: 31 * 24 * 3_600_000 };
+
 /** Puts an agent together; nothing is opened before `start`. */
 export function createAgent(config: AgentConfig, deps: AgentDependencies): AgentService {
-  const { bus, clock, log, partitions, version, outboxDir } = deps;
+  const { bus, clock, log, partitions, version, outboxDir, commandsDir } = deps;
   const sender = SENDING_HOPS["hardware-agent"].senderOf(bus.instance);
   const events = createEventSender(bus, { partitions, clock, sender });
   const telemetry = createTelemetrySender(bus, { partitions, clock, sender });
@@ -64,6 +74,23 @@ export function createAgent(config: AgentConfig, deps: AgentDependencies): Agent
     limits: limitsOf(config.outbox),
   });
   const sink = new OutboxSink(outbox);
+  const actuated = new Map<string, ActuatedUnit>();
+  const journal = new CommandJournal(diskFolder(commandsDir), () => clock.wallMs(), JOURNAL_LIMITS);
+  const actuator = new Actuator({ journal, clock, logger: log.child({ component: "actuator" }) });
+  const presence = new HardwarePresence({
+    bus,
+    partitions,
+    clock,
+    reachable: () => reachable(agent),
+  });
+  const desk = new CommandDesk({
+    bus,
+    sender: events,
+    partitions,
+    log,
+    device: (id) => actuated.get(id),
+    execute: (order, device) => actuator.execute(order, device),
+  });
   const records = new DeviceRecords({
     registry: new DeviceRegistryClient(bus, partitions),
     node: config.node,
@@ -78,10 +105,23 @@ export function createAgent(config: AgentConfig, deps: AgentDependencies): Agent
     clock,
     log,
     sink,
-    onDevices: (devices) =>
+    onDevices: async (devices) => {
       records.want(
         devices.map(({ id, spec }) => ({ id, profile: spec.profile, description: spec.description ?? "" })),
-      ),
+      );
+      const units = new Map(agent.standings.map(({ unit }) => [unit?.device.id, unit]));
+      for (const [id, { unit }] of [...actuated]) {
+        if (units.get(id) === unit) continue;
+        actuated.delete(id);
+        if (!units.has(id)) await actuator.detach(id);
+      }
+      for (const [id, unit] of units) {
+        if (unit === undefined || id === undefined || actuated.has(id)) continue;
+        const device = new ActuatedUnit(unit, clock);
+        actuated.set(id, device);
+        actuator.attach(device);
+      }
+    },
   });
   if (deps.metrics !== undefined) foldMetrics(deps.metrics, agent, outbox);
   const ledger = new LedgerKeeper({
@@ -99,11 +139,23 @@ export function createAgent(config: AgentConfig, deps: AgentDependencies): Agent
       outbox,
       records,
       linesComponent(agent),
+      actuator,
+      desk,
+      presence,
       createHeartbeat(bus, { service: "hardware-agent", version, clock }),
     ],
     { name: "hardware-agent", clock },
   );
   return Object.assign(host, { agent, outbox, standing: new Standing(agent, () => clock.wallMs()) });
+}
+
+/** Devices that answer. */
+function reachable(agent: Agent): ReadonlySet<string> {
+  const ids = new Set<string>();
+  for (const { unit, line } of agent.standings)
+    if (unit !== undefined && line?.error === undefined && unit.hasAnswered && !unit.health.isDegraded)
+      ids.add(unit.device.id);
+  return ids;
 }
 
 /** Lines open when resources say so. One that is down is no reason to be unready: the others go on. */

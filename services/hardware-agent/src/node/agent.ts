@@ -34,7 +34,7 @@ interface Options {
   readonly log: Logger;
   readonly sink: SampleSink;
   /** Devices that are driven from now on; told after each change. */
-  readonly onDevices: (devices: readonly CheckedDevice[]) => void;
+  readonly onDevices: (devices: readonly CheckedDevice[]) => Promise<void>;
 }
 
 /** One per process. */
@@ -96,7 +96,7 @@ export class Agent {
       const line = this.#lines.get(this.#good.get(standing.name)?.spec.bus ?? "");
       return { ...standing, line, unit: line?.unit(standing.name) };
     });
-    onDevices(driven);
+    await onDevices(driven);
   }
 
   /** Which of these could not be put in force; changes nothing. */
