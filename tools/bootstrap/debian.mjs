@@ -14,8 +14,9 @@ import { delimiter, join } from "node:path";
 import { say, step } from "./progress.mjs";
 import { runTool } from "./run-tool.mjs";
 
-/** Program, as tests name it with `requires.program`, and its package. One line for each. */
+/** Program, or file of a library, as tests name it with `requires.program`, and its package. One line for each. */
 export const DEBIAN_PACKAGES = {
+  "/usr/include/modbus/modbus.h": "libmodbus-dev",
   influxd: "influxdb",
   mariadbd: "mariadb-server",
   mosquitto: "mosquitto",
@@ -24,6 +25,7 @@ export const DEBIAN_PACKAGES = {
   pg_createcluster: "postgresql",
   promtool: "prometheus",
   "redis-server": "redis-server",
+  socat: "socat",
 };
 
 const POLICY = "/usr/sbin/policy-rc.d";
@@ -121,6 +123,7 @@ function hasPackageLists() {
 
 /** @param {string} name */
 function hasProgram(name) {
+  if (name.startsWith("/")) return existsSync(name);
   const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin"];
   return folders.some((folder) => {
     try {

@@ -89,6 +89,7 @@ export const VENDORS: Readonly<Record<string, readonly string[]>> = {
   ioredis: ["services/dispatcher/src/registry/"],
   mysql2: ["packages/data-store/src/stores/mysql/"],
   pg: ["packages/data-store/src/stores/postgresql/"],
+  serialport: ["services/hardware-agent/src/links/serial/"],
   "csv-parse": ["services/listener/src/device-lines/"],
   "csv-stringify*": ["services/listener/src/device-lines/"],
   vitest: ["packages/testkit/"],

@@ -17,8 +17,9 @@ export function environmentWith(additions: Readonly<Record<string, string | unde
 // Debian installs daemons here, and an ordinary user's PATH lacks it.
 const EXTRA_FOLDERS = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/** The full path of a program on PATH or among the daemons of the system; undefined where there is none. */
+/** The full path of a program on PATH or among the daemons of the system, or of a file of a library that is named by its path; undefined where there is none. */
 export function findProgram(name: string): string | undefined {
+  if (name.startsWith("/")) return existsSync(name) ? name : undefined;
   const folders = [...(environmentVariable("PATH") ?? "").split(delimiter), ...EXTRA_FOLDERS];
   return folders.map((folder) => join(folder, name)).find(isExecutable);
 }

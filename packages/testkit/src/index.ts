@@ -10,7 +10,19 @@ export {
 export type { ReadyCheck } from "./process/ready.js";
 export { sourceArguments } from "./process/source-arguments.js";
 export { type Lack, type Requirement, requires } from "./requires.js";
+export {
+  type LineFault,
+  SerialLine,
+  type SerialLineOptions,
+  startSerialLine,
+} from "./serial/serial-line.js";
 export { startInfluxdb } from "./servers/influxdb.js";
+export {
+  LIBMODBUS_HEADER,
+  type LibmodbusLine,
+  type LibmodbusServer,
+  startLibmodbus,
+} from "./servers/libmodbus.js";
 export { type MariadbOptions, startMariadb } from "./servers/mariadb.js";
 export { type MosquittoOptions, startMosquitto } from "./servers/mosquitto.js";
 export { type NatsOptions, type NatsServer, natsServerPath, startNats } from "./servers/nats.js";

@@ -33,9 +33,18 @@ export interface ByteReceiver {
   lost(error: AppError): void;
 }
 
+/** What is known of the manners of those on a line. */
+export interface LineManners {
+  /** Longest silence of a unit after a request. */
+  readonly timeoutMs: number;
+  /** Silence after a request that goes to all units. */
+  readonly turnaroundMs: number;
+}
+
 /** A line that carries bytes. Whoever speaks on it takes a turn in `queue` first. */
 export interface ByteLink extends Link {
   readonly queue: LineQueue;
+  readonly manners: LineManners;
   readonly connected: boolean;
   /** One at a time: units that share a line share what speaks their protocol on it. */
   receiver: ByteReceiver | undefined;

@@ -13,6 +13,8 @@ export type LinkRegistry = Readonly<Record<string, () => Promise<LinkModule>>>;
 
 /** The sorts of lines that can be opened. */
 export const links = {
+  serial: () => import("./serial/index.js"),
   simulated: () => import("./simulated/index.js"),
   tcp: () => import("./tcp/index.js"),
+  udp: () => import("./udp/index.js"),
 } satisfies LinkRegistry;

@@ -14,6 +14,8 @@ import { decodeRtu, encodeRtu } from "./rtu.js";
 import { modbusSettings } from "./settings.js";
 import { TestUnit } from "./testcases/unit.js";
 
+const manners = { timeoutMs: 300, turnaroundMs: 100 };
+
 type Framing = "rtu" | "tcp";
 
 /** What the line does to a reply: all frames that arrive, one after the other; none is silence. */
@@ -33,7 +35,11 @@ class Bench {
 
   constructor(framing: Framing, settings: Record<string, unknown> = {}, unit = 9) {
     this.#framing = framing;
-    this.link = new SimulatedLink("line", { peer: this.#peer, gapMs: framing === "rtu" ? 2 : 0 }, this.clock);
+    this.link = new SimulatedLink(
+      "line",
+      { peer: this.#peer, manners, gapMs: framing === "rtu" ? 2 : 0 },
+      this.clock,
+    );
     const driver = drivers.find(({ name }) => name === `modbus-${framing}`);
     if (driver === undefined) throw new Error(framing);
     this.adapter = driver.open(
@@ -352,13 +358,13 @@ test("all units at once are written to, and nobody says that they did it", async
 test("a line is spoken in one way only", () => {
   const clock = new FakeClock();
   const settings = checkValue(modbusSettings, {}).value;
-  const link = new SimulatedLink("line", {}, clock);
+  const link = new SimulatedLink("line", { manners }, clock);
   drivers[0]?.open(link, 1, settings, clock);
   drivers[0]?.open(link, 2, settings, clock);
   expect(() => drivers[1]?.open(link, 3, settings, clock)).toThrow(
     expect.objectContaining({ code: "hardware.unfit" }),
   );
-  const wide = new SimulatedLink("wide", { concurrency: 2 }, clock);
+  const wide = new SimulatedLink("wide", { manners, concurrency: 2 }, clock);
   expect(() => drivers[0]?.open(wide, 1, settings, clock)).toThrow(
     expect.objectContaining({ code: "hardware.unfit" }),
   );

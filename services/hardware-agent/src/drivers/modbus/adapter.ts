@@ -37,9 +37,10 @@ export class ModbusAdapter implements HardwareAdapter<ModbusRead, ModbusAddress>
     priority: Priority,
     signal: AbortSignal,
   ): Promise<ReadOutcome> {
-    const result = await this.#exchange(read.pdu, priority, signal, (bytes, start) => {
+    const take = (bytes: Uint8Array, start: number): void => {
       decodeRuns(read.runs, read.points, bytes, start + 2, out, this.#clock.wallUs());
-    });
+    };
+    const result = await this.#exchange(read.pdu, priority, signal, take);
     if (result.status === "good") return { answer: "complete", latencyMs: result.latencyMs };
     if (result.status === "aborted") throw abortError(signal);
     out.setBad(read.points, failureOf(result), this.#clock.wallUs());
@@ -98,7 +99,7 @@ export class ModbusAdapter implements HardwareAdapter<ModbusRead, ModbusAddress>
     take?: (bytes: Uint8Array, start: number, end: number) => void,
     followUp?: () => Uint8Array,
   ): Promise<ExchangeResult> {
-    const { timeout, wait } = this.#settings;
+    const { timeout = this.#session.manners.timeoutMs, wait } = this.#settings;
     return this.#session.exchange({
       unit: this.#unit,
       pdu,

@@ -18,7 +18,7 @@ const RTU_BYTES = 3;
 const rtu: ModbusDriver = {
   name: "modbus-rtu",
   // Over TCP and UDP: gateways that pass frames on as they are.
-  links: ["serial", "tcp", "udp", "simulated"],
+  links: ["serial", "tcp", "udp"],
   settings: modbusSettings,
   parseUnit: (text) => parseModbusUnit(text, 1, 247),
   parseAddress: parseModbusAddress,
@@ -29,7 +29,7 @@ const rtu: ModbusDriver = {
 
 const tcp: ModbusDriver = {
   name: "modbus-tcp",
-  links: ["tcp", "udp", "simulated"],
+  links: ["tcp", "udp"],
   settings: modbusSettings,
   // 255 is what the standard wants where the connection alone says who is meant.
   parseUnit: (text) => parseModbusUnit(text, 255, 255),

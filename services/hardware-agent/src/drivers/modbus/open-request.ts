@@ -27,8 +27,9 @@ export class OpenRequest {
     request.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Begins the unit's time: called when the request has left. */
+  /** Begins a time in which it must end; one that was begun before does not count any more. */
   await(timeoutMs: number, onTimeout: () => void): void {
+    this.#clock.clear(this.#timer);
     if (!this.#isOver) this.#timer = this.#clock.setTimeout(onTimeout, timeoutMs);
   }
 

@@ -1,14 +1,14 @@
 /** Modbus RTU on a line, or on a connection to a gateway that passes frames on as they are. */
 import { AppError, type Clock } from "@myelin/kernel";
-import type { ByteLink } from "../../links/link.js";
+import type { ByteLink, LineManners } from "../../links/link.js";
 import { LateGuard } from "./late-guard.js";
 import { OpenRequest } from "./open-request.js";
 import { encodeRtu, RtuReader } from "./rtu.js";
 import type { Exchange, ExchangeResult, ModbusSession } from "./session.js";
 import { inTurn } from "./turn.js";
 
-/** How long all units have to do what a broadcast says (Modbus over Serial Line 1.02, 2.4.1: 100 to 200 ms). */
-export const BROADCAST_TURNAROUND_MS = 100;
+// The longest frame takes less, also at 300 baud.
+const SEND_LIMIT_MS = 15_000;
 
 /** Speaks for all units on one line; one request at a time. */
 export class RtuSession implements ModbusSession {
@@ -50,6 +50,10 @@ export class RtuSession implements ModbusSession {
     return this.#strays;
   }
 
+  get manners(): LineManners {
+    return this.#link.manners;
+  }
+
   exchange(request: Exchange): Promise<ExchangeResult> {
     return inTurn(this.#link, this.#clock, request, (one) => this.#converse(one));
   }
@@ -62,7 +66,7 @@ export class RtuSession implements ModbusSession {
       return;
     }
     const found = this.#reader.push(chunk);
-    if (found === "pending") return;
+    if (found === "pending" || open.request.unit === 0) return;
     const { bytes, start, end } = this.#reader;
     this.#learnEcho(open.request.pdu);
     this.#guardOf(open.request.unit).answered(open.request.pdu, found === "exception");
@@ -111,7 +115,11 @@ export class RtuSession implements ModbusSession {
     this.#open = open;
     try {
       const leaving = this.#link.send(frame);
-      if (leaving !== undefined) await leaving;
+      if (leaving !== undefined) {
+        open.await(SEND_LIMIT_MS, () => this.#link.reset(`it took no bytes for ${SEND_LIMIT_MS} ms`));
+        // A line that goes away while it takes bytes may never say what became of them.
+        await Promise.race([leaving, open.ended]);
+      }
     } catch (thrown) {
       open.end({ status: "unreachable", sent: false, detail: AppError.from(thrown).message });
     }
@@ -126,15 +134,15 @@ export class RtuSession implements ModbusSession {
     return await open.ended;
   }
 
-  // Nobody answers a broadcast; what the line gives back meanwhile is its echo.
+  // Nobody answers a broadcast: when its time is over, all was done that can be. What comes meanwhile is an echo at most.
   async #broadcast(request: Exchange): Promise<ExchangeResult> {
-    try {
-      await this.#link.send(encodeRtu(0, request.pdu));
-      await this.#clock.sleep(BROADCAST_TURNAROUND_MS);
-      return { status: "good", sent: true, latencyMs: BROADCAST_TURNAROUND_MS };
-    } catch (thrown) {
-      return { status: "unreachable", sent: true, detail: AppError.from(thrown).message, latencyMs: 0 };
-    }
+    const { turnaroundMs } = this.#link.manners;
+    const frame = encodeRtu(0, request.pdu);
+    this.#reader.expect(0, request.pdu, frame);
+    const result = await this.#send({ ...request, timeoutMs: turnaroundMs }, frame);
+    return result.status === "no_reply" || result.status === "bad_reply"
+      ? { ...result, status: "good" }
+      : result;
   }
 
   // Only a reply that does not look like its request tells; and where noise came first, nobody knows what it was.

@@ -1,5 +1,5 @@
 /** A conversation with the units of one line: a request, and what became of it. */
-import type { ByteReceiver, Priority } from "../../links/link.js";
+import type { ByteReceiver, LineManners, Priority } from "../../links/link.js";
 
 /** One request. */
 export interface Exchange {
@@ -35,6 +35,7 @@ export interface ExchangeResult {
 
 /** Speaks a framing on a line, for all units that are on it. */
 export interface ModbusSession extends ByteReceiver {
+  readonly manners: LineManners;
   /** Never rejects: whatever happens stands in the result. */
   exchange(request: Exchange): Promise<ExchangeResult>;
 }

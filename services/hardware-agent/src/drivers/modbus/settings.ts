@@ -1,15 +1,15 @@
 /** What a Device on Modbus may set, beyond where its points are. */
-import { durationMs, type Infer, integer, object, oneOf } from "@myelin/config";
+import { durationMs, type Infer, integer, object, oneOf, optional } from "@myelin/config";
 
 /** The same for both framings. */
 export const modbusSettings = object({
-  timeout: durationMs({
-    description:
-      "Longest silence of the unit after a request; the line is taken that long by a unit that is dead.",
-    default: "300ms",
-    min: "5ms",
-    max: "60s",
-  }),
+  timeout: optional(
+    durationMs({
+      description: "Longest silence of this unit after a request; left out, that of its Bus.",
+      min: "5ms",
+      max: "60s",
+    }),
+  ),
   wait: durationMs({
     description:
       "Longest wait of a request for its turn on the line; a read that has waited so long is a bad sample.",

@@ -1,6 +1,6 @@
 /** Modbus TCP on a connection: replies are told apart by their transaction, so late and doubled ones reach nobody. */
 import { AppError, type Clock } from "@myelin/kernel";
-import type { ByteLink } from "../../links/link.js";
+import type { ByteLink, LineManners } from "../../links/link.js";
 import { encodeMbap, MbapReader } from "./mbap.js";
 import { OpenRequest } from "./open-request.js";
 import { judgeReply } from "./pdu.js";
@@ -43,6 +43,10 @@ export class TcpSession implements ModbusSession {
   /** Replies that nobody waited for: late, doubled, or of no request of ours. */
   get strays(): number {
     return this.#strays;
+  }
+
+  get manners(): LineManners {
+    return this.#link.manners;
   }
 
   exchange(request: Exchange): Promise<ExchangeResult> {

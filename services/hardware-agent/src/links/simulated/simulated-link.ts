@@ -1,7 +1,7 @@
 /** A line that ends in this process: what is sent goes to a function, which answers as it likes. */
 import { AppError, type Clock } from "@myelin/kernel";
 import { LineQueue, type LineQueueOptions } from "../line-queue.js";
-import type { ByteLink, ByteReceiver } from "../link.js";
+import type { ByteLink, ByteReceiver, LineManners } from "../link.js";
 
 /** The other end. `answer` may be called at any time and as often as it likes; it does nothing while the line is down. */
 export type SimulatedPeer = (bytes: Uint8Array, answer: (bytes: Uint8Array) => void) => void;
@@ -9,12 +9,14 @@ export type SimulatedPeer = (bytes: Uint8Array, answer: (bytes: Uint8Array) => v
 /** How the line is shared; nobody is at its other end unless told. */
 export interface SimulatedLinkSettings extends Pick<LineQueueOptions, "concurrency" | "perUnit" | "gapMs"> {
   readonly peer?: SimulatedPeer | undefined;
+  readonly manners: LineManners;
 }
 
 /** Up as long as nobody cuts it. */
 export class SimulatedLink implements ByteLink {
   readonly kind = "simulated";
   readonly queue: LineQueue;
+  readonly manners: LineManners;
   receiver: ByteReceiver | undefined;
   readonly #peer: SimulatedPeer | undefined;
   #connected = false;
@@ -22,10 +24,11 @@ export class SimulatedLink implements ByteLink {
 
   constructor(
     readonly name: string,
-    { peer, ...sharing }: SimulatedLinkSettings,
+    { peer, manners, ...sharing }: SimulatedLinkSettings,
     clock: Clock,
   ) {
     this.#peer = peer;
+    this.manners = manners;
     this.queue = new LineQueue({ ...sharing, clock, name });
   }
 

@@ -2,7 +2,7 @@
 import { createConnection, type Socket } from "node:net";
 import { AppError, type Clock } from "@myelin/kernel";
 import { LineQueue } from "../line-queue.js";
-import type { ByteLink, ByteReceiver } from "../link.js";
+import type { ByteLink, ByteReceiver, LineManners } from "../link.js";
 import { Reconnector } from "../reconnector.js";
 
 /** Where it leads, and how it is used. */
@@ -16,6 +16,7 @@ export interface TcpLinkSettings {
   readonly outstandingPerUnit?: number;
   /** Silence between two requests, for gateways that need it. */
   readonly gapMs: number;
+  readonly manners: LineManners;
 }
 
 // A cable that was pulled is noticed by the system too, not only by requests without an answer.
@@ -25,6 +26,7 @@ const KEEP_ALIVE_MS = 15_000;
 export class TcpLink implements ByteLink {
   readonly kind = "tcp";
   readonly queue: LineQueue;
+  readonly manners: LineManners;
   receiver: ByteReceiver | undefined;
   readonly #settings: TcpLinkSettings;
   readonly #clock: Clock;
@@ -38,6 +40,7 @@ export class TcpLink implements ByteLink {
   ) {
     this.#settings = settings;
     this.#clock = clock;
+    this.manners = settings.manners;
     this.queue = new LineQueue({
       clock,
       name,
