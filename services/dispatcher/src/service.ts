@@ -193,6 +193,7 @@ export async function createDispatcher(
         retained,
         sinks,
         desk,
+        profileOf: (tenant, device) => deviceProfiles.of(tenant, device),
       }),
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),

@@ -13,7 +13,7 @@ describe("a Sink", () => {
     const { documents } = await sink("{ store: { sqlite: {} } }");
     expect(documents[0]?.resource?.spec).toEqual({
       store: { sqlite: { path: "history.db", maxBytes: 10 * 1024 ** 3 } },
-      mapping: { depth: 4 },
+      mapping: { by: "profile", depth: 4 },
       batch: { readings: 50_000, wait: 50 },
     });
   });

@@ -94,6 +94,11 @@ const store = exactlyOne(
 
 const mapping = object(
   {
+    by: oneOf(["profile", "fields"], {
+      description:
+        "What a payload is read by: `profile`, that of its device, where it has one that reads the payload, so that each of its points is kept with its own time, and what is wrong as bad, with the reason; or `fields` alone, as they came.",
+      default: "profile",
+    }),
     points: optional(
       array(string({ description: "Name of a point.", minLength: 0, maxLength: 512 }), {
         description:

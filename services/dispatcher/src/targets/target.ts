@@ -1,4 +1,5 @@
 /** What every target kind must do. */
+import type { Profile } from "@myelin/profile";
 import type { AppDirectory } from "../core/app-directory.js";
 import type { LinkHub } from "../core/link-hub.js";
 import type { ListenerDirectory } from "../core/listener-directory.js";
@@ -26,6 +27,8 @@ export interface TargetContext {
   readonly retained?: RetainedKeeper | undefined;
   /** Where shadows, commands and rules are; absent where there are none. */
   readonly desk?: DeviceDesk | undefined;
+  /** The profile of a device; "unknown" while its record is being read. Absent: no device has one. */
+  readonly profileOf?: ((tenant: string, device: string) => Profile | "unknown" | undefined) | undefined;
   /** The sinks in force. */
   readonly sinks?: Sinks | undefined;
 }

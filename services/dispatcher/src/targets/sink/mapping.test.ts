@@ -18,7 +18,9 @@ import { Mapper } from "./mapping.js";
 const KINDS = ["number", "boolean", "text", "json", "bytes", "text", "none"];
 type Mapping = ConstructorParameters<typeof Mapper>[0];
 
-function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
+const DEFAULTS: Mapping = { by: "profile", depth: 4 };
+
+function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "", profile?: Profile) {
   const head = { ...EMPTY_HEAD, tenant: "n", deviceId: "d", path: "a/b", kind: Kind.EVENT, contentType };
   const link = {
     sender: "l",
@@ -35,7 +37,7 @@ function map(payload: Buffer, spec: Partial<Mapping> = {}, contentType = "") {
   const view = new BatchView().reset(builder.finish()!);
   view.next();
   const block = new ReadingBlock();
-  const count = new Mapper({ depth: 4, ...spec }).map(view, block);
+  const count = new Mapper({ ...DEFAULTS, ...spec }).map(view, block, profile);
   const { series, seriesOf, kind, value, others, timeUs, ref, quality, reasons } = block.columns();
   const rows = Array.from({ length: block.count }, (_, i) => ({
     point: series[seriesOf[i]! * 4 + 3],
@@ -73,6 +75,25 @@ const BOILER = {
 } as unknown as DeviceProfileSpec;
 
 describe("a mapping", () => {
+  it("keeps what the profile of the device makes of a payload, and its fields where that is not to count", () => {
+    const profile = new Profile("boiler", BOILER);
+    const read = map(Buffer.from('{"t":200,"on":true,"more":1}'), {}, "", profile);
+    expect(read.rows.map(({ point, value, timeUs }) => [point, value, timeUs])).toEqual([
+      ["t", null, 1_000_000],
+      ["on", 1, 1_000_000],
+      ["gone", null, 1_000_000],
+    ]);
+    expect([new Mapper({ ...DEFAULTS, by: "fields" }).isByProfile, new Mapper(DEFAULTS).isByProfile]).toEqual(
+      [false, true],
+    );
+  });
+
+  it("leaves samples that a route has made of a payload as they are", () => {
+    const sample = { point: "t", value: 5, quality: "good", timeUs: 7 };
+    const { rows } = map(Buffer.from(JSON.stringify([sample])), {}, "", new Profile("boiler", BOILER));
+    expect(rows.map(({ point, value, timeUs }) => [point, value, timeUs])).toEqual([["t", 5, 7]]);
+  });
+
   it("makes a point of each field, with dots between levels, and of nothing that is null", () => {
     expect(points({ t: 21.5, on: true, room: { h: 40, deep: { x: "y" } }, no: null })).toEqual({
       t: 21.5,

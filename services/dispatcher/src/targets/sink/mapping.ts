@@ -9,7 +9,7 @@ import {
   type ReadingValue,
   toReference,
 } from "@myelin/data-store";
-import { decodeSampleBlock, type Sample } from "@myelin/profile";
+import { decodeSampleBlock, type Profile, type Sample } from "@myelin/profile";
 
 /** A message with more points is kept as one value: it is a document, not a set of measurements. */
 const MAX_POINTS = 1_000;
@@ -30,8 +30,13 @@ export class Mapper {
     this.wanted = spec.points === undefined ? undefined : new Set(spec.points);
   }
 
-  /** Adds the readings of the envelope on which the view stands; how many there were. */
-  map(view: BatchView, block: ReadingBlock): number {
+  /** Payloads are read by the profile of their device, where it reads them. */
+  get isByProfile(): boolean {
+    return this.spec.by !== "fields";
+  }
+
+  /** Adds the readings of the envelope on which the view stands; how many there were. @param profile that of its device, if that counts */
+  map(view: BatchView, block: ReadingBlock, profile?: Profile): number {
     const payload = view.payload();
     if (payload.length === 0) return 0;
     const { contentType } = view;
@@ -42,6 +47,15 @@ export class Mapper {
     const value = decode(contentType, payload);
     const samples = this.spec.depth === 0 ? undefined : toSamples(value);
     if (samples !== undefined) return this.keep(samples, view, block);
+    const { path, ingestTimeUs, sourceTimeUs } = view;
+    const read = profile?.decode({
+      path,
+      payload,
+      ingestTimeUs,
+      sourceTimeUs,
+      quality: qualityOf(view.quality),
+    });
+    if (read !== undefined) return this.keep(read, view, block);
     const points = this.points(value, payload);
     let quality = qualityOf(view.quality);
     let reason = quality === "good" ? "" : view.qualityReason;
@@ -57,7 +71,7 @@ export class Mapper {
       }
     }
     const ref = toReference(view.id());
-    const { tenant, deviceId, path } = view;
+    const { tenant, deviceId } = view;
     let count = 0;
     for (const [name, what] of points) {
       if (this.wanted?.has(name) === false || name === time?.field) continue;

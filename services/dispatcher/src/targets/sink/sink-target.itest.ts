@@ -1,4 +1,5 @@
 import { mkdir } from "node:fs/promises";
+import { DeviceRegistryClient } from "@myelin/bus";
 import type { Resource } from "@myelin/config";
 import type { Reading } from "@myelin/data-store";
 import {
@@ -117,6 +118,30 @@ describe("a sink", () => {
     expect(rows).toEqual([
       ["temperature", 21.5, "good", undefined],
       ["temperature", null, "bad", "wrong_type"],
+    ]);
+  });
+
+  it("reads payloads by the profile that the registry has for their device, without any route that says so", async () => {
+    await using box = await TestBox.open();
+    const dispatcher = await box.dispatcher("dispatcher-0");
+    await dispatcher.applyResources(state(sink("history"), BOILER, toHistory));
+    await owning(dispatcher, PARTITIONS);
+    const registry = new DeviceRegistryClient(await box.connect("asker"), PARTITIONS);
+    const isWritten = () =>
+      registry.write({ device: { tenant: "", id: "b", profile: "boiler" } }).then(
+        () => true,
+        () => false,
+      );
+    await waitFor(isWritten, { what: "the registry", ...LONG });
+    const producer = await box.producer();
+    for (const device of ["b", "other"]) await producer.event(device, "boiler", '{"t":"warm"}');
+    await producer.event("b", "boiler", '{"t":21.5}');
+    const all = async () => [...(await stored(dispatcher, "b")), ...(await stored(dispatcher, "other"))];
+    await waitFor(async () => (await all()).length === 3, { what: "all three", ...LONG });
+    expect((await all()).map(({ point, value, reason }) => [point, value, reason])).toEqual([
+      ["temperature", null, "wrong_type"],
+      ["temperature", 21.5, undefined],
+      ["t", "warm", undefined],
     ]);
   });
 

@@ -2,6 +2,7 @@
 import { BATCH_FLAGS, BatchView } from "@myelin/contract";
 import { ReadingBlock } from "@myelin/data-store";
 import { AppError } from "@myelin/kernel";
+import type { Profile } from "@myelin/profile";
 import { isExpired } from "../../core/expiry.js";
 import { type SinkBatch, SinkOutlet } from "../../core/sink-outlet.js";
 import type { Sink } from "../../history/sinks.js";
@@ -30,7 +31,10 @@ class SinkTarget implements Target {
       way,
       events,
       clock: this.context.ports.clock,
-      onError: (err) => this.context.sinks?.failed(this.sinkName, err),
+      onError: (err) => {
+        // Nothing that its store has to do with.
+        if (err.code !== "target.unavailable") this.context.sinks?.failed(this.sinkName, err);
+      },
       writer: { maxGroup: 64, write: (batches) => this.write(batches) },
     });
   }
@@ -59,10 +63,18 @@ class SinkTarget implements Target {
       const mayExpire = (view.hop.flags & BATCH_FLAGS.expiry) !== 0;
       while (view.next()) {
         if (mayExpire && isExpired(view, nowUs)) expired += 1;
-        else if (mapper.map(view, block) === 0) sink.counts.skipped += 1;
+        else if (mapper.map(view, block, mapper.isByProfile ? this.profileOf(view) : undefined) === 0)
+          sink.counts.skipped += 1;
       }
       return { expired, refused: 0 };
     });
+  }
+
+  /** @throws AppError `target.unavailable`: what a device is must be known before its series have names */
+  private profileOf({ tenant, deviceId }: BatchView): Profile | undefined {
+    const profile = this.context.profileOf?.(tenant, deviceId);
+    if (profile !== "unknown") return profile;
+    throw new AppError("target.unavailable", "the records of the devices are being read");
   }
 
   private mapperOf({ spec: { mapping } }: Sink): Mapper {
