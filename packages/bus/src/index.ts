@@ -1,4 +1,5 @@
 /** The bus: NATS behind interfaces that the services use. */
+export { type AlarmWatchOptions, MAX_WATCHED_ALARMS, watchAlarms } from "./alarm-watch.js";
 export {
   ALARM_SEVERITIES,
   ALARM_STATES,

@@ -150,7 +150,38 @@ describe("alarms over HTTP", () => {
     expect(await found("?tenant=other")).toEqual([]);
   });
 
+  it("are told live, those that stand first, then each change", async () => {
+    const [stands] = await standing("?device=b2&state=raised");
+    const ending = new AbortController();
+    const url = `http://127.0.0.1:${rig.port("web")}/api/v1/alarms/changes?device=b2&severity=major`;
+    const response = await fetch(url, { signal: ending.signal });
+    expect(response.headers.get("content-type")).toBe("text/event-stream");
+    const told: Shown[] = [];
+    let text = "";
+    const reading = (async () => {
+      for await (const chunk of response.body!) {
+        text += Buffer.from(chunk).toString();
+        for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+          const data = /^event: alarm\ndata: (.*)$/.exec(text.slice(0, end))?.[1];
+          text = text.slice(end + 2);
+          if (data !== undefined) told.push(JSON.parse(data) as Shown);
+        }
+      }
+    })().catch(() => undefined);
+    await waitFor(() => told.length === 1, { what: "the alarm that stands", ...DEADLINE });
+    await api(`/alarms/${stands!.id}/acknowledge`, { method: "POST" });
+    await waitFor(() => told.length === 2, { what: "the acknowledgement", ...DEADLINE });
+    await says("b2", 60);
+    await waitFor(() => told.length === 3, { what: "the end", ...DEADLINE });
+    expect(told.map(({ id, state }) => [id, state])).toEqual(
+      ["raised", "acknowledged", "cleared"].map((state) => [stands!.id, state]),
+    );
+    ending.abort();
+    await reading;
+  });
+
   it.each([
+    ["/alarms/changes?severity=none", undefined, 400, "protocol.malformed"],
     ["/alarms/0-1-999", undefined, 404, "alarm.unknown"],
     ["/alarms/x", undefined, 404, "alarm.unknown"],
     ["/alarms/0-1-999/acknowledge", {}, 404, "alarm.unknown"],
@@ -171,6 +202,7 @@ describe("alarms over HTTP", () => {
     expect(Object.keys(paths)).toEqual(
       expect.arrayContaining([
         "/api/v1/alarms",
+        "/api/v1/alarms/changes",
         "/api/v1/alarms/{alarmId}",
         "/api/v1/alarms/{alarmId}/acknowledge",
         "/api/v1/alarms/{alarmId}/clear",

@@ -7,6 +7,8 @@ import {
   type AlarmRecord,
   alarmJson,
   deploymentPartitions,
+  MAX_WATCHED_ALARMS,
+  watchAlarms,
 } from "@myelin/bus";
 import { AppError, systemClock } from "@myelin/kernel";
 import type { ReachOptions } from "../box/connection.js";
@@ -26,9 +28,6 @@ export interface AlarmsOptions extends ReachOptions {
   readonly count?: number;
 }
 
-const LOOK_AGAIN_MS = 1_000;
-/** Alarms that are followed: as many as one answer holds. */
-const MAX_WATCHED = 500;
 const WHO = "cli";
 
 /** @throws AppError `alarm.*`, `config.invalid`, `request.*`, `bus.*` */
@@ -104,44 +103,15 @@ async function watch(
   { json, count = Number.POSITIVE_INFINITY }: AlarmsOptions,
 ): Promise<number> {
   endWithReader();
-  const wanted: AlarmFilter = { ...filter, states: ["raised", "acknowledged"], limit: MAX_WATCHED };
-  let standing = new Map<string, AlarmRecord>();
-  let isCut = false;
-  for (let lines = 0; ; await systemClock.sleep(LOOK_AGAIN_MS)) {
-    const page = await client.list(wanted);
-    if (page.more && !isCut) note(`More than ${MAX_WATCHED} alarms stand: the newest of them are followed.`);
-    isCut = page.more;
-    const next = new Map(page.alarms.map((alarm) => [alarm.id, alarm]));
-    const told = page.alarms.filter((alarm) => hasChanged(standing.get(alarm.id), alarm)).reverse();
-    for (const { tenant, id } of standing.values())
-      if (!next.has(id)) told.push(...(await ended(client, tenant, id)));
-    standing = next;
-    for (const alarm of told) {
-      if (json) printJson(alarmJson(alarm));
-      else print(printable(lineOf(alarm)));
-      if (++lines >= count) return EXIT.ok;
-    }
+  const onCut = (): void =>
+    note(`More than ${MAX_WATCHED_ALARMS} alarms stand: the newest of them are followed.`);
+  let lines = 0;
+  for await (const alarm of watchAlarms({ client, filter, clock: systemClock, onCut })) {
+    if (json) printJson(alarmJson(alarm));
+    else print(printable(lineOf(alarm)));
+    if (++lines >= count) break;
   }
-}
-
-function hasChanged(before: AlarmRecord | undefined, now: AlarmRecord): boolean {
-  return (
-    before === undefined ||
-    before.state !== now.state ||
-    before.count !== now.count ||
-    before.severity !== now.severity
-  );
-}
-
-/** Nothing where it only is too old for the list, or is forgotten already. */
-async function ended(client: AlarmClient, tenant: string, id: string): Promise<readonly AlarmRecord[]> {
-  try {
-    const alarm = await client.get(tenant, id);
-    return alarm.state === "cleared" ? [alarm] : [];
-  } catch (error) {
-    if (AppError.is(error) && error.code === "alarm.unknown") return [];
-    throw error;
-  }
+  return EXIT.ok;
 }
 
 function lineOf(alarm: AlarmRecord): string {

@@ -1,10 +1,18 @@
 /** What answers the routes of alarms. */
-import { ALARM_SEVERITIES, ALARM_STATES, type AlarmRecord, alarmJson } from "@myelin/bus";
+import {
+  ALARM_SEVERITIES,
+  ALARM_STATES,
+  type AlarmFilter,
+  type AlarmRecord,
+  alarmJson,
+  watchAlarms,
+} from "@myelin/bus";
 import { AppError } from "@myelin/kernel";
 import type { FastifyReply, FastifyRequest, RouteHandlerMethod } from "fastify";
 import type { ProtocolContext } from "../../../core/protocol.js";
 import { operatorOf } from "../admin/operator.js";
 import { listOf, numberOf, type Query, textOf } from "../admin/query.js";
+import { EventStream } from "../event-stream.js";
 import { DEFAULT_ALARMS, MAX_ALARMS, MAX_NOTE } from "./routes.js";
 
 /** A request that was let in. */
@@ -46,7 +54,38 @@ export function alarmHandlers(ctx: ProtocolContext) {
     readAlarm: handler(async ({ tenant, id, reply }) => send(reply, alarmJson(await alarms.get(tenant, id)))),
     acknowledgeAlarm: change("acknowledged"),
     clearAlarm: change("cleared"),
+    followAlarms: (async (request, reply) => {
+      const { tenant, query } = await askedOf(ctx, request, reply);
+      const filter = {
+        tenant,
+        device: textOf(query, "device"),
+        rule: textOf(query, "rule"),
+        leastSeverity: severityOf(textOf(query, "severity")),
+        limit: MAX_ALARMS,
+      };
+      const stream = EventStream.open(reply, ctx.clock);
+      if (stream !== undefined) await follow(ctx, filter, stream);
+    }) as RouteHandlerMethod,
   };
+}
+
+/** Writes an event `alarm` for each one that stands and for each change. Resolves when the client has gone. */
+async function follow(
+  { alarms: client, clock, log }: ProtocolContext,
+  filter: AlarmFilter,
+  stream: EventStream,
+): Promise<void> {
+  const { signal } = stream;
+  try {
+    for await (const alarm of watchAlarms({ client, filter, clock, signal })) {
+      stream.write({ event: "alarm", data: JSON.stringify(alarmJson(alarm)) });
+      await stream.drained();
+    }
+  } catch (thrown) {
+    // The client asks again, and begins with those that stand.
+    if (!signal.aborted) log.debug({ err: thrown }, "alarms cannot be told");
+  }
+  stream.end();
 }
 
 async function askedOf(ctx: ProtocolContext, request: FastifyRequest, reply: FastifyReply): Promise<Asked> {

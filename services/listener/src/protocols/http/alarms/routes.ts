@@ -92,6 +92,28 @@ export const ALARM_ROUTES = {
       },
     },
   },
+  followAlarms: {
+    method: "GET",
+    url: "/api/v1/alarms/changes",
+    schema: {
+      operationId: "followAlarms",
+      summary: "Live, as server-sent events: an event `alarm` for each one that stands, then for each change",
+      tags,
+      querystring: {
+        type: "object",
+        properties: {
+          ...TENANT,
+          device: { ...text, description: "Only of this device." },
+          rule: { ...text, description: "Only what this rule has raised." },
+          severity: { ...severity, description: "Only those that are so urgent, or more." },
+        },
+      },
+      response: {
+        200: { description: "Events named `alarm`", content: { "text/event-stream": { schema: text } } },
+        ...FAILURES,
+      },
+    },
+  },
   readAlarm: {
     method: "GET",
     url: "/api/v1/alarms/:alarmId",
