@@ -33,6 +33,7 @@ import { DeviceDesk } from "./devices/device-desk.js";
 import { DeviceProfiles } from "./devices/device-profiles.js";
 import type { DevicePublisher } from "./devices/module.js";
 import { LanePublisher } from "./devices/publisher.js";
+import { rawMessageRefusal } from "./devices/raw-messages.js";
 import { FlowModule } from "./flows/flow-module.js";
 import { FlowTable } from "./flows/flow-table.js";
 import { loadSteps } from "./flows/step-plugins.js";
@@ -198,6 +199,7 @@ export async function createDispatcher(
     specOf: (kind, name) => plugins.of(kind).specOf?.(name),
     keepApp: (record) => apps.keep(record),
     onTraced: tracedBy(deps.tracing),
+    refuseMessage: (tenant, device) => rawMessageRefusal(deviceProfiles, tenant, device),
     onDevice: (partition, key, change) => {
       registry.told(partition, key, change);
       if (change === undefined) return;

@@ -48,6 +48,8 @@ export interface DispatcherOptions {
   readonly createSessions?: ((dispatcher: Dispatcher) => SessionHomes) | undefined;
   /** Told of batches that carry a trace context; undefined: nothing is traced. */
   readonly onTraced?: ((view: BatchView) => void) | undefined;
+  /** Why a message that is no command is not given to a device; undefined: it may go. */
+  readonly refuseMessage?: ((tenant: string, device: string) => AppError | undefined) | undefined;
   /** Told of devices in the partitions owned here, see `DeviceWatch`. */
   readonly onDevice?:
     | ((partition: number, key: string, change: control.PresenceChange | undefined) => void)
@@ -242,6 +244,7 @@ export class Dispatcher {
       maxPendingBytes,
       order,
       onTraced,
+      refuseMessage: this.options.refuseMessage,
       onDevice: (key, change) => this.options.onDevice?.(ownership.partition, key, change),
       ledger: this.ledger,
       router: this.router,

@@ -30,14 +30,7 @@ export async function answerDownlink(
       timeoutMs,
     );
   } catch (thrown) {
-    const { code, message, retryable, details } = AppError.from(thrown).toWire();
-    const error: app.AppError = {
-      code,
-      message,
-      retryable,
-      detailsJson: details === undefined ? "" : JSON.stringify(details),
-    };
-    return control.DownlinkResult.encode({ state: app.SendState.REFUSED, error }).finish();
+    return refusedDownlink(AppError.from(thrown));
   }
 }
 
@@ -54,4 +47,16 @@ async function locate(
     }
     await ports.clock.sleep(LOOK_EVERY_MS);
   }
+}
+
+/** Encoded `DownlinkResult` of a message that nobody was given. */
+export function refusedDownlink(refusal: AppError): Uint8Array {
+  const { code, message, retryable, details } = refusal.toWire();
+  const error: app.AppError = {
+    code,
+    message,
+    retryable,
+    detailsJson: details === undefined ? "" : JSON.stringify(details),
+  };
+  return control.DownlinkResult.encode({ state: app.SendState.REFUSED, error }).finish();
 }

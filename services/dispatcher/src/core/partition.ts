@@ -1,9 +1,9 @@
 /** One owned partition: what comes in, in order and once, is routed; what it owns ends when it is released. */
-import { BATCH_FLAGS, BatchView, control, Protocol, subjects } from "@myelin/contract";
+import { BATCH_FLAGS, BatchView, control, isPlatformTopic, Protocol, subjects } from "@myelin/contract";
 import { AppError, type Timer } from "@myelin/kernel";
 import { DedupeWindow } from "./dedupe.js";
 import { DeviceDirectory, type DeviceWatch } from "./device-directory.js";
-import { answerDownlink } from "./downlink.js";
+import { answerDownlink, refusedDownlink } from "./downlink.js";
 import { EventLinks } from "./event-links.js";
 import { EventTracker, type SourceDelivery, type TrackedBatch } from "./event-tracker.js";
 import { LaneQueues, type QueueLimits } from "./lane-queues.js";
@@ -36,6 +36,8 @@ export interface PartitionOptions {
   readonly onRoutingError: (events: number) => void;
   /** Told of each routed batch that carries a trace context. */
   readonly onTraced: ((view: BatchView) => void) | undefined;
+  /** Why a message that is no command is not given to a device; undefined: it may go. */
+  readonly refuseMessage?: ((tenant: string, device: string) => AppError | undefined) | undefined;
   /** Told of devices that come and go. */
   readonly onDevice?: DeviceWatch | undefined;
   /** See `EventLinksOptions`. */
@@ -358,8 +360,13 @@ export class Partition {
     this.devices.apply(control.PresenceBatch.decode(data));
   }
 
-  private onDownlink(data: Uint8Array): Promise<Uint8Array> {
-    return this.downlink(control.DownlinkRequest.decode(data));
+  private async onDownlink(data: Uint8Array): Promise<Uint8Array> {
+    const request = control.DownlinkRequest.decode(data);
+    // On the topics of the platform only the platform itself sends.
+    const refusal = isPlatformTopic(request.path)
+      ? undefined
+      : this.options.refuseMessage?.(request.tenant, request.deviceId);
+    return refusal === undefined ? this.downlink(request) : refusedDownlink(refusal);
   }
 
   /** An encoded `DownlinkResult`. Never rejects: what went wrong is in the result. */
