@@ -118,4 +118,43 @@ export const sessions: readonly Case[] = [
     publisher.publish(t.topic("a"), "y", { qos: 1, messageId: 2 });
     expect(await again.message()).toMatchObject({ text: "y" });
   }),
+  conforms(
+    { v5: ["MQTT-4.3.3-7", "MQTT-4.4.0-1"] },
+    "sends a QoS 2 message again that was not acknowledged, although it has expired since it was sent",
+    async (t) => {
+      const clientId = t.name();
+      const subscriber = await t.subscriber([{ topic: t.topic("#"), qos: 2 }], lasting(t, clientId));
+      const publisher = await t.connect();
+      const properties = { messageExpiryInterval: 1 };
+      publisher.publish(t.topic("a"), "x", { qos: 2, messageId: 1, properties });
+      const { messageId } = await subscriber.message();
+      subscriber.lose();
+      // Cut off after a second and a half: by then the message has expired.
+      await (await t.connect({ keepalive: 1 })).ended();
+      const again = await t.connect(lasting(t, clientId));
+      expect(await again.message()).toMatchObject({ text: "x", qos: 2, dup: true, messageId: messageId! });
+    },
+  ),
+  conforms(
+    { v3: ["MQTT-3.10.4-2"], v5: ["MQTT-3.10.4-2"] },
+    "ends a subscription of a session that is kept also where SUBSCRIBE is not answered yet",
+    async (t) => {
+      const client = await t.connect(lasting(t, t.name()));
+      const options = t.isV5 ? { nl: false, rap: false, rh: 0 } : {};
+      const subscriptions = [{ topic: t.topic("a"), qos: 1 as const, ...options }];
+      client.send(
+        { cmd: "subscribe", messageId: 1, subscriptions },
+        { cmd: "unsubscribe", messageId: 2, unsubscriptions: [t.topic("a")] },
+      );
+      // Either may be recorded first.
+      const answers = [await client.any(), await client.any()];
+      const unsuback = answers.find(({ cmd }) => cmd === "unsuback");
+      if (t.isV5) expect(unsuback).toMatchObject({ granted: [0] });
+      await t.subscribe(client, t.topic("b"));
+      const publisher = await t.connect();
+      publisher.publish(t.topic("a"), "x", { qos: 1, messageId: 1 });
+      publisher.publish(t.topic("b"), "y", { qos: 1, messageId: 2 });
+      expect(await client.message()).toMatchObject({ text: "y" });
+    },
+  ),
 ];

@@ -122,6 +122,8 @@ export class SessionHomeClient implements SessionHomes, Component {
   private readonly channels: HomeChannel[] = [];
   /** By the number of the connection. */
   private readonly kept = new Map<number, Kept>();
+  /** Connections whose home has not answered, and what it has said already of the session that its answer gives them. */
+  private readonly opening = new Map<number, HolderLoss | undefined>();
   private readonly reader = new OrderedCallsReader();
   private readonly view = new BatchView();
   private readonly current = new KeptCurrent(this.view);
@@ -166,6 +168,24 @@ export class SessionHomeClient implements SessionHomes, Component {
   }
 
   async open(request: SessionRequest, holder: SessionHolder): Promise<KeptSession> {
+    const { number } = holder;
+    this.opening.set(number, undefined);
+    try {
+      const kept = await this.openAtHome(request, holder);
+      const why = this.opening.get(number);
+      if (why === undefined) {
+        this.kept.set(number, kept);
+        return kept;
+      }
+      // Whoever has taken it over waits to hear that it is let go.
+      kept.closed(request.expirySeconds);
+      throw new AppError("session.lost", `the session was lost while it was opened: ${why}`);
+    } finally {
+      this.opening.delete(number);
+    }
+  }
+
+  private async openAtHome(request: SessionRequest, holder: SessionHolder): Promise<Kept> {
     const { clock } = this.options;
     const { identity, clean, expirySeconds, receiveMaximum, bounds } = request;
     const channel = this.channelOf(identity);
@@ -196,9 +216,7 @@ export class SessionHomeClient implements SessionHomes, Component {
     if (opened.epoch < channel.epoch) {
       throw new AppError("request.no_responder", "the home of the session has moved while it was opened");
     }
-    const kept = new Kept(this, holder, channel, opened.epoch, opened.present, opened);
-    this.kept.set(holder.number, kept);
-    return kept;
+    return new Kept(this, holder, channel, opened.epoch, opened.present, opened);
   }
 
   discard({ tenant, deviceId }: Identity): void {
@@ -307,7 +325,11 @@ export class SessionHomeClient implements SessionHomes, Component {
 
   private signalled(connection: number, signal: number, packetId: number): void {
     const kept = this.kept.get(connection);
-    if (kept === undefined) return;
+    if (kept === undefined) {
+      const why = LOSS_OF.get(signal);
+      if (why !== undefined && this.opening.has(connection)) this.opening.set(connection, why);
+      return;
+    }
     if (signal === SignalKind.PUBREL) kept.holder.sendPubrel(packetId);
     else if (signal === SignalKind.RECORDED) kept.holder.incomingRecorded(packetId);
     else if (signal === SignalKind.PUBCOMP) kept.holder.sendPubcomp(packetId);

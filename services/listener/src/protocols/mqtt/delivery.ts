@@ -4,7 +4,7 @@ import type { KeptMessage } from "../../core/session-home.js";
 import type { GiveBack, SubscriberMessage } from "../../core/subscriptions.js";
 import type { OutgoingPublish, PublishProperties } from "./codec/publish-writer.js";
 import type { MqttConnection } from "./mqtt-connection.js";
-import { drop, NO_PROPERTIES, send } from "./outgoing.js";
+import { drop, isHalfway, NO_PROPERTIES, send } from "./outgoing.js";
 import type { AckCallback } from "./session.js";
 import { STATE } from "./state.js";
 import { tagNoLocal, tagQos, tagRetain, tagSubscriptionId } from "./tags.js";
@@ -61,7 +61,7 @@ function sendMatched(
   how: Pick<OutgoingPublish, "qos" | "retain" | "packetId" | "dup">,
   acked?: AckCallback,
 ): boolean {
-  const properties = propertiesOf(c, message, tags);
+  const properties = propertiesOf(c, message, tags, isHalfway(how));
   if (properties === EXPIRED) {
     drop(c, "expired");
     return false;
@@ -97,18 +97,19 @@ const MAX_EXPIRY_SECONDS = 0xffff_ffff;
 
 const EXPIRED: PublishProperties = { ...NO_PROPERTIES };
 
-/** Undefined: none. Before MQTT 5 nobody is sent any, but what has expired is expired for everybody. */
+/** Undefined: none. Before MQTT 5 nobody is sent any, but what has expired is expired for everybody, unless it is halfway through already. */
 function propertiesOf(
   c: MqttConnection,
   message: SubscriberMessage,
   tags: readonly number[],
+  isHalfway: boolean,
 ): PublishProperties | undefined {
   const extras = message.extras();
   let messageExpiry = 0;
   if (extras !== undefined && extras.expiresAtUs > 0) {
     const seconds = Math.ceil((extras.expiresAtUs - c.shared.ctx.clock.wallUs()) / 1_000_000);
-    if (seconds <= 0) return EXPIRED;
-    messageExpiry = Math.min(seconds, MAX_EXPIRY_SECONDS);
+    if (seconds <= 0 && !isHalfway) return EXPIRED;
+    messageExpiry = Math.min(Math.max(seconds, 1), MAX_EXPIRY_SECONDS);
   }
   if (c.version < 5) return messageExpiry === 0 ? undefined : { ...NO_PROPERTIES, messageExpiry };
   const subscriptionIds = idsOf(tags);

@@ -35,6 +35,11 @@ export const NO_PROPERTIES: PublishProperties = {
   userProperties: [],
 };
 
+/** The client may hold its half of the handshake already, which goes on to its end: the message expires no more (MQTT-4.3.3-7). */
+export function isHalfway({ qos, dup }: Pick<OutgoingPublish, "qos" | "dup">): boolean {
+  return qos === 2 && dup;
+}
+
 /** Sends it, or keeps a copy until there is room for it. Above QoS 0 a packet identifier of 0 is given one here. */
 export function send(
   c: MqttConnection,
@@ -108,7 +113,8 @@ export function ease(c: MqttConnection): void {
 function sendQueued(c: MqttConnection, session: MqttSession): void {
   while (session.isWaiting && !session.windowFull && c.waiting <= c.scope.limits.maxWriteBufferBytes) {
     const { message, properties, acked, queuedAtMs } = session.dequeue()!;
-    const left = properties === undefined ? 0 : secondsLeft(c, properties.messageExpiry, queuedAtMs);
+    const remaining = properties === undefined ? 0 : secondsLeft(c, properties.messageExpiry, queuedAtMs);
+    const left = remaining < 0 && isHalfway(message) ? 1 : remaining;
     if (left < 0) {
       drop(c, "expired");
       acked?.(REASON.unspecified, false);

@@ -79,6 +79,8 @@ export const NO_FIGURES: SessionFigures = {
 export class MqttSession {
   /** Filter to granted tag, of a kept session; other clients have theirs in the listener's table alone. */
   filters: Map<string, number> | undefined = undefined;
+  /** Of a kept session: the filters of each SUBSCRIBE that its home has not answered, less those that were unsubscribed meanwhile. */
+  adding: Set<Set<string>> | undefined = undefined;
   /** Incoming QoS 2 packet ids until PUBREL; made with the first. */
   incoming: Map<number, IncomingState> | undefined = undefined;
   /** Of a kept session, QoS 2 by packet id: those that wait for its home before they are stored, and those behind them. */

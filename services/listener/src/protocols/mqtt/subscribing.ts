@@ -85,14 +85,21 @@ async function subscribeKept(
     .filter((_, i) => codes[i]! < 0x80)
     .map((item) => ({ item, filter: item.filter, tag: tagOf(item, packet.subscriptionId) }));
   if (granted.length === 0) return codes;
+  const wanted = new Set(granted.map(({ filter }) => filter));
+  const session = c.openSession();
+  session.adding ??= new Set();
+  session.adding.add(wanted);
   try {
     await kept.subscribe(granted);
   } catch (thrown) {
     const reason = sessionReasonOf(AppError.from(thrown).code, REASON.unspecified);
     return codes.map((code) => (code < 0x80 ? reason : code));
+  } finally {
+    session.adding.delete(wanted);
   }
   if (c.state !== STATE.ready) return codes;
-  const placed = granted.map(({ item, filter, tag }): Granted => {
+  const held = granted.filter(({ filter }) => wanted.has(filter));
+  const placed = held.map(({ item, filter, tag }): Granted => {
     const isNew = c.session?.filters?.has(filter) !== true;
     c.session?.filters?.set(filter, tag);
     placeFilter(c, filter, tag);
@@ -109,7 +116,8 @@ export function unsubscribe(c: MqttConnection, filters: readonly string[]): numb
     const filters = c.session?.filters;
     const isRemoved = c.shared.ctx.subscriptions.remove(c, filter);
     c.shared.feeds.get(c)?.finished(filter);
-    return (filters?.delete(filter) ?? isRemoved) ? REASON.success : REASON.noSubscriptionExisted;
+    const isHeld = filters?.delete(filter) ?? isRemoved;
+    return stopAdding(c, filter) || isHeld ? REASON.success : REASON.noSubscriptionExisted;
   });
   if (kept === undefined || !codes.includes(REASON.success)) return codes;
   const gone = filters.filter((_, i) => codes[i] === REASON.success);
@@ -117,4 +125,11 @@ export function unsubscribe(c: MqttConnection, filters: readonly string[]): numb
     () => codes,
     () => codes.map((code) => (code === REASON.success ? REASON.unspecified : code)),
   );
+}
+
+/** A SUBSCRIBE that the home has not answered no longer brings the filter: the client has thought better of it. False: there is none that would. */
+function stopAdding(c: MqttConnection, filter: string): boolean {
+  let wasAdding = false;
+  for (const wanted of c.session?.adding ?? []) wasAdding = wanted.delete(filter) || wasAdding;
+  return wasAdding;
 }
