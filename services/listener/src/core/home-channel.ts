@@ -17,6 +17,10 @@ const REQUEST_MS = 2_000;
 /** Clients without a session whose earlier one is to be ended; beyond it the newest are left out: their sessions expire. */
 const MAX_DISCARDS = 100_000;
 const DISCARDS_PER_CALL = 2_000;
+/** Reports that wait; some 50 MB of them with identifiers. */
+export const MAX_REPORTS = 1_048_576;
+/** Two mebibytes at most: a call that is larger than the bus carries would be tried for ever. */
+const REPORTS_PER_CALL = 65_536;
 
 /** One per partition. */
 export class HomeChannel {
@@ -64,13 +68,19 @@ export class HomeChannel {
     return true;
   }
 
-  /** @param id with INCOMING only; kept */
-  report(connection: number, kind: wire.ReportKind, value: number, id?: Uint8Array): void {
+  /**
+   * False: too much waits for a home that does not answer, and this is not told.
+   * @param id with INCOMING only; kept
+   */
+  report(connection: number, kind: wire.ReportKind, value: number, id?: Uint8Array): boolean {
+    // How a connection ended is always told: one each.
+    if (this.kinds.length >= MAX_REPORTS && kind !== wire.ReportKind.CLOSED) return false;
     if (id !== undefined) this.ids.push(id);
     this.connections.push(connection);
     this.kinds.push(kind);
     this.values.push(value);
     this.calls.kick();
+    return true;
   }
 
   /** The client has connected without a session at this time: told with what else there is to tell, or with `tellDiscards`. */
@@ -95,12 +105,12 @@ export class HomeChannel {
   private take(sequence: number): Uint8Array | undefined {
     if (this.kinds.length === 0 && this.discards.size === 0) return undefined;
     const { bus } = this.options;
-    const { connections, kinds, values, epoch } = this;
-    const ids = Buffer.concat(this.ids);
-    this.connections = [];
-    this.kinds = [];
-    this.values = [];
-    this.ids = [];
+    const { epoch } = this;
+    const connections = this.connections.splice(0, REPORTS_PER_CALL);
+    const kinds = this.kinds.splice(0, REPORTS_PER_CALL);
+    const values = this.values.splice(0, REPORTS_PER_CALL);
+    const begun = kinds.filter((kind) => kind === wire.ReportKind.INCOMING).length;
+    const ids = Buffer.concat(this.ids.splice(0, begun));
     const discards: wire.DiscardSession[] = [];
     for (const [key, discard] of this.discards) {
       if (discards.length >= DISCARDS_PER_CALL) break;

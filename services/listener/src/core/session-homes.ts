@@ -105,7 +105,8 @@ class Kept implements KeptSession {
   }
 
   private report(kind: wire.ReportKind, value: number, id?: Uint8Array): void {
-    if (this.channel.epoch === this.epoch) this.channel.report(this.holder.number, kind, value, id);
+    if (this.channel.epoch !== this.epoch) return;
+    if (!this.channel.report(this.holder.number, kind, value, id)) this.homes.giveUp(this);
   }
 }
 
@@ -268,6 +269,14 @@ export class SessionHomeClient implements SessionHomes, Component {
     for (const kept of [...this.kept.values()]) {
       if (kept.channel === channel && kept.epoch !== epoch) this.lose(kept, "home_lost");
     }
+  }
+
+  /** What its client says can no longer be told: when it comes again, what it acknowledged meanwhile comes again too. */
+  giveUp(kept: Kept): void {
+    // Not within the packet that said it.
+    queueMicrotask(() => {
+      if (this.kept.get(kept.holder.number) === kept) this.lose(kept, "home_lost");
+    });
   }
 
   private lose(kept: Kept, why: HolderLoss): void {
