@@ -103,6 +103,10 @@ describe("the registries", () => {
       "outbox.unsynced ..200",
       "outbox.replayed 20000..",
       "outbox.live_p99 ..2",
+      "modbus.tags 100000..",
+      "modbus.cores ..1",
+      "modbus.vs_tag_loop 10..",
+      "modbus.vs_block_loop 0.7..",
     ]);
   });
 });

@@ -29,4 +29,5 @@ export const scenarios = {
   rules: () => import("./rules/index.js"),
   backtest: () => import("./backtest/index.js"),
   outbox: () => import("./outbox/index.js"),
+  modbus: () => import("./modbus/index.js"),
 } satisfies ScenarioRegistry;
