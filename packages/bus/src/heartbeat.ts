@@ -7,12 +7,16 @@ const INTERVAL_MS = 1_000;
 const SILENCE_MS = 3_000;
 const CHECK_MS = 250;
 
-/** Heartbeats of this process for `service`. `version` is shown to operators. */
-export function createHeartbeat(
-  bus: Bus,
-  options: { readonly service: string; readonly version: string; readonly clock?: Clock },
-): Heartbeat {
-  return new BusHeartbeat(bus, options.service, options.version, options.clock ?? systemClock);
+interface HeartbeatOptions {
+  readonly service: string;
+  readonly version: string;
+  readonly clock?: Clock;
+  readonly agent?: () => control.AgentReport;
+}
+
+/** Heartbeats of this process for `service`. `version` is shown to operators; `agent` says how a hardware agent stands. */
+export function createHeartbeat(bus: Bus, options: HeartbeatOptions): Heartbeat {
+  return new BusHeartbeat(bus, options);
 }
 
 /** The live instances of `service`, this process included when it sends heartbeats. */
@@ -29,16 +33,18 @@ class BusHeartbeat implements Heartbeat {
   readonly #service: string;
   readonly #version: string;
   readonly #clock: Clock;
+  readonly #agent: (() => control.AgentReport) | undefined;
   #draining = false;
   #beating: Timer | undefined;
   #endWatch: Unsubscribe = () => undefined;
 
-  constructor(bus: Bus, service: string, version: string, clock: Clock) {
+  constructor(bus: Bus, { service, version, clock = systemClock, agent }: HeartbeatOptions) {
     this.name = `heartbeat-${service}`;
     this.#bus = bus;
     this.#service = service;
     this.#version = version;
     this.#clock = clock;
+    this.#agent = agent;
   }
 
   async start(): Promise<void> {
@@ -66,6 +72,7 @@ class BusHeartbeat implements Heartbeat {
       atUs: this.#clock.wallUs(),
       draining: this.#draining,
       version: this.#version,
+      agent: this.#agent?.(),
     });
     // Not sent: NATS is away, and the next one says it.
     this.#bus.publish(subjects.heartbeat(this.#service), beat.finish());

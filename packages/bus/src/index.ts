@@ -12,6 +12,14 @@ export {
 } from "./alarms.js";
 export type * from "./api.js";
 export {
+  type AgentFacts,
+  AppClient,
+  type AppFacts,
+  agentJson,
+  appJson,
+  type InstanceFacts,
+} from "./apps.js";
+export {
   type AuditChain,
   type AuditFault,
   auditHash,

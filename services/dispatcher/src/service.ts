@@ -21,6 +21,7 @@ import { type BatchView, BUCKETS, STREAMS, subjects } from "@myelin/contract";
 import { type Clock, type Component, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry, Tracing } from "@myelin/observability";
 import type { ResourceCondition, ResourceFigures, ResourceRefusal } from "@myelin/service-host";
+import { AppServices } from "./app-services.js";
 import { AuditLog } from "./audit/audit-log.js";
 import { createBusPorts, createDoorPorts, createJournals } from "./bus-ports.js";
 import { CommandModule } from "./commands/command-module.js";
@@ -308,6 +309,7 @@ export async function createDispatcher(
       await (left ?? retained.release(partition, settle));
     },
   });
+  const appServices = new AppServices((name) => core.apps.instances(name), clock);
   const host = new ComponentHost(
     [
       ledger,
@@ -319,6 +321,7 @@ export async function createDispatcher(
       telemetry,
       events,
       coreComponent(bus, core, apps),
+      appServices,
       rules,
       ...(shadows.hubLink === undefined ? [] : [shadows.hubLink]),
       liveness,
@@ -333,12 +336,14 @@ export async function createDispatcher(
     // First: routes name them.
     sinks.apply(resourcesOf(snapshot, "Sink"));
     profiles.apply(resourcesOf(snapshot, "DeviceProfile"));
+    appServices.apply(resourcesOf(snapshot, "AppService"));
     flows.apply(resourcesOf(snapshot, "Flow"));
     rules.apply(resourcesOf(snapshot, "Rule"));
     await routes.apply(resourcesOf(snapshot, "Route"));
   };
   const resources: DispatcherService["resources"] = {
     conditions: () => [
+      ...appServices.conditions(),
       ...profiles.conditions(),
       ...routes.conditions(),
       ...flows.conditions(),

@@ -10,12 +10,13 @@ import {
   SENDING_HOPS,
   sentAccounts,
 } from "@myelin/bus";
-import { BUCKETS } from "@myelin/contract";
+import { BUCKETS, type control } from "@myelin/contract";
 import { type Clock, type Component, type ComponentCondition, ComponentHost } from "@myelin/kernel";
 import type { Logger, MetricsRegistry } from "@myelin/observability";
 import { Actuator } from "./actuation/actuator.js";
 import { CommandJournal } from "./actuation/command-journal.js";
 import type { AgentConfig } from "./config.js";
+import { drivers } from "./drivers/registry.js";
 import { CommandDesk } from "./hub/command-desk.js";
 import { DeviceRecords } from "./hub/device-records.js";
 import { EventUplink } from "./hub/event-uplink.js";
@@ -132,6 +133,7 @@ export function createAgent(config: AgentConfig, deps: AgentDependencies): Agent
     accounts: () => sentAccounts(SENDING_HOPS["hardware-agent"].hop, telemetry, events),
     onWriteFailed: (err) => log.warn({ err }, "the books cannot be written, will retry"),
   });
+  const sinceUs = clock.wallUs();
   const host = new ComponentHost(
     [
       ledger,
@@ -142,11 +144,29 @@ export function createAgent(config: AgentConfig, deps: AgentDependencies): Agent
       actuator,
       desk,
       presence,
-      createHeartbeat(bus, { service: "hardware-agent", version, clock }),
+      createHeartbeat(bus, {
+        service: "hardware-agent",
+        version,
+        clock,
+        agent: () => reportOf(agent, config.node, sinceUs),
+      }),
     ],
     { name: "hardware-agent", clock },
   );
   return Object.assign(host, { agent, outbox, standing: new Standing(agent, () => clock.wallMs()) });
+}
+
+function reportOf(agent: Agent, node: string, sinceUs: number): control.AgentReport {
+  const lines = [...agent.lines.values()];
+  return {
+    node,
+    sinceUs,
+    serves: Object.keys(drivers),
+    devices: agent.standings.length,
+    reachableDevices: reachable(agent).size,
+    lines: lines.length,
+    linesDown: lines.filter(({ error }) => error !== undefined).length,
+  };
 }
 
 /** Devices that answer. */

@@ -1,4 +1,6 @@
+import { AppClient } from "@myelin/bus";
 import { app, control, Lane, partitionOf, subjects } from "@myelin/contract";
+import { systemClock } from "@myelin/kernel";
 import { IpcClient, type IpcClientOptions, type Message } from "@myelin/sdk-node";
 import { waitFor } from "@myelin/testkit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -54,6 +56,29 @@ describe("a message that is larger than the bridge's frames", () => {
 });
 
 describe.each<TransportName>(["grpc", "socket"])("IpcClient over %s", (transport) => {
+  it("is found with what it answers, since when it is there, and its load", async () => {
+    await using c = client(transport);
+    const name = nameOf(c);
+    let answer: (text: string) => void = () => undefined;
+    c.serve("plan", () => new Promise<string>((resolve) => (answer = resolve)));
+    const beforeMs = Date.now();
+    await c.start();
+    const finder = new AppClient(world.owner.bus, systemClock);
+    const found = async () => (await finder.list()).find((facts) => facts.app === name)?.instances[0];
+    expect(await found()).toMatchObject({ serves: ["plan"], healthy: true, inFlight: 0, openRequests: 0 });
+    expect((await found())!.sinceMs).toBeGreaterThan(beforeMs - 60_000);
+    const asked = c.request(`app:${name}/plan`, "", { timeoutMs: 30_000 });
+    await waitFor(async () => (await found())?.openRequests === 1, {
+      what: "the open request",
+      deadlineMs: 20_000,
+    });
+    answer("done");
+    await asked;
+    await c.stop();
+    await waitFor(async () => (await found()) === undefined, { what: "its end", deadlineMs: 20_000 });
+    await finder.stop();
+  });
+
   it("receives by callback and acknowledges what the handler has done", async () => {
     await using c = client(transport);
     const name = nameOf(c);

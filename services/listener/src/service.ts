@@ -1,6 +1,7 @@
 /** The wiring: what a listener is made of, in the order it starts. */
 import {
   AlarmClient,
+  AppClient,
   type Bus,
   createHeartbeat,
   createLiveness,
@@ -214,6 +215,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       sysFigures({ connections, protocols: metrics, ingress, telemetry, events, subscriptions: table }),
     retained: () => retained.count,
   });
+  const apps = new AppClient(bus, clock);
   const ports = createPorts(config, {
     clock,
     log,
@@ -230,6 +232,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
     operations,
     history,
     alarms: new AlarmClient(bus, partitions),
+    apps,
     commands: new DeviceCommandClient(bus, partitions, clock),
     flows: new FlowClient(bus, partitions, clock),
     registry,
@@ -262,6 +265,7 @@ export async function createListener(config: ListenerConfig, deps: ListenerDepen
       new Deliveries({ bus, clock, log, table, books }),
       new DownlinkServer(bus, sessions, downlinkBook, config.maxWaitingDownlinks),
       heartbeat,
+      apps,
       traces,
       listeners,
       dispatchers,

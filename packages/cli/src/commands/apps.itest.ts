@@ -1,4 +1,5 @@
 import {
+  AppClient,
   type Bus,
   createBus,
   createStreamWriter,
@@ -7,16 +8,18 @@ import {
   openKeyValue,
 } from "@myelin/bus";
 import { BUCKETS, control, STREAMS, subjects } from "@myelin/contract";
+import { systemClock } from "@myelin/kernel";
 import { silentLogger } from "@myelin/observability";
 import { startNats } from "@myelin/testkit";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { deleteApp, readApp, readApps } from "./apps.js";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { deleteApp } from "./apps.js";
 
 const PARTITIONS = 2;
 const MIB = 1024 * 1024;
 
 let nats: Awaited<ReturnType<typeof startNats>>;
 let bus: Bus;
+let client: AppClient;
 let connected: string[] = [];
 
 beforeAll(async () => {
@@ -52,11 +55,14 @@ const emptyOverflow = async () => {
 };
 
 beforeEach(async () => {
+  client = new AppClient(bus, systemClock);
   connected = [];
   await emptyOverflow();
   const apps = await bucket();
   for (const { key } of await apps.entries()) await apps.delete(key);
 });
+
+afterEach(() => client.stop());
 
 let ids = 0;
 
@@ -66,7 +72,7 @@ describe("apps", () => {
     connected = ["climate", "climate", "unheard"];
     await keep("night", 0, `${++ids}`);
     await keep("night", 1, `${++ids}`);
-    const all = await readApps(bus);
+    const all = await client.list();
     expect(all.map((a) => [a.app, a.remembered, a.instances.length, a.waitingBatches])).toEqual([
       ["climate", true, 2, 0],
       ["night", false, 0, 2],
@@ -76,16 +82,16 @@ describe("apps", () => {
   });
 
   it("describes none that nobody knows", async () => {
-    await expect(readApp(bus, "nobody")).rejects.toMatchObject({ code: "app.unknown" });
-    await expect(deleteApp(bus, "nobody", true)).rejects.toMatchObject({ code: "app.unknown" });
+    await expect(client.get("nobody")).rejects.toMatchObject({ code: "app.unknown" });
+    await expect(deleteApp(bus, client, "nobody", true)).rejects.toMatchObject({ code: "app.unknown" });
   });
 
   it("are not deleted while they are connected, unless forced", async () => {
     await remember("climate", "#");
     connected = ["climate"];
-    await expect(deleteApp(bus, "climate", false)).rejects.toMatchObject({ code: "app.running" });
+    await expect(deleteApp(bus, client, "climate", false)).rejects.toMatchObject({ code: "app.running" });
     expect((await (await bucket()).entries()).map(({ key }) => key)).toEqual(["climate"]);
-    await deleteApp(bus, "climate", true);
+    await deleteApp(bus, client, "climate", true);
     expect(await (await bucket()).entries()).toEqual([]);
   });
 
@@ -99,7 +105,11 @@ describe("apps", () => {
         if (key === "night" && value === undefined) return await emptyOverflow();
       }
     })();
-    expect(await deleteApp(bus, "night", false)).toEqual({ app: "night", deleted: true, waitingBatches: 0 });
+    expect(await deleteApp(bus, client, "night", false)).toEqual({
+      app: "night",
+      deleted: true,
+      waitingBatches: 0,
+    });
     await watching;
   });
 });

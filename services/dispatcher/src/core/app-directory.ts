@@ -11,6 +11,8 @@ export interface AppInstance {
   readonly instance: string;
   /** May be given work. */
   readonly eligible: boolean;
+  /** Request names that it answers. */
+  readonly serves: readonly string[];
   readonly window: CreditWindow;
 }
 
@@ -186,6 +188,7 @@ export class AppDirectory {
       instance: given.instance,
       app: given.app,
       eligible: given.healthy && !given.draining,
+      serves: given.serves,
       subscriptions: given.subscriptions,
       window,
       creditEnvelopes,

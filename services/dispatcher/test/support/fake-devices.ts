@@ -65,6 +65,7 @@ export class FakeDevices implements Disposable {
           atUs: Date.now() * 1_000,
           draining: false,
           version: "test",
+          agent: undefined,
         }).finish(),
       );
     beat();

@@ -101,6 +101,9 @@ export class Announcer {
         creditEnvelopes: session.deliveries.credit.envelopes,
         creditBytes: session.deliveries.credit.bytes,
         serves: [...session.serves],
+        sinceUs: session.sinceUs,
+        inFlightEnvelopes: session.deliveries.sentEnvelopes,
+        openRequests: session.asked.size,
       });
     }
     const { instance: bridge, incarnation } = this.#bus;

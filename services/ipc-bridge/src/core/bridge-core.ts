@@ -59,7 +59,7 @@ const MAX_BUCKETS = 1_024;
 /** An announcement must fit into what every NATS of a deployment takes: a largest batch. */
 const MAX_ANNOUNCED_BYTES = MAX_BATCH_BYTES - 64 * 1024;
 /** Credit, framing, and what the bridge adds to the name of one instance, at most. */
-const INSTANCE_BYTES = 64;
+const INSTANCE_BYTES = 96;
 
 /** What an app is announced with. */
 type Announced = Pick<AppSession, "app" | "instance" | "subscriptions" | "serves">;

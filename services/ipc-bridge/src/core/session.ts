@@ -43,6 +43,8 @@ export class AppSession implements Patient {
   target = "";
   subscriptions: readonly app.Subscription[] = [];
   serves: readonly string[] = [];
+  /** Unix microseconds since which it is let in. */
+  sinceUs = 0;
   healthUrl = "";
   /** What it takes in the bridge's announcements; owned by `BridgeCore.reserve`. */
   announcedBytes = 0;
@@ -251,6 +253,7 @@ export class AppSession implements Patient {
     this.target = `${this.instance}~${unique}`;
     this.subscriptions = hello.subscriptions;
     this.serves = hello.serves;
+    this.sinceUs = clock.wallUs();
     this.healthUrl = hello.healthUrl;
     this.deliveries = new Deliveries(
       {

@@ -4,6 +4,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type {
   AlarmClient,
+  AppClient,
   DeviceCommandClient,
   DeviceRegistryClient,
   FlowClient,
@@ -60,6 +61,8 @@ export interface ProtocolContext {
   readonly history: HistoryClient;
   /** Asks the owners of devices for what rules have raised, for operators. */
   readonly alarms: AlarmClient;
+  /** Knows which apps and agents are there, for operators. */
+  readonly apps: AppClient;
   /** Asks the owners of devices to command them, for operators. */
   readonly commands: DeviceCommandClient;
   /** Asks the owners of flows to run them, for operators. */

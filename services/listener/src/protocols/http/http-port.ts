@@ -19,6 +19,8 @@ import { adminHandlers } from "./admin/handlers.js";
 import { ADMIN_ROUTES } from "./admin/routes.js";
 import { alarmHandlers } from "./alarms/handlers.js";
 import { ALARM_ROUTES } from "./alarms/routes.js";
+import { appHandlers } from "./apps/handlers.js";
+import { APP_ROUTES } from "./apps/routes.js";
 import { NDJSON_TYPES } from "./body-type.js";
 import { commandHandlers } from "./commands/handlers.js";
 import { COMMAND_ROUTES } from "./commands/routes.js";
@@ -171,6 +173,7 @@ export class HttpPort implements ProtocolPort {
     app.after(() => {
       addRoutes(app, ADMIN_ROUTES, adminHandlers(ctx));
       addRoutes(app, ALARM_ROUTES, alarmHandlers(ctx));
+      addRoutes(app, APP_ROUTES, appHandlers(ctx));
       addRoutes(app, COMMAND_ROUTES, commandHandlers(ctx));
       addRoutes(app, FLOW_ROUTES, flowHandlers(ctx));
       addRoutes(app, HISTORY_ROUTES, historyHandlers(ctx));

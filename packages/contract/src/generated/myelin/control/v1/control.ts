@@ -143,6 +143,11 @@ export interface AppInstance {
   creditEnvelopes: number;
   creditBytes: number;
   serves: string[];
+  /** Unix microseconds since which it is connected. */
+  sinceUs: number;
+  /** What it has to do: messages sent to it that it has not acknowledged, and requests it has not answered. */
+  inFlightEnvelopes: number;
+  openRequests: number;
 }
 
 /** Receiver to sender of a link: what it has taken (telemetry) or what is done with (event). */
@@ -167,6 +172,23 @@ export interface Heartbeat {
   atUs: number;
   draining: boolean;
   version: string;
+  /** Of hardware agents only. */
+  agent: AgentReport | undefined;
+}
+
+/** What a hardware agent can do, and how it stands. */
+export interface AgentReport {
+  /** Edge node that it is. */
+  node: string;
+  /** Unix microseconds since which it runs. */
+  sinceUs: number;
+  /** Drivers that it has. */
+  serves: string[];
+  /** Devices that it drives, and how many of them answer. */
+  devices: number;
+  reachableDevices: number;
+  lines: number;
+  linesDown: number;
 }
 
 export interface DownlinkRequest {
@@ -1695,6 +1717,9 @@ function createBaseAppInstance(): AppInstance {
     creditEnvelopes: 0,
     creditBytes: 0,
     serves: [],
+    sinceUs: 0,
+    inFlightEnvelopes: 0,
+    openRequests: 0,
   };
 }
 
@@ -1723,6 +1748,15 @@ export const AppInstance: MessageFns<AppInstance> = {
     }
     for (const v of message.serves) {
       writer.uint32(66).string(v!);
+    }
+    if (message.sinceUs !== 0) {
+      writer.uint32(73).fixed64(message.sinceUs);
+    }
+    if (message.inFlightEnvelopes !== 0) {
+      writer.uint32(80).uint32(message.inFlightEnvelopes);
+    }
+    if (message.openRequests !== 0) {
+      writer.uint32(88).uint32(message.openRequests);
     }
     return writer;
   },
@@ -1804,6 +1838,30 @@ export const AppInstance: MessageFns<AppInstance> = {
             message.serves.push(reader.string());
             continue;
           }
+          case 9: {
+            if (tag !== 73) {
+              break;
+            }
+
+            message.sinceUs = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.inFlightEnvelopes = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.openRequests = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1836,6 +1894,21 @@ export const AppInstance: MessageFns<AppInstance> = {
         ? globalThis.Number(object.credit_bytes)
         : 0,
       serves: globalThis.Array.isArray(object?.serves) ? object.serves.map((e: any) => globalThis.String(e)) : [],
+      sinceUs: isSet(object.sinceUs)
+        ? globalThis.Number(object.sinceUs)
+        : isSet(object.since_us)
+        ? globalThis.Number(object.since_us)
+        : 0,
+      inFlightEnvelopes: isSet(object.inFlightEnvelopes)
+        ? globalThis.Number(object.inFlightEnvelopes)
+        : isSet(object.in_flight_envelopes)
+        ? globalThis.Number(object.in_flight_envelopes)
+        : 0,
+      openRequests: isSet(object.openRequests)
+        ? globalThis.Number(object.openRequests)
+        : isSet(object.open_requests)
+        ? globalThis.Number(object.open_requests)
+        : 0,
     };
   },
 
@@ -1865,6 +1938,15 @@ export const AppInstance: MessageFns<AppInstance> = {
     if (message.serves?.length) {
       obj.serves = message.serves;
     }
+    if (message.sinceUs !== 0) {
+      obj.sinceUs = Math.round(message.sinceUs);
+    }
+    if (message.inFlightEnvelopes !== 0) {
+      obj.inFlightEnvelopes = Math.round(message.inFlightEnvelopes);
+    }
+    if (message.openRequests !== 0) {
+      obj.openRequests = Math.round(message.openRequests);
+    }
     return obj;
   },
 
@@ -1881,6 +1963,9 @@ export const AppInstance: MessageFns<AppInstance> = {
     message.creditEnvelopes = object.creditEnvelopes ?? 0;
     message.creditBytes = object.creditBytes ?? 0;
     message.serves = object.serves?.map((e) => e) || [];
+    message.sinceUs = object.sinceUs ?? 0;
+    message.inFlightEnvelopes = object.inFlightEnvelopes ?? 0;
+    message.openRequests = object.openRequests ?? 0;
     return message;
   },
 };
@@ -2071,7 +2156,7 @@ export const LinkAck: MessageFns<LinkAck> = {
 };
 
 function createBaseHeartbeat(): Heartbeat {
-  return { service: "", instance: "", incarnation: 0, atUs: 0, draining: false, version: "" };
+  return { service: "", instance: "", incarnation: 0, atUs: 0, draining: false, version: "", agent: undefined };
 }
 
 export const Heartbeat: MessageFns<Heartbeat> = {
@@ -2093,6 +2178,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     }
     if (message.version !== "") {
       writer.uint32(50).string(message.version);
+    }
+    if (message.agent !== undefined) {
+      AgentReport.encode(message.agent, writer.uint32(58).fork()).join();
     }
     return writer;
   },
@@ -2158,6 +2246,14 @@ export const Heartbeat: MessageFns<Heartbeat> = {
             message.version = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.agent = AgentReport.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2182,6 +2278,7 @@ export const Heartbeat: MessageFns<Heartbeat> = {
         : 0,
       draining: isSet(object.draining) ? globalThis.Boolean(object.draining) : false,
       version: isSet(object.version) ? globalThis.String(object.version) : "",
+      agent: isSet(object.agent) ? AgentReport.fromJSON(object.agent) : undefined,
     };
   },
 
@@ -2205,6 +2302,9 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     if (message.version !== "") {
       obj.version = message.version;
     }
+    if (message.agent !== undefined) {
+      obj.agent = AgentReport.toJSON(message.agent);
+    }
     return obj;
   },
 
@@ -2219,6 +2319,186 @@ export const Heartbeat: MessageFns<Heartbeat> = {
     message.atUs = object.atUs ?? 0;
     message.draining = object.draining ?? false;
     message.version = object.version ?? "";
+    message.agent = (object.agent !== undefined && object.agent !== null)
+      ? AgentReport.fromPartial(object.agent)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAgentReport(): AgentReport {
+  return { node: "", sinceUs: 0, serves: [], devices: 0, reachableDevices: 0, lines: 0, linesDown: 0 };
+}
+
+export const AgentReport: MessageFns<AgentReport> = {
+  encode(message: AgentReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.node !== "") {
+      writer.uint32(10).string(message.node);
+    }
+    if (message.sinceUs !== 0) {
+      writer.uint32(17).fixed64(message.sinceUs);
+    }
+    for (const v of message.serves) {
+      writer.uint32(26).string(v!);
+    }
+    if (message.devices !== 0) {
+      writer.uint32(32).uint32(message.devices);
+    }
+    if (message.reachableDevices !== 0) {
+      writer.uint32(40).uint32(message.reachableDevices);
+    }
+    if (message.lines !== 0) {
+      writer.uint32(48).uint32(message.lines);
+    }
+    if (message.linesDown !== 0) {
+      writer.uint32(56).uint32(message.linesDown);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AgentReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAgentReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.sinceUs = longToNumber(reader.fixed64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.serves.push(reader.string());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.devices = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.reachableDevices = reader.uint32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.lines = reader.uint32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.linesDown = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AgentReport {
+    return {
+      node: isSet(object.node) ? globalThis.String(object.node) : "",
+      sinceUs: isSet(object.sinceUs)
+        ? globalThis.Number(object.sinceUs)
+        : isSet(object.since_us)
+        ? globalThis.Number(object.since_us)
+        : 0,
+      serves: globalThis.Array.isArray(object?.serves) ? object.serves.map((e: any) => globalThis.String(e)) : [],
+      devices: isSet(object.devices) ? globalThis.Number(object.devices) : 0,
+      reachableDevices: isSet(object.reachableDevices)
+        ? globalThis.Number(object.reachableDevices)
+        : isSet(object.reachable_devices)
+        ? globalThis.Number(object.reachable_devices)
+        : 0,
+      lines: isSet(object.lines) ? globalThis.Number(object.lines) : 0,
+      linesDown: isSet(object.linesDown)
+        ? globalThis.Number(object.linesDown)
+        : isSet(object.lines_down)
+        ? globalThis.Number(object.lines_down)
+        : 0,
+    };
+  },
+
+  toJSON(message: AgentReport): unknown {
+    const obj: any = {};
+    if (message.node !== "") {
+      obj.node = message.node;
+    }
+    if (message.sinceUs !== 0) {
+      obj.sinceUs = Math.round(message.sinceUs);
+    }
+    if (message.serves?.length) {
+      obj.serves = message.serves;
+    }
+    if (message.devices !== 0) {
+      obj.devices = Math.round(message.devices);
+    }
+    if (message.reachableDevices !== 0) {
+      obj.reachableDevices = Math.round(message.reachableDevices);
+    }
+    if (message.lines !== 0) {
+      obj.lines = Math.round(message.lines);
+    }
+    if (message.linesDown !== 0) {
+      obj.linesDown = Math.round(message.linesDown);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AgentReport>): AgentReport {
+    return AgentReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AgentReport>): AgentReport {
+    const message = createBaseAgentReport();
+    message.node = object.node ?? "";
+    message.sinceUs = object.sinceUs ?? 0;
+    message.serves = object.serves?.map((e) => e) || [];
+    message.devices = object.devices ?? 0;
+    message.reachableDevices = object.reachableDevices ?? 0;
+    message.lines = object.lines ?? 0;
+    message.linesDown = object.linesDown ?? 0;
     return message;
   },
 };
