@@ -107,6 +107,8 @@ describe("the registries", () => {
       "modbus.cores ..1",
       "modbus.vs_tag_loop 10..",
       "modbus.vs_block_loop 0.7..",
+      "dead-unit.rate 0.95..",
+      "footprint.agent ..120",
     ]);
   });
 });

@@ -54,6 +54,8 @@ function replyTo(request: Buffer, tick: number): readonly Buffer[] {
 export class Units implements AsyncDisposable {
   /** These say nothing, as if they had lost their power. */
   readonly silent = new Set<number>();
+  /** How long they take to answer. */
+  latencyMs = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #ticks = 0;
@@ -94,7 +96,10 @@ export class Units implements AsyncDisposable {
       const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
       const { replies, taken } = answersTo(bytes, this.#ticks++, this.silent);
       rest = bytes.subarray(taken);
-      if (replies.length > 0) socket.write(replies.length === 1 ? replies[0]! : Buffer.concat(replies));
+      if (replies.length === 0) return;
+      const reply = replies.length === 1 ? replies[0]! : Buffer.concat(replies);
+      if (this.latencyMs === 0) socket.write(reply);
+      else setTimeout(() => socket.write(reply), this.latencyMs);
     });
   }
 }

@@ -36,6 +36,54 @@ export async function measureAgent(rig: AgentRig, window: PollWindow): Promise<F
   };
 }
 
+/** Behind the death of a unit, before the others are counted. */
+const SETTLED_SECONDS = 10;
+/** Long enough for a dead unit to be asked again twice. */
+const COUNTED_SECONDS = 20;
+
+/** Of the turns of polls, how many must be kept with all units alive: a late line hides what a dead one costs. */
+const KEPT_UP = 0.95;
+
+export interface DeadUnitOptions {
+  readonly units: number;
+  /** Of each unit, with one request a turn. */
+  readonly pollMs: number;
+  readonly warmUpSeconds: number;
+}
+
+/**
+ * Figures: reads per second that the units but the last one answer, `reads_before` and `reads_beside` it when dead;
+ * `rate_beside_dead` is their ratio.
+ * @throws AppError `setup.process_failed` when the line does not keep up before: then the ratio would say nothing
+ */
+export async function measureDeadUnit(rig: AgentRig, options: DeadUnitOptions): Promise<Figures> {
+  const { units, pollMs, warmUpSeconds } = options;
+  const others = units - 1;
+  await delay(warmUpSeconds * 1_000);
+  const before = ((await answeredPerSecond(rig)) * others) / units;
+  const wanted = (others * 1_000) / pollMs;
+  if (before < KEPT_UP * wanted) {
+    const found = `${significant(before)} of ${significant(wanted)} reads a second`;
+    throw new AppError("setup.process_failed", `the line does not keep up with all units alive: ${found}`);
+  }
+  rig.units.silent.add(units);
+  await delay(SETTLED_SECONDS * 1_000);
+  const beside = await answeredPerSecond(rig);
+  return {
+    reads_before: significant(before),
+    reads_beside: significant(beside),
+    rate_beside_dead: significant(beside / before),
+  };
+}
+
+async function answeredPerSecond(rig: AgentRig): Promise<number> {
+  const answered = () => rig.metric("myelin_hardware_agent_reads_total", 'outcome="answered"');
+  const [first, began] = [await answered(), performance.now()];
+  await delay(COUNTED_SECONDS * 1_000);
+  const last = await answered();
+  return ((last - first) * 1_000) / (performance.now() - began);
+}
+
 /** A loop beside units of its own. */
 export interface LoopRig extends Running {
   readonly loop: Controlled;

@@ -30,4 +30,6 @@ export const scenarios = {
   backtest: () => import("./backtest/index.js"),
   outbox: () => import("./outbox/index.js"),
   modbus: () => import("./modbus/index.js"),
+  "dead-unit": () => import("./dead-unit/index.js"),
+  footprint: () => import("./footprint/index.js"),
 } satisfies ScenarioRegistry;
