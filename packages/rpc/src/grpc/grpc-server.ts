@@ -98,7 +98,11 @@ class GrpcServer implements FrameServer {
         socket.off("error", onGone).off("close", onGone);
         library.serve(socket);
       },
-      () => socket.destroy(),
+      () => {
+        // The next client has it tried again.
+        this.#library = undefined;
+        socket.destroy();
+      },
     );
   }
 
